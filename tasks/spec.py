@@ -1,0 +1,226 @@
+"""The words of the benchmark as frozen data, and the protocols that the floors above rely on.
+
+Nothing here imports a simulator, so listing, planning and reporting stay fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Shift = Literal["in_distribution", "out_of_distribution", "same_tasks"]
+"""How a split's test tasks relate to its training tasks; `same_tasks` is declared, never silent."""
+
+
+class Frozen(BaseModel):
+    """Base of all declared data: immutable, and a key that is not declared is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Parameter(Frozen):
+    """One varied quantity of a family; `size` elements that stand next to each other in a task's values."""
+
+    name: str
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    size: int = 1
+    description: str = ""
+
+
+class TaskFamily(Frozen):
+    """A parametric set of MDPs with equal observation and action spaces.
+
+    Policy actions always live in [-1, 1] per dimension. `entry_point` names the environment class lazily
+    (`module:Class`), so that the registry can be read without a simulator.
+    """
+
+    name: str
+    version: int = 1
+    nickname: str
+    body: str
+    varies: Literal["reward", "dynamics"]
+    parameters: tuple[Parameter, ...]
+    observation_dim: int
+    action_dim: int
+    horizon: int = 200
+    dt: float = Field(description="seconds of simulated time per environment step")
+    terminates: bool = Field(description="whether an episode can end before the horizon")
+    entry_point: str
+    description: str
+    source: str
+
+    @property
+    def parameter_dim(self) -> int:
+        """Length of a task's values vector."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    @property
+    def spaces(self) -> SpaceSpec:
+        """The sizes an algorithm is built for."""
+        return SpaceSpec(
+            observation_dim=self.observation_dim, action_dim=self.action_dim, horizon=self.horizon
+        )
+
+
+class SpaceSpec(Frozen):
+    """What an algorithm may know of a family before it has seen a transition."""
+
+    observation_dim: int
+    action_dim: int
+    horizon: int
+
+
+class Task(Frozen):
+    """One MDP: a family, concrete parameter values, and the position in its list."""
+
+    family: str
+    index: int
+    values: tuple[float, ...]
+
+
+class References(Frozen):
+    """Declared ends of the normalised score of a split: returns of one episode."""
+
+    null: float = Field(description="expected return of the zero action, mean over the test list")
+    ceiling: float | None = Field(default=None, description="stated best return, or None where unknown")
+    source: str = ""
+
+
+class TaskSplit(Frozen):
+    """The frozen task lists of a family: what is trained on, what is tested, and what shifts between the two.
+
+    Lists hold parameter values, shape (task, parameter). `test_id` holds fresh tasks of the training
+    distribution (or, declared in `test_id_is_train`, the training tasks themselves where no fresh one exists).
+    """
+
+    family: str
+    name: str
+    version: int = 1
+    shift: Shift
+    description: str
+    train: tuple[tuple[float, ...], ...]
+    test: tuple[tuple[float, ...], ...]
+    test_id: tuple[tuple[float, ...], ...]
+    test_id_is_train: bool = False
+    extra: dict[str, tuple[tuple[float, ...], ...]] = Field(
+        default_factory=dict, description="further named test lists, such as test_random"
+    )
+    adaptation_transitions: int = Field(description="adaptation data per test task, for every algorithm")
+    references: References
+    drawn: str = Field(description="how the lists were drawn, in words")
+    axis: str = Field(default="", description="the parameter that per-task figures use as x axis")
+
+    @property
+    def full_name(self) -> str:
+        """`family.split`, the name used in experiment files and records."""
+        return f"{self.family}.{self.name}"
+
+    def tasks(self, list_name: str) -> tuple[Task, ...]:
+        """The tasks of one list (`train`, `test`, `test_id` or a name in `extra`)."""
+        values = self.extra[list_name] if list_name in self.extra else getattr(self, list_name)
+        return tuple(Task(family=self.family, index=index, values=row) for index, row in enumerate(values))
+
+    @property
+    def hash(self) -> str:
+        """Identity of the lists and of what they belong to; a change of any value changes it."""
+        return fingerprint(self.model_dump(include=_HASHED_FIELDS))
+
+    @property
+    def train_hash(self) -> str:
+        """Identity of the training list alone: splits that share it share one meta-training."""
+        return fingerprint(self.model_dump(include={"family", "train"}))
+
+
+_HASHED_FIELDS = {
+    "family", "name", "version", "train", "test", "test_id", "extra", "adaptation_transitions",
+}  # fmt: skip
+
+
+def fingerprint(data: Any) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of `data` as canonical JSON (floats by shortest repr)."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Step(NamedTuple):
+    """What one call of `BatchedEnvironment.step` returns; every array has one row per simulation.
+
+    `observations: (row, observation)` are the observations *after* the step (float32); rows that were not
+    active keep their old observation, reward 0 and terminated False.
+    """
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+
+
+class BatchedEnvironment(Protocol):
+    """Many simulations of one family, each row with a task of its own. Knows no time limit and resets nothing
+    by itself: whoever drives it counts steps and truncates at `family.horizon`.
+    """
+
+    family: TaskFamily
+    num_rows: int
+
+    def set_tasks(self, values: np.ndarray) -> None:
+        """Give every row its task, `values: (row, parameter)`. Takes effect at the row's next reset."""
+
+    def reset(self, rows: np.ndarray, generators: Sequence[np.random.Generator]) -> np.ndarray:
+        """Start an episode in the named rows (integer indices), noise from one generator per row.
+
+        Returns the observations of *all* rows, (row, observation), float32.
+        """
+
+    def step(self, actions: np.ndarray, active: np.ndarray | None = None) -> Step:
+        """Advance the active rows (boolean mask; None: all) by one control step. actions: (row, action)."""
+
+
+class EpisodeBatch(NamedTuple):
+    """What `TaskSource.collect` returns: E episodes, padded to the longest, in the order they ended.
+
+    observations: (episode, step + 1, observation) float32, actions: (episode, step, action) float32,
+    rewards: (episode, step) float32, lengths: (episode,) int64, terminated: (episode,) bool - the episode ended
+    by its family's rule (a time limit or a filled quota is not terminal), rows: (episode,) int64 - the row of
+    the request that produced it, tasks: (episode,) int64 - the index of its training task.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    lengths: np.ndarray
+    terminated: np.ndarray
+    rows: np.ndarray
+    tasks: np.ndarray
+
+
+Act = Callable[["np.ndarray"], "np.ndarray"]
+"""Observations (row, observation) -> actions (row, action) in [-1, 1], both float32."""
+
+
+class TaskSource(Protocol):
+    """All that an algorithm sees of the benchmark while it trains: its training tasks, and a metered way to act.
+
+    It holds no test task. Every simulator step it makes is counted by the suite.
+    """
+
+    num_tasks: int
+    spaces: SpaceSpec
+
+    def collect(self, act: Act, tasks: Sequence[int], transitions: int) -> EpisodeBatch:
+        """Run exactly `transitions` steps in each row; row i is a simulation of training task `tasks[i]`.
+
+        Episodes restart in a row until its quota is filled, and the last one is cut there. Costs
+        `len(tasks) * transitions` environment steps.
+        """
+
+    def terminated(self, next_observations: Any) -> Any:
+        """The family's termination rule on observations (..., observation), numpy or torch, as booleans."""
