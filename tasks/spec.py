@@ -215,11 +215,18 @@ class TaskSource(Protocol):
     num_tasks: int
     spaces: SpaceSpec
 
-    def collect(self, act: Act, tasks: Sequence[int], transitions: int) -> EpisodeBatch:
+    def collect(
+        self,
+        act: Act,
+        tasks: Sequence[int],
+        transitions: int,
+        before_episode: Callable[[np.ndarray], None] | None = None,
+    ) -> EpisodeBatch:
         """Run exactly `transitions` steps in each row; row i is a simulation of training task `tasks[i]`.
 
-        Episodes restart in a row until its quota is filled, and the last one is cut there. Costs
-        `len(tasks) * transitions` environment steps.
+        Episodes restart in a row until its quota is filled, and the last one is cut there. `before_episode` is
+        called with the (integer) rows that are about to start one. Costs `len(tasks) * transitions`
+        environment steps.
         """
 
     def terminated(self, next_observations: Any) -> Any:
