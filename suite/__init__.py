@@ -1,0 +1,1 @@
+"""Experiment -> runs -> records: the protocol, storage, executors and the command line."""
