@@ -66,9 +66,7 @@ class TaskFamily(Frozen):
     @property
     def spaces(self) -> SpaceSpec:
         """The sizes an algorithm is built for."""
-        return SpaceSpec(
-            observation_dim=self.observation_dim, action_dim=self.action_dim, horizon=self.horizon
-        )
+        return SpaceSpec(observation_dim=self.observation_dim, action_dim=self.action_dim, horizon=self.horizon)
 
 
 class SpaceSpec(Frozen):

@@ -1,0 +1,1 @@
+"""Task families, their splits, and the environments that simulate them."""

@@ -1,0 +1,154 @@
+"""The task families of the benchmark, as frozen data. Their splits are in `tasks.splits`.
+
+Sources: Mendonca et al. 2020, "Meta-Reinforcement Learning Robust to Distributional Shift via Model
+Identification and Experience Relabeling" (MIER), for everything that is negated or out of distribution; Rakelly et
+al. 2019, "Efficient Off-Policy Meta-Reinforcement Learning via Probabilistic Context Variables" (PEARL), for the rest.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tasks.spec import Parameter, TaskFamily
+
+MIER = "Mendonca et al. 2020 (MIER)"
+PEARL = "Rakelly et al. 2019 (PEARL)"
+
+_SPEED = Parameter(name="target_speed", unit="m/s", description="speed to run at, along x")
+_DIRECTION = Parameter(name="direction", unit="", low=-1, high=1, description="+1 forwards, -1 backwards")
+_ANGLE = Parameter(
+    name="angle", unit="rad", low=0.0, high=2 * math.pi, description="direction to walk in, from the x axis"
+)
+
+
+def _signs(actuators: int) -> Parameter:
+    return Parameter(
+        name="joint_signs", unit="", low=-1, high=1, size=actuators, description="-1 where a joint is negated"
+    )
+
+
+def _multiplier(name: str, size: int, description: str) -> Parameter:
+    return Parameter(name=name, unit="x nominal", low=0.0, size=size, description=description)
+
+
+_CHEETAH = {"body": "cheetah", "observation_dim": 20, "action_dim": 6, "dt": 0.05, "terminates": False}
+_ANT = {"body": "ant", "observation_dim": 27, "action_dim": 8, "dt": 0.05, "terminates": True}
+_POINT = {
+    "body": "point", "observation_dim": 2, "action_dim": 2, "dt": 1.0, "terminates": False, "horizon": 20,
+}  # fmt: skip
+
+FAMILIES: tuple[TaskFamily, ...] = (
+    TaskFamily(
+        name="cheetah-velocity",
+        nickname="cheetah-vel",
+        varies="reward",
+        parameters=(_SPEED,),
+        entry_point="tasks.cheetah:CheetahVelocity",
+        description="Run at a target speed that only the reward tells.",
+        source=PEARL,
+        **_CHEETAH,
+    ),
+    TaskFamily(
+        name="cheetah-direction",
+        nickname="cheetah-fwd-back",
+        varies="reward",
+        parameters=(_DIRECTION,),
+        entry_point="tasks.cheetah:CheetahDirection",
+        description="Run as fast as possible forwards or backwards.",
+        source=PEARL,
+        **_CHEETAH,
+    ),
+    TaskFamily(
+        name="cheetah-negated-joints",
+        nickname="cheetah-neg",
+        varies="dynamics",
+        parameters=(_signs(6),),
+        entry_point="tasks.cheetah:CheetahNegatedJoints",
+        description="Run forwards while the actions of some joints are negated.",
+        source=MIER,
+        **_CHEETAH,
+    ),
+    TaskFamily(
+        name="ant-direction",
+        nickname="ant-dir",
+        varies="reward",
+        parameters=(_ANGLE,),
+        entry_point="tasks.ant:AntDirection",
+        description="Walk in a direction of the plane that only the reward tells.",
+        source=f"{PEARL}; {MIER}",
+        **_ANT,
+    ),
+    TaskFamily(
+        name="ant-goal",
+        nickname="ant-position",
+        varies="reward",
+        parameters=(Parameter(name="goal", unit="m", size=2, description="x and y of the place to be at"),),
+        entry_point="tasks.ant:AntGoal",
+        description="Walk to a goal on a disc of radius 3 m.",
+        source=PEARL,
+        **(_ANT | {"observation_dim": 113, "terminates": False}),
+    ),
+    TaskFamily(
+        name="ant-negated-joints",
+        nickname="ant-neg",
+        varies="dynamics",
+        parameters=(_signs(8),),
+        entry_point="tasks.ant:AntNegatedJoints",
+        description="Walk forwards while the actions of some joints are negated.",
+        source=MIER,
+        **_ANT,
+    ),
+    TaskFamily(
+        name="humanoid-direction",
+        nickname="humanoid-dir",
+        body="humanoid",
+        varies="reward",
+        parameters=(_ANGLE,),
+        observation_dim=376,
+        action_dim=17,
+        dt=0.015,
+        terminates=True,
+        entry_point="tasks.humanoid:HumanoidDirection",
+        description="Walk upright in a direction of the plane that only the reward tells.",
+        source=PEARL,
+    ),
+    TaskFamily(
+        name="walker-parameters",
+        nickname="walker-rand-params",
+        body="walker",
+        varies="dynamics",
+        parameters=(
+            _multiplier("body_mass", 8, "of each body, the world first"),
+            _multiplier("body_inertia", 24, "of each body and principal axis, the world first"),
+            _multiplier("joint_damping", 9, "of each degree of freedom, the root's three first"),
+            _multiplier("friction", 24, "of each geom: sliding, torsional, rolling; the floor first"),
+        ),
+        observation_dim=17,
+        action_dim=6,
+        dt=0.016,
+        terminates=True,
+        entry_point="tasks.walker:WalkerParameters",
+        description="Walk forwards with a body whose masses, inertias, damping and friction are unknown.",
+        source=f"{PEARL}; {MIER}",
+    ),
+    TaskFamily(
+        name="point-goal",
+        nickname="point",
+        varies="reward",
+        parameters=(_ANGLE.model_copy(update={"description": "where on the unit circle the goal is"}),),
+        entry_point="tasks.point:PointGoal",
+        description="Move a point from the origin to a goal on the unit circle that only the reward tells.",
+        source="this benchmark: a family that trains in seconds",
+        **_POINT,
+    ),
+    TaskFamily(
+        name="point-dynamics",
+        nickname="point-rotation",
+        varies="dynamics",
+        parameters=(_ANGLE.model_copy(update={"description": "by how much actions are rotated"}),),
+        entry_point="tasks.point:PointDynamics",
+        description="Bring a point to the origin while its actions are rotated by an unknown angle.",
+        source="this benchmark: a family that trains in seconds",
+        **_POINT,
+    ),
+)

@@ -1,0 +1,170 @@
+"""Every family and split by name, a user's own included, and the environments that simulate them.
+
+Reading the registry imports no simulator: an environment is imported when it is made.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from tasks.families import FAMILIES
+from tasks.spec import BatchedEnvironment, TaskFamily, TaskSplit
+from tasks.splits import BUILDERS
+
+_own_families: dict[str, TaskFamily] = {}
+_own_splits: dict[str, TaskSplit] = {}
+
+
+class UnknownName(LookupError):
+    """A family or split that the registry does not hold; the message lists the nearest ones."""
+
+    def __init__(self, kind: str, given: str, allowed: Iterable[str], advice: str) -> None:
+        names = sorted(allowed)
+        near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names)}."
+        super().__init__(f"there is no {kind} {given!r}: {hint} {advice}")
+        self.given, self.nearest = given, tuple(near)
+
+
+class InvalidDeclaration(ValueError):
+    """A family or split that cannot be registered; the message says what is wrong with it and what would be right."""
+
+
+def families() -> tuple[TaskFamily, ...]:
+    """All families: the built-in ones in the order of the documentation, then registered ones."""
+    return (*FAMILIES, *_own_families.values())
+
+
+def splits() -> tuple[TaskSplit, ...]:
+    """All splits: the built-in ones in the order of their file, then registered ones."""
+    return (*(build() for build in BUILDERS.values()), *_own_splits.values())
+
+
+def get_family(name_or_nickname: str) -> TaskFamily:
+    """The family of that name or nickname.
+
+    Raises:
+        UnknownName: there is none; the message lists the nearest names.
+    """
+    for family in families():
+        if name_or_nickname in (family.name, family.nickname):
+            return family
+    names = [name for family in families() for name in (family.name, family.nickname)]
+    raise UnknownName("task family", name_or_nickname, names, "`offmap tasks list` shows all.")
+
+
+def get_split(full_name: str) -> TaskSplit:
+    """The split called `family.split`, where the family may be given by its nickname.
+
+    Raises:
+        UnknownName: there is none; the message lists the nearest names.
+    """
+    family_name, dot, name = full_name.partition(".")
+    known = (*BUILDERS, *_own_splits)
+    if not dot:
+        allowed = [split for split in known if split.startswith(f"{family_name}.")] or known
+        raise UnknownName("split", full_name, allowed, "A split is named `family.split`.")
+    full_name = f"{get_family(family_name).name}.{name}"
+    if full_name in _own_splits:
+        return _own_splits[full_name]
+    if full_name in BUILDERS:
+        return BUILDERS[full_name]()
+    siblings = [split for split in known if split.startswith(f"{get_family(family_name).name}.")]
+    raise UnknownName("split", full_name, siblings or known, "`offmap tasks list` shows all.")
+
+
+def register_family(family: TaskFamily) -> TaskFamily:
+    """The family, from now on known by its name and nickname in this process.
+
+    Raises:
+        InvalidDeclaration: another family already has one of its names.
+    """
+    for other in families():
+        taken = {other.name, other.nickname} & {family.name, family.nickname}
+        if taken and other != family:
+            raise InvalidDeclaration(
+                f"family {family.name!r}: the name {sorted(taken)[0]!r} belongs to the family {other.name!r}; "
+                "choose another name, built-in families cannot be replaced."
+            )
+    if family not in FAMILIES:
+        _own_families[family.name] = family
+    return family
+
+
+def register_split(split: TaskSplit) -> TaskSplit:
+    """The split, from now on known by its full name in this process.
+
+    Raises:
+        UnknownName: its family does not exist.
+        InvalidDeclaration: its name is taken by a different split, or its lists do not fit its family.
+    """
+    family = get_family(split.family)
+    if family.name != split.family:
+        split = split.model_copy(update={"family": family.name})
+    check_lists(split, family)
+    known = {known.full_name: known for known in splits()}.get(split.full_name)
+    if known is not None and known != split:
+        raise InvalidDeclaration(
+            f"split {split.full_name!r} exists with other contents (hash {known.hash}, given {split.hash}); "
+            "give yours a name of its own."
+        )
+    if known is None:
+        _own_splits[split.full_name] = split
+    return split
+
+
+def check_lists(split: TaskSplit, family: TaskFamily) -> None:
+    """Nothing, if every task of the split is one of the family.
+
+    Raises:
+        InvalidDeclaration: a list is empty, has rows of the wrong length, or values outside their declared range.
+    """
+    names = [(parameter.name, parameter) for parameter in family.parameters for _ in range(parameter.size)]
+    for list_name in ("train", "test", "test_id", *split.extra):
+        rows = split.extra.get(list_name) or getattr(split, list_name, ())
+        if not rows and list_name in ("train", "test"):
+            raise InvalidDeclaration(f"split {split.full_name!r}: its {list_name} list is empty.")
+        for index, row in enumerate(rows):
+            where = f"split {split.full_name!r}, {list_name} task {index}"
+            if len(row) != family.parameter_dim:
+                wanted = ", ".join(f"{p.name} ({p.size})" for p in family.parameters)
+                raise InvalidDeclaration(
+                    f"{where}: {len(row)} values given, {family.name} takes {family.parameter_dim}: {wanted}."
+                )
+            for (name, parameter), value in zip(names, row):
+                low = parameter.low if parameter.low is not None else float("-inf")
+                high = parameter.high if parameter.high is not None else float("inf")
+                if not low <= value <= high:
+                    raise InvalidDeclaration(f"{where}: {name} = {value}, allowed: {low} to {high} {parameter.unit}")
+
+
+def make_batch(family: TaskFamily | str, num_rows: int, threads: int = 1) -> BatchedEnvironment:
+    """A batched environment of `num_rows` simulations of a family, stepped on `threads` threads.
+
+    Raises:
+        UnknownName: there is no such family.
+        ValueError: `num_rows` or `threads` is not positive.
+    """
+    family = get_family(family) if isinstance(family, str) else family
+    if num_rows < 1 or threads < 1:
+        raise ValueError(f"num_rows and threads must be at least 1, not {num_rows} and {threads}.")
+    return _environment_class(family.entry_point)(family, num_rows, threads)
+
+
+def termination_rule(family: TaskFamily | str) -> Callable[[Any], Any]:
+    """The rule `terminated(next_observations)` of a family, the very function its environment uses.
+
+    It takes observations (..., observation) as a NumPy array or a torch tensor and returns booleans (...).
+    """
+    family = get_family(family) if isinstance(family, str) else family
+    return _environment_class(family.entry_point).terminated
+
+
+@cache
+def _environment_class(entry_point: str) -> Any:
+    module, _, name = entry_point.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,86 @@
+"""How task lists are drawn: legacy generators whose streams NumPy has frozen, one private generator per list.
+
+Drawn values are rounded to ten decimals: the last bits of a power or a product differ between processors, and a
+list's hash must not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+Values = tuple[tuple[float, ...], ...]
+
+SUITE_SEED = 20200
+TEST_ID_SEED = 20201
+TEST_RANDOM_SEED = 20202
+DECIMALS = 10
+
+# Walker: a multiplier is base ** U(-3, 3), independent for each element; blocks in the order they are drawn.
+WALKER_BLOCKS = ((1.5, 8), (1.5, 24), (1.3, 9), (1.5, 24))
+WALKER_EXPONENT = 3.0
+WALKER_SHIFT = 5.0  # standard deviations between the training mean and the out-of-distribution mean
+
+
+def frozen(rows: np.ndarray | Sequence[Sequence[float]]) -> Values:
+    """Rows of numbers (task, parameter) as nested tuples of Python floats, rounded to `DECIMALS`."""
+    return tuple(tuple(round(float(value), DECIMALS) + 0.0 for value in row) for row in rows)
+
+
+def uniform(seed: int, *ranges: tuple[float, float, int]) -> Iterator[Values]:
+    """One list of single values per `(low, high, count)`, drawn one after the other from `RandomState(seed)`."""
+    generator = np.random.RandomState(seed)
+    for low, high, count in ranges:
+        yield frozen(generator.uniform(low, high, size=(count, 1)))
+
+
+def disc(seed: int, radius: float, count: int) -> Values:
+    """Points (x, y) spread evenly over a disc: for each an angle U(0, 2 pi), then radius x sqrt(U)."""
+    generator = np.random.RandomState(seed)
+    rows = []
+    for _ in range(count):
+        angle = generator.uniform(0.0, 2 * math.pi)
+        distance = radius * math.sqrt(generator.uniform())
+        rows.append((distance * math.cos(angle), distance * math.sin(angle)))
+    return frozen(rows)
+
+
+def evenly_spaced(low: float, high: float, count: int) -> Values:
+    """Single values from `low` to `high`, both inclusive."""
+    return frozen(np.linspace(low, high, count)[:, None])
+
+
+def sign_masks(joints: int, negated: int, among: int, always: tuple[int, ...] = ()) -> Values:
+    """All masks of +1 and -1 over `joints`, in lexicographic order of the negated sets.
+
+    A set holds `negated` of the first `among` joints, and the joints in `always`.
+    """
+    sets = (chosen + always for chosen in combinations(range(among), negated))
+    return tuple(tuple(-1.0 if joint in chosen else 1.0 for joint in range(joints)) for chosen in sets)
+
+
+def choose(seed: int, values: Values, count: int) -> Values:
+    """`count` different rows of `values`, in the order they were drawn."""
+    order = np.random.RandomState(seed).permutation(len(values))
+    return tuple(values[index] for index in order[:count])
+
+
+def walker_multipliers(generator: np.random.RandomState, count: int) -> np.ndarray:
+    """Multipliers of mass, inertia, damping and friction, (task, 65), independent for each element."""
+    rows = [
+        np.concatenate(
+            [base ** generator.uniform(-WALKER_EXPONENT, WALKER_EXPONENT, size) for base, size in WALKER_BLOCKS]
+        )
+        for _ in range(count)
+    ]
+    return np.stack(rows)
+
+
+def shifted_walker_multipliers(generator: np.random.RandomState, training: np.ndarray, count: int) -> np.ndarray:
+    """Multipliers abs(N(mean + 5 std, std)) per element, (task, 65); mean and std over the training tasks."""
+    mean, deviation = training.mean(axis=0), training.std(axis=0)
+    rows = [generator.normal(mean + WALKER_SHIFT * deviation, deviation) for _ in range(count)]
+    return np.abs(np.stack(rows))
