@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.simulation import Simulation
+from tasks.simulation import Simulation, squared
 
 POSITION_NOISE = 0.1  # m and rad, uniform
 VELOCITY_NOISE = 0.1  # m/s and rad/s, standard deviation
@@ -37,11 +37,6 @@ class Cheetah(Simulation):
     def torso(self) -> np.ndarray:
         """The torso's world position, (row, 3), in m."""
         return self.xpos[:, 1]
-
-
-def squared(control: np.ndarray) -> np.ndarray:
-    """Sum of squared controls, (row, action) -> (row,)."""
-    return np.square(control).sum(axis=1)
 
 
 class CheetahVelocity(Cheetah):

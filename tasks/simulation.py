@@ -7,6 +7,7 @@ any row of a batch of any size.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,19 @@ def load_model(xml: str, timestep: float | None = None) -> mujoco.MjModel:
     return model
 
 
+def squared(values: np.ndarray) -> np.ndarray:
+    """Sum of squares of each row, (row, n) -> (row,)."""
+    return np.square(values).sum(axis=1)
+
+
+def unit_vectors(angles: np.ndarray) -> np.ndarray:
+    """(cos, sin) of each angle (rad), (row,) -> (row, 2).
+
+    One angle at a time: vectorised cosines may differ in the last bit with the place in the array.
+    """
+    return np.array([(math.cos(angle), math.sin(angle)) for angle in angles])
+
+
 class Simulation(ABC):
     """Base of the batched environments on MuJoCo; implements `tasks.spec.BatchedEnvironment`.
 
@@ -53,6 +67,8 @@ class Simulation(ABC):
 
     Attributes:
         values: (row, parameter) the task that each row is running.
+        contact_forces: (row, 6 x body) torques (N m) and forces (N) of contacts on each body, `cfrc_ext`; only
+            where a family uses them, as MuJoCo computes them on request since version 2.
     """
 
     xml: ClassVar[str]
@@ -75,6 +91,9 @@ class Simulation(ABC):
         self._started = np.zeros(num_rows, dtype=bool)
         self._observations = np.zeros((num_rows, family.observation_dim), dtype=np.float32)
         self._warnings = self._count_warnings()
+        if self.uses_contact_forces:
+            self.contact_forces = np.zeros((num_rows, 6 * self.model.nbody))
+            self._scratch = mujoco.MjData(self.model)
 
     # --- what a body and a family say ---
 
@@ -99,7 +118,8 @@ class Simulation(ABC):
         return control
 
     def start_tasks(self, rows: np.ndarray) -> None:
-        """Make the tasks in `values[rows]` take effect."""
+        """Make the tasks that `set_tasks` gave take effect in these rows."""
+        self.values[rows] = self._next_values[rows]
 
     @staticmethod
     def terminated(next_observations: Any) -> Any:
@@ -129,7 +149,6 @@ class Simulation(ABC):
             raise ValueError(f"{len(rows)} rows and {len(generators)} generators given: one per row is needed.")
         if len(rows) == 0:
             return self._observations.copy()
-        self.values[rows] = self._next_values[rows]
         self.start_tasks(rows)
         self.batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
         for row, generator in zip(rows, generators):
@@ -137,6 +156,7 @@ class Simulation(ABC):
             self.qpos[row] += position_noise
             self.qvel[row] += velocity_noise
         self.batch.forward(rows)
+        self._after_physics(rows)
         self._started[rows] = True
         self._warnings = self._count_warnings()
         self._observations = self._concatenate()
@@ -152,6 +172,7 @@ class Simulation(ABC):
             self._ctrl[rows] = control[rows]
         before = self.position()
         self.batch.step(rows, nstep=self.frame_skip)
+        self._after_physics(rows)
         rewards = self.reward((self.position() - before) / self.dt, control).astype(np.float32)
         observations = self._concatenate()
         terminated = self.terminated(observations)
@@ -184,6 +205,15 @@ class Simulation(ABC):
             bad = np.flatnonzero(~np.isfinite(actions).all(axis=1))
             raise ValueError(f"the actions of rows {bad[:5].tolist()} are not finite.")
         return control
+
+    def _after_physics(self, rows: np.ndarray | None) -> None:
+        """Compute what MuJoCo leaves out of a step, for these rows (None: all)."""
+        if not self.uses_contact_forces:
+            return
+        for row in range(self.num_rows) if rows is None else rows:
+            self.batch.get_data(row, self._scratch)
+            mujoco.mj_rnePostConstraint(self.model, self._scratch)
+            self.contact_forces[row] = self._scratch.cfrc_ext.reshape(-1)
 
     def _concatenate(self) -> np.ndarray:
         observations = np.empty((self.num_rows, self.family.observation_dim), dtype=np.float32)
