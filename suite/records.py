@@ -108,7 +108,5 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     metadata = json.loads(raw)
     version = metadata.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise RecordsError(
-            f"{path}: records of schema version {version}; this offmap reads version {SCHEMA_VERSION}"
-        )
+        raise RecordsError(f"{path}: records of schema version {version}; this offmap reads version {SCHEMA_VERSION}")
     return table, metadata

@@ -1,0 +1,1 @@
+"""Algorithms: one file each, on the kit; siblings never import one another."""

@@ -1,0 +1,172 @@
+"""The two interfaces everything hangs on: `Algorithm`, the meta-learner, and `Agent`, what acts in test tasks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tasks.spec import Frozen, TaskFamily, TaskSource, TaskSplit
+
+State = dict[str, Any]
+"""Nested dictionaries and lists whose leaves are tensors, arrays, numbers, strings or None."""
+
+
+class Diverged(Exception):
+    """A loss or an action is not finite; the run stops as `failed: diverged`."""
+
+
+class Config(Frozen):
+    """Base of every `train` and `adapt` block: frozen, typed, and an undeclared key is an error."""
+
+
+class TrainConfig(Config):
+    """What every meta-training has."""
+
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="hidden-layer products of policies and critics: bfloat16 where the processor has it (auto), "
+        "resolved once and stored with the run (ours)",
+    )
+
+
+class AdaptConfig(Config):
+    """What every test-time adaptation has: nothing, yet."""
+
+
+class Transition(NamedTuple):
+    """One step of every task at once: (task, observation), (task, action), (task,), (task, observation), (task,)."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    next_observations: np.ndarray
+    terminated: np.ndarray
+
+
+class Adaptation(NamedTuple):
+    """A point of an adaptation at which the suite may evaluate.
+
+    `updates` gradient updates have been done; `diagnostics` holds one value per task and name, (task,).
+    """
+
+    updates: int
+    diagnostics: dict[str, np.ndarray]
+
+
+class Agent(ABC):
+    """What acts and adapts, in a batch of test tasks at once; lives for one meta-test.
+
+    It sees observations, rewards and terminations of its own adaptation episodes, and nothing else of the tasks.
+    """
+
+    adapts_online: ClassVar[bool] = False  # keeps learning inside the evaluated episode (GrBAL, RL2)
+
+    @abstractmethod
+    def begin(self, num_tasks: int) -> None:
+        """Start a trial in `num_tasks` tasks that it knows nothing of."""
+
+    @abstractmethod
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """Actions (row, action) in [-1, 1] for observations (row, observation).
+
+        In a fork the rows are task-major: task 0's episodes first. `explore` asks for the adaptation-data policy,
+        otherwise the evaluation policy, which is deterministic.
+        """
+
+    @abstractmethod
+    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
+        """Take in one step of the adaptation episodes. Rows that are not `active` must change no state;
+        `episode_end` marks rows whose episode has just ended, for whatever reason.
+        """  # noqa: D205
+
+    @abstractmethod
+    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
+        """Adapt to the data observed; yield at the start, after each `every` updates, and at the end.
+
+        `limit` caps the number of updates. What the last point leaves is the result.
+        """
+
+    @abstractmethod
+    def fork(self, episodes: int) -> Agent:
+        """A throw-away copy widened to task x episode, on which the suite evaluates: it never feeds adaptation."""
+
+
+class Algorithm(ABC):
+    """The meta-learner, outer loop; lives for one meta-training.
+
+    It never sees test tasks, never evaluates itself, never counts its own steps, and knows no experiment.
+    """
+
+    def __init__(self, config: Any, source: TaskSource, *, seed: int, device: torch.device, capacity: int) -> None:
+        """`capacity`: transitions worth reserving memory for; it changes no result."""
+        self.config = config
+        self.source = source
+        self.device = device
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.choices = np.random.default_rng(seed)
+
+    @abstractmethod
+    def steps_of_next_iteration(self) -> int:
+        """Environment steps that the next `iterate` will take, so that the suite need not start one too many."""
+
+    @abstractmethod
+    def iterate(self) -> dict[str, float]:
+        """One outer iteration: collect, update. Returns metrics; `return` is that of whole training episodes."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Everything that the next iteration depends on, generators included, but for `log`."""
+
+    @abstractmethod
+    def load_state(self, state: State, log: Tensor | None) -> None:
+        """Continue from what `state` and `log` gave."""
+
+    def log(self) -> Tensor | None:
+        """The append-only part of the state, rows that never change once written (replay frames), or None."""
+        return None
+
+    @abstractmethod
+    def agent(self, config: Any, seed: int) -> Agent:
+        """A fresh agent with the current meta-parameters and an `adapt` block of this algorithm."""
+
+    def random_state(self) -> State:
+        """Both generators, for `state`."""
+        return {"torch": self.generator.get_state(), "numpy": self.choices.bit_generator.state}
+
+    def load_random_state(self, state: State) -> None:
+        """Restore what `random_state` gave."""
+        self.generator.set_state(state["torch"])
+        self.choices.bit_generator.state = state["numpy"]
+
+
+def supports_everything(family: TaskFamily, split: TaskSplit) -> str | None:
+    """None: an algorithm without restrictions runs on every split."""
+    return None
+
+
+def require_finite(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics, if all are finite.
+
+    Raises:
+        Diverged: one is not; the message names it.
+    """
+    bad = [name for name, value in metrics.items() if not np.isfinite(value) and name != "return"]
+    if bad:
+        raise Diverged(f"{', '.join(bad)} became {metrics[bad[0]]}")
+    return metrics
+
+
+def mean_return(rewards: np.ndarray, lengths: np.ndarray, whole: np.ndarray) -> float:
+    """Mean undiscounted return of the whole episodes of a collection; NaN if there is none.
+
+    rewards: (episode, step), lengths and whole: (episode,).
+    """
+    inside = np.arange(rewards.shape[1]) < lengths[:, None]
+    returns = np.where(inside, rewards, 0.0).sum(1, dtype=np.float64)
+    return float(returns[whole].mean()) if whole.any() else float("nan")

@@ -1,0 +1,197 @@
+"""Soft actor-critic with twin target critics and an optional tuned temperature (Haarnoja et al. 2018b).
+
+Every network carries a leading learner axis L: one learner in meta-training, one per test task in adaptation, each
+with its own loss, so that gradients never mix (the losses are sums over learners of means over rows).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from algorithms.kit.gaussian_policy import split_heads, squashed_sample, standard_normal
+from algorithms.kit.networks import (
+    Parameters,
+    Precision,
+    adam,
+    as_leaves,
+    frozen,
+    glorot_uniform,
+    mlp,
+    polyak,
+    repeat_ensemble,
+    step,
+)  # fmt: skip
+from algorithms.kit.replay import Transitions
+
+
+class SacSettings(NamedTuple):
+    """Hyper-parameters of one learner."""
+
+    discount: float
+    target_rate: float
+    learning_rate: float
+    reward_scale: float
+    temperature: float | Literal["auto"]
+    target_entropy: float
+    precision: Precision
+
+
+class SoftActorCritic:
+    """L learners with the same architecture, trained by `update` on batches (learner, row, ...).
+
+    Observations given to it already carry the task embedding.
+    """
+
+    def __init__(self, settings: SacSettings, policy: Parameters, critics: Parameters, targets: Parameters) -> None:
+        self.settings = settings
+        self.policy = as_leaves(policy)
+        self.critics = as_leaves(critics)  # ensemble of 2 L, learner-major
+        self.targets = frozen(targets)
+        self.num_learners = len(self.policy[0])
+        initial = 0.0 if settings.temperature == "auto" else math.log(settings.temperature)
+        self.log_temperature = torch.full((self.num_learners,), initial, device=self.policy[0].device)
+        self.log_temperature.requires_grad_(settings.temperature == "auto")
+        self.reset_optimisers()
+
+    @classmethod
+    def initial(
+        cls,
+        settings: SacSettings,
+        input_dim: int,
+        action_dim: int,
+        hidden: tuple[int, ...],
+        generator: torch.Generator,
+    ) -> SoftActorCritic:
+        """One fresh learner, Glorot-uniform weights; targets start as copies of the critics."""
+        policy = glorot_uniform([input_dim, *hidden, 2 * action_dim], generator)
+        critics = glorot_uniform([input_dim + action_dim, *hidden, 1], generator, ensemble=2)
+        return cls(settings, policy, critics, [parameter.clone() for parameter in critics])
+
+    def copies(self, number: int) -> SoftActorCritic:
+        """`number` independent learners that start here, with target critics equal to the critics and fresh
+        optimiser moments: how adaptation begins (MIER code, section 5 of the specification).
+        """  # noqa: D205
+        critics = repeat_ensemble(self.critics, number)
+        learners = SoftActorCritic(
+            self.settings, repeat_ensemble(self.policy, number), critics, [parameter.clone() for parameter in critics]
+        )
+        with torch.no_grad():
+            learners.log_temperature.copy_(self.log_temperature.expand(number))
+        return learners
+
+    def reset_optimisers(self) -> None:
+        """Fresh Adam moments for policy, critics and temperature."""
+        self.policy_optimiser = adam(self.policy, self.settings.learning_rate)
+        self.critic_optimiser = adam(self.critics, self.settings.learning_rate)
+        self.temperature_optimiser = (
+            adam([self.log_temperature], self.settings.learning_rate) if self.log_temperature.requires_grad else None
+        )
+
+    def update(self, batch: Transitions, next_inputs: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """One step of critics, policy, temperature and targets; returns detached losses, each (learner,).
+
+        batch.observations: (learner, row, input) with the embedding appended; next_inputs likewise for s'.
+        """
+        temperature = self.log_temperature.detach().exp().unsqueeze(1)
+        critic_losses = self._critic_losses(batch, next_inputs, temperature, generator)
+        step(self.critic_optimiser, self.critics, critic_losses.sum())
+        actions, log_density = self.sample(batch.observations, generator)
+        values = self.values(frozen(self.critics), batch.observations, actions).amin(1)
+        policy_losses = (temperature * log_density - values).mean(1)
+        step(self.policy_optimiser, self.policy, policy_losses.sum())
+        if self.temperature_optimiser is not None:
+            gap = log_density.detach().mean(1) + self.settings.target_entropy
+            step(self.temperature_optimiser, [self.log_temperature], -(self.log_temperature * gap).sum())
+        polyak(self.targets, self.critics, self.settings.target_rate)
+        return {
+            "critic_loss": critic_losses.detach(),
+            "policy_loss": policy_losses.detach(),
+            "entropy": -log_density.detach().mean(1),
+            "temperature": temperature.squeeze(1),
+        }
+
+    def _critic_losses(
+        self, batch: Transitions, next_inputs: Tensor, temperature: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Sum over the twins of 0.5 * mean squared Bellman error, (learner,)."""
+        with torch.no_grad():
+            next_actions, next_log_density = self.sample(next_inputs, generator)
+            next_values = self.values(self.targets, next_inputs, next_actions).amin(1)
+            bootstrap = (1 - batch.terminated) * (next_values - temperature * next_log_density)
+            bellman = self.settings.reward_scale * batch.rewards + self.settings.discount * bootstrap
+        values = self.values(self.critics, batch.observations, batch.actions)
+        return 0.5 * (values - bellman.unsqueeze(1)).square().mean(2).sum(1)
+
+    def sample(self, inputs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Reparameterised actions (learner, row, action) and log densities (learner, row)."""
+        mean, log_std = split_heads(mlp(self.policy, inputs, self.settings.precision))
+        return squashed_sample(mean, log_std, standard_normal(mean, generator))
+
+    @torch.no_grad()
+    def sample_one(self, learner: int, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Actions (1, row, action) of one learner's policy for its inputs (1, row, input)."""
+        policy = [parameter[learner : learner + 1] for parameter in self.policy]
+        mean, log_std = split_heads(mlp(policy, inputs, self.settings.precision))
+        return squashed_sample(mean, log_std, standard_normal(mean, generator))[0]
+
+    def values(self, critics: Parameters, inputs: Tensor, actions: Tensor) -> Tensor:
+        """Both critics' values, (learner, twin, row), of inputs (learner, row, ...) and actions."""
+        joined = torch.cat([inputs, actions], dim=-1)
+        twice = joined.unsqueeze(1).expand(-1, 2, -1, -1).flatten(0, 1)
+        return mlp(critics, twice, self.settings.precision).squeeze(-1).unflatten(0, (-1, 2))
+
+    def state(self) -> dict[str, object]:
+        """All weights and optimiser moments."""
+        return {
+            "policy": frozen(self.policy),
+            "critics": frozen(self.critics),
+            "targets": self.targets,
+            "log_temperature": self.log_temperature.detach(),
+            "policy_optimiser": optimiser_state(self.policy_optimiser),
+            "critic_optimiser": optimiser_state(self.critic_optimiser),
+            "temperature_optimiser": optimiser_state(self.temperature_optimiser),
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: dict) -> None:
+        """Restore what `state` returned, in place."""
+        for name in ("policy", "critics", "targets"):
+            load_tensors(getattr(self, name), state[name])
+        self.log_temperature.copy_(state["log_temperature"])
+        for name in ("policy_optimiser", "critic_optimiser", "temperature_optimiser"):
+            load_optimiser(getattr(self, name), state[name])
+
+
+def optimiser_state(optimiser: torch.optim.Adam | None) -> list[Tensor]:
+    """Adam's moments and step counts as a flat list, (exp_avg, exp_avg_sq, step) per parameter; empty before use."""
+    if optimiser is None or not optimiser.state:
+        return []
+    parameters = optimiser.param_groups[0]["params"]
+    return [optimiser.state[parameter][name] for parameter in parameters for name in ("exp_avg", "exp_avg_sq", "step")]
+
+
+def load_optimiser(optimiser: torch.optim.Adam | None, moments: list[Tensor]) -> None:
+    """Put back what `optimiser_state` returned."""
+    if optimiser is None:
+        return
+    optimiser.state.clear()
+    if not len(moments):
+        return
+    for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
+        exp_avg, exp_avg_sq, count = moments[3 * index : 3 * index + 3]
+        optimiser.state[parameter] = {
+            "exp_avg": exp_avg.to(parameter.device, copy=True),
+            "exp_avg_sq": exp_avg_sq.to(parameter.device, copy=True),
+            "step": count.to(parameter.device, torch.float32, copy=True),
+        }
+
+
+@torch.no_grad()
+def load_tensors(targets: list[Tensor], sources: list[Tensor]) -> None:
+    """Copy values into existing tensors."""
+    for target, source in zip(targets, sources):
+        target.copy_(source)

@@ -1,0 +1,49 @@
+"""What an agent has seen in a trial: the adaptation data of a batch of tasks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from algorithms.kit.replay import Transitions
+
+
+class TrialData:
+    """Transitions of `num_tasks` tasks, appended step by step; every task ends up with the same number."""
+
+    def __init__(self, num_tasks: int) -> None:
+        self._rows: list[list[tuple]] = [[] for _ in range(num_tasks)]
+
+    def add(self, transition: tuple, active: np.ndarray) -> None:
+        """Append one step (fields with a leading task axis) for the active tasks."""
+        for task in np.flatnonzero(active):
+            self._rows[task].append(tuple(np.array(field[task]) for field in transition))
+
+    def everything(self, device: torch.device) -> Transitions:
+        """All transitions, fields (task, row, ...) in the order they were seen.
+
+        Raises:
+            ValueError: the tasks have different amounts of data, or none.
+        """
+        numbers = {len(rows) for rows in self._rows}
+        if len(numbers) != 1 or numbers == {0}:
+            raise ValueError(f"adaptation needs the same amount of data in every task, got {sorted(numbers)}")
+        fields = zip(*(zip(*rows) for rows in self._rows))
+        stacked = [np.stack([np.stack(task) for task in field]).astype(np.float32) for field in fields]
+        return Transitions(*(torch.as_tensor(field, device=device) for field in stacked))
+
+    def split(
+        self, fraction: float, generator: torch.Generator, device: torch.device
+    ) -> tuple[Transitions, Transitions]:
+        """A random `fraction` of each task's transitions to fit, and the rest to judge on."""
+        data = self.everything(device)
+        num_tasks, number = data.rewards.shape
+        order = torch.rand((num_tasks, number), generator=generator, device=device).argsort(dim=1)
+        kept = round(fraction * number)
+        return rows_of(data, order[:, :kept]), rows_of(data, order[:, kept:])
+
+
+def rows_of(data: Transitions, rows: torch.Tensor) -> Transitions:
+    """The transitions of each task at `rows` (task, number)."""
+    tasks = torch.arange(len(rows), device=rows.device).unsqueeze(1)
+    return Transitions(*(field[tasks, rows] for field in data))

@@ -1,0 +1,435 @@
+"""MIER and MIER-wR: meta-RL by model identification and experience relabeling.
+
+Mendonca, Geng, Finn, Levine, "Meta-Reinforcement Learning Robust to Distributional Shift via Model Identification
+and Experience Relabeling", 2020. A model p(r, s'|s, a; phi) is meta-trained so that a few gradient steps on phi
+identify a task; a policy conditioned on the adapted phi is trained by SAC. In a test task phi is adapted
+(MIER-wR stops here), the model too, and if the model then explains held-out adaptation data well enough, the policy
+is fine-tuned on meta-training experience relabeled by it.
+
+Where this leaves the released code: target critics start as copies (there: fresh random weights); the relabeling
+gate, absent there, judges held-out likelihood without the variance-bound term; in reward-varying families no
+separate state model is trained (the code's is never used, the paper has none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from algorithms.base import (
+    Adaptation,
+    AdaptConfig,
+    Agent,
+    Algorithm,
+    State,
+    TrainConfig,
+    Transition,
+    mean_return,
+    require_finite,
+)  # fmt: skip
+from algorithms.kit.context_model import ContextModel, clipped, context_step
+from algorithms.kit.gaussian_policy import split_heads, squashed_sample, standard_normal
+from algorithms.kit.networks import adam, as_leaves, frozen, mlp, repeat_ensemble, resolve_precision
+from algorithms.kit.relabeling import FineTuning, RelabelSettings, with_embedding
+from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
+from algorithms.kit.sac import SacSettings, SoftActorCritic, load_optimiser, load_tensors, optimiser_state
+from algorithms.kit.trial import TrialData
+from tasks.spec import EpisodeBatch, TaskSource
+
+CODE, PAPER = "released code", "paper"
+
+
+class MierTrain(TrainConfig):
+    """Meta-training of MIER (paper, Algorithm 1). Defaults are the released code's; `paper` is a preset."""
+
+    predicts: Literal["reward", "dynamics"] = Field(
+        default="dynamics", description="`reward`: reward-only model for reward-varying tasks; `dynamics`: the joint "
+        "model of reward and next observation (paper, appendix)")  # fmt: skip
+    context_dim: PositiveInt = Field(default=5, description="size of phi (paper 5; code 10 on negated cheetah joints)")
+    learn_initial_context: bool = Field(default=False, description="whether phi_0 is trained (paper) or 0 (code)")
+    model_hidden: tuple[PositiveInt, ...] = Field(default=(200,) * 4, description="model layers (code)")
+    model_negative_slope: float = Field(default=0.2, ge=0, description="leaky ReLU of the model (code)")
+    model_learning_rate: float = Field(default=1e-3, gt=0, description="Adam, outer (code; not in the paper)")
+    model_precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="fp32", description="hidden-layer products of the model (ours; see docs/precision.md)")  # fmt: skip
+    inner_learning_rate: float = Field(default=0.01, gt=0, description="step on phi (paper, table 2)")
+    inner_steps: PositiveInt = Field(default=2, description="steps on phi in meta-training (paper, table 2)")
+    gradient_clip: float = Field(default=10.0, gt=0, description="norm, inner and outer (paper, table 3)")
+    meta_batch: PositiveInt = Field(default=10, description="tasks per gradient step (code), fixed per iteration")
+    task_batch: PositiveInt = Field(default=400, description="transitions per task to adapt on and as many to judge "
+                                    "on; the adaptation data of the split (paper, table 1)")  # fmt: skip
+    policy_batch: PositiveInt | None = Field(
+        default=None, description="SAC batch per step: None takes all meta_batch x task_batch judged transitions "
+        "(code); the paper states 256")  # fmt: skip
+    initial_transitions: PositiveInt = Field(default=2000, description="per training task, untrained policy (code)")
+    tasks_per_iteration: PositiveInt = Field(default=5, description="tasks that collect per iteration (code)")
+    prior_transitions: PositiveInt = Field(default=400, description="collected with phi_0, per task (code)")
+    adapted_transitions: PositiveInt = Field(default=600, description="collected with adapted phi, per task (code)")
+    steps_per_iteration: PositiveInt = Field(default=1000, description="model and SAC steps (paper, table 3)")
+    policy_hidden: tuple[PositiveInt, ...] = Field(
+        default=(256, 256), description="policy and critics (code 256x2 on most, 300x3 on velocity; paper 300x3)")  # fmt: skip
+    policy_learning_rate: float = Field(default=3e-4, gt=0, description="Adam of SAC (paper, table 2)")
+    discount: float = Field(default=0.99, gt=0, le=1, description="gamma (paper, table 2)")
+    target_rate: float = Field(default=0.005, gt=0, le=1, description="Polyak rate of the critics (paper, table 2)")
+    reward_scale: float = Field(default=1.0, gt=0, description="(code)")
+    temperature: float | Literal["auto"] = Field(default="auto", description="tuned from 1 (code); paper 1.0 fixed")
+    target_entropy: float = Field(default=-1.0, description="for every family (code)")
+    replay_capacity: PositiveInt = Field(default=1_000_000, description="transitions per task (code)")
+
+
+class MierWithoutRelabelingAdapt(AdaptConfig):
+    """MIER-wR: phi alone is adapted (paper, section 5.1)."""
+
+    context_steps: PositiveInt = Field(default=10, description="N (paper, table 1)")
+    late_learning_rate: float = Field(
+        default=1e-3, gt=0, description="step on phi after the first `inner_steps` (code; the paper keeps 0.01)")  # fmt: skip
+    fit_fraction: float = Field(
+        default=0.8, gt=0, lt=1, description="share of the adaptation data that is fitted; the rest is held out (code)")  # fmt: skip
+
+
+class MierAdapt(MierWithoutRelabelingAdapt):
+    """MIER: model adaptation and fine-tuning on relabeled experience (paper, Algorithm 2)."""
+
+    model_steps: int = Field(default=0, ge=0, description="M, Adam steps on theta and the bounds (paper, table 1)")
+    gate: float | None = Field(
+        default=-3.0, description="relabel only where the held-out likelihood loss, without the bound term, is below "
+        "this (paper, appendix); a closed task keeps the MIER-wR policy. None: no gate (code)")  # fmt: skip
+    relabel_updates: int = Field(default=20_000, ge=0, description="SAC updates per task (code; ant-direction 1000)")
+    relabel_interval: PositiveInt = Field(
+        default=500, description="SAC updates between relabelings (code 500, paper 250)")  # fmt: skip
+    relabel_transitions: PositiveInt = Field(default=100_000, description="transitions per relabeling (code)")
+    relabel_tasks: PositiveInt = Field(default=20, description="training tasks drawn per relabeling (code)")
+    relabel_capacity: PositiveInt = Field(default=1_000_000, description="relabeled transitions kept (code)")
+    batch: PositiveInt = Field(default=256, description="SAC batch while fine-tuning (paper, table 2)")
+    real_fraction: float = Field(default=0.05, ge=0, le=1, description="real adaptation data in that batch (code)")
+
+
+class Mier(Algorithm):
+    """Meta-training shared by MIER and MIER-wR."""
+
+    config: MierTrain
+
+    def __init__(self, config: MierTrain, source: TaskSource, **kwargs: Any) -> None:
+        super().__init__(config, source, **kwargs)
+        spaces, device = source.spaces, self.device
+        self.model = ContextModel(
+            spaces.observation_dim, spaces.action_dim, config.context_dim, config.model_hidden,
+            predicts_dynamics=config.predicts == "dynamics", negative_slope=config.model_negative_slope,
+            precision=resolve_precision(config.model_precision, device.type),
+        )  # fmt: skip
+        self.theta = as_leaves(self.model.initial(self.generator))
+        self.initial_context = torch.zeros((1, config.context_dim), device=device)
+        self.initial_context.requires_grad_(config.learn_initial_context)
+        self.trained = [*self.theta, *([self.initial_context] if config.learn_initial_context else [])]
+        self.model_optimiser = adam(self.trained, config.model_learning_rate)
+        self.sac = SoftActorCritic.initial(
+            sac_settings(config, device), spaces.observation_dim + config.context_dim, spaces.action_dim,
+            config.policy_hidden, self.generator,
+        )  # fmt: skip
+        self.store = EpisodeStore(spaces, kwargs["capacity"], device)
+        self.everything = TaskIndex(source.num_tasks, device, config.replay_capacity)
+        self.prior = TaskIndex(source.num_tasks, device, config.replay_capacity)
+
+    # Collecting ------------------------------------------------------------------------------------------------
+
+    def steps_of_next_iteration(self) -> int:
+        """The initial exploration, once, then prior and adapted data of a few tasks."""
+        config = self.config
+        if not self.store.size:
+            return self.source.num_tasks * config.initial_transitions
+        return config.tasks_per_iteration * (config.prior_transitions + config.adapted_transitions)
+
+    def iterate(self) -> dict[str, float]:
+        """Initial exploration, or one iteration of Algorithm 1: collect, then model and policy steps."""
+        if not self.store.size:
+            everyone = np.arange(self.source.num_tasks)
+            batch, _ = self._collect(everyone, self._prior_contexts(len(everyone)), self.config.initial_transitions)
+            return {"return": self._return(batch)}
+        tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
+        prior, slots = self._collect(tasks, self._prior_contexts(len(tasks)), self.config.prior_transitions)
+        contexts = self._identify(self.store.gather(slots))
+        adapted, _ = self._collect(tasks, contexts, self.config.adapted_transitions, is_prior=False)
+        metrics = {"return": self._return(adapted), "return_before_adaptation": self._return(prior)}
+        return require_finite(metrics | self._train(self._meta_batch_tasks()))
+
+    def _collect(
+        self, tasks: np.ndarray, contexts: Tensor, transitions: int, is_prior: bool = True
+    ) -> tuple[EpisodeBatch, Tensor]:
+        """Collect with fixed contexts (row, context) and store; also the slots per row, (row, transition)."""
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            return self.actions(self.sac.policy, observations, contexts, explore=True, generator=self.generator)
+
+        batch = self.source.collect(act, tasks.tolist(), transitions)
+        rows: list[list[Tensor]] = [[] for _ in tasks]
+        for episode, slots in enumerate(self.store.append(batch)):
+            rows[batch.rows[episode]].append(slots)
+            for view in (self.everything, self.prior) if is_prior else (self.everything,):
+                view.add(int(batch.tasks[episode]), slots)
+        return batch, torch.stack([torch.cat(slots) for slots in rows])
+
+    @torch.no_grad()
+    def actions(
+        self, policy: list[Tensor], observations: np.ndarray, contexts: Tensor, *, explore: bool,
+        generator: torch.Generator,
+    ) -> np.ndarray:  # fmt: skip
+        """Actions (row, action) of policies (ensemble, ...) for rows in ensemble-major order."""
+        inputs = torch.cat([torch.as_tensor(observations, device=self.device), contexts], dim=-1)
+        mean, log_std = split_heads(mlp(policy, inputs.unflatten(0, (len(policy[0]), -1))))
+        if not explore:
+            return torch.tanh(mean).flatten(0, 1).cpu().numpy()
+        return squashed_sample(mean, log_std, standard_normal(mean, generator))[0].flatten(0, 1).cpu().numpy()
+
+    def _return(self, batch: EpisodeBatch) -> float:
+        whole = batch.terminated | (batch.lengths == self.source.spaces.horizon)
+        return mean_return(batch.rewards, batch.lengths, whole)
+
+    # Training --------------------------------------------------------------------------------------------------
+
+    def _meta_batch_tasks(self) -> np.ndarray:
+        """The tasks of this iteration's gradient steps: without replacement unless there are too few (code)."""
+        few = self.source.num_tasks < self.config.meta_batch
+        return self.choices.choice(self.source.num_tasks, self.config.meta_batch, replace=few)
+
+    def _train(self, tasks: np.ndarray) -> dict[str, float]:
+        totals: dict[str, Tensor] = {}
+        for _ in range(self.config.steps_per_iteration):
+            for name, value in self._gradient_step(tasks).items():
+                totals[name] = totals.get(name, 0) + value.mean()
+        return {name: float(total) / self.config.steps_per_iteration for name, total in totals.items()}
+
+    def _gradient_step(self, tasks: np.ndarray) -> dict[str, Tensor]:
+        """One model meta-step, then one SAC step with the contexts it adapted."""
+        config = self.config
+        adapt_data = self.store.gather(self.prior.sample(tasks, config.task_batch, self.generator))
+        judge_data = self.store.gather(self.everything.sample(tasks, config.task_batch, self.generator))
+        loss, contexts = self.meta_loss(self.theta, self._prior_contexts(len(tasks)), adapt_data, judge_data)
+        likelihood = loss.detach() - self.model.bound_term(frozen(self.theta)).mean()
+        for parameter, gradient in zip(self.trained, self._meta_gradient(loss)):
+            parameter.grad = gradient
+        self.model_optimiser.step()
+        return {"model_loss": likelihood, **self._policy_step(tasks, judge_data, contexts.detach())}
+
+    def meta_loss(
+        self, theta: list[Tensor], contexts: Tensor, adapt_data: Transitions, judge_data: Transitions
+    ) -> tuple[Tensor, Tensor]:
+        """Mean over tasks of the judged loss after the inner steps, with its graph, and the adapted contexts."""
+        first = self.model.first_layer(theta, self.model.inputs(adapt_data))
+        targets = self.model.targets(adapt_data)
+        for _ in range(self.config.inner_steps):
+            contexts = context_step(
+                self.model, theta, contexts, first, targets, learning_rate=self.config.inner_learning_rate,
+                clip=self.config.gradient_clip, differentiable=True,
+            )  # fmt: skip
+        judged = self.model.first_layer(theta, self.model.inputs(judge_data))
+        losses = self.model.likelihood_losses(theta, judged, contexts, self.model.targets(judge_data))
+        return losses.mean() + self.model.bound_term(theta).mean(), contexts
+
+    def _meta_gradient(self, loss: Tensor) -> list[Tensor]:
+        """Exact second-order gradients, the network's clipped as one vector, each bound vector by itself (code)."""
+        gradients = list(torch.autograd.grad(loss, self.trained))
+        number = len(self.theta) - 2
+        network = torch.cat([gradient.reshape(1, -1) for gradient in gradients[:number]], dim=1)
+        scale = (self.config.gradient_clip / network.norm().clamp_min(1e-12)).clamp_max(1.0)
+        return [gradient * scale for gradient in gradients[:number]] + [
+            clipped(gradient.reshape(1, -1), self.config.gradient_clip).reshape(gradient.shape)
+            for gradient in gradients[number:]
+        ]
+
+    def _policy_step(self, tasks: np.ndarray, data: Transitions, contexts: Tensor) -> dict[str, Tensor]:
+        """SAC on the judged data of all tasks as one batch, each row with its task's context."""
+        if self.config.policy_batch is not None:
+            share = -(-self.config.policy_batch // len(tasks))
+            data = self.store.gather(self.everything.sample(tasks, share, self.generator))
+        spread = contexts.unsqueeze(1).expand(-1, data.rewards.shape[1], -1)
+        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in with_embedding(data, spread)))
+        losses = self.sac.update(flat, flat.next_observations, self.generator)
+        return {name: value[0] for name, value in losses.items()}
+
+    def _prior_contexts(self, number: int) -> Tensor:
+        return self.initial_context.expand(number, -1)
+
+    def _identify(self, data: Transitions) -> Tensor:
+        """phi after the inner steps on all rows of each task, (task, context), without graph."""
+        theta = frozen(self.theta)
+        first, targets = self.model.first_layer(theta, self.model.inputs(data)), self.model.targets(data)
+        contexts = self._prior_contexts(len(targets)).detach()
+        for _ in range(self.config.inner_steps):
+            contexts = context_step(
+                self.model, theta, contexts, first, targets, learning_rate=self.config.inner_learning_rate,
+                clip=self.config.gradient_clip, differentiable=False,
+            )  # fmt: skip
+        return contexts
+
+    # State -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Weights, moments, views and generators; the frames are the log."""
+        return {
+            "theta": frozen(self.theta), "initial_context": self.initial_context.detach(),
+            "model_optimiser": optimiser_state(self.model_optimiser), "sac": self.sac.state(),
+            "everything": self.everything.state(), "prior": self.prior.state(), "random": self.random_state(),
+        }  # fmt: skip
+
+    def log(self) -> Tensor:
+        """Replay frames."""
+        return self.store.frames
+
+    def load_state(self, state: State, log: Tensor | None) -> None:
+        """Continue from a checkpoint."""
+        load_tensors(frozen(self.theta), state["theta"])
+        load_tensors([self.initial_context.detach()], [state["initial_context"]])
+        load_optimiser(self.model_optimiser, state["model_optimiser"])
+        self.sac.load_state(state["sac"])
+        self.everything.load_state(state["everything"])
+        self.prior.load_state(state["prior"])
+        self.load_random_state(state["random"])
+        if log is not None:
+            self.store.extend(log)
+
+    def agent(self, config: MierWithoutRelabelingAdapt, seed: int) -> MierAgent:
+        """MIER-wR or MIER, by the class of the config."""
+        return MierAgent(self, config, seed)
+
+
+class MierAgent(Agent):
+    """Adapts phi and, in MIER, the model and the policy, for a batch of test tasks at once."""
+
+    def __init__(self, mier: Mier, config: MierWithoutRelabelingAdapt, seed: int) -> None:
+        self.mier = mier
+        self.config = config
+        self.generator = torch.Generator(mier.device).manual_seed(seed)
+        self.policy = frozen(mier.sac.policy)
+        self.contexts = mier.initial_context.detach()
+        self.data = TrialData(0)
+
+    def begin(self, num_tasks: int) -> None:
+        """phi_0 and the meta-trained policy, shared by all tasks."""
+        self.policy = frozen(self.mier.sac.policy)
+        self.contexts = self.mier.initial_context.detach().expand(num_tasks, -1)
+        self.data = TrialData(num_tasks)
+
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """The policy given phi; its stochastic version explores."""
+        return self.mier.actions(
+            self.policy, observations, self.contexts, explore=explore, generator=self.generator
+        )  # fmt: skip
+
+    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
+        """Store."""
+        self.data.add(transition, active)
+
+    def fork(self, episodes: int) -> MierAgent:
+        """The same policies, with each task's phi repeated per episode."""
+        copy = MierAgent(self.mier, self.config, seed=0)
+        copy.policy = self.policy
+        copy.contexts = self.contexts.repeat_interleave(episodes, dim=0)
+        return copy
+
+    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
+        """N context steps (MIER-wR); then M model steps, the gate, and fine-tuning on relabeled experience."""
+        fit, held_out = self.data.split(self.config.fit_fraction, self.generator, self.mier.device)
+        theta = frozen(self.mier.theta)
+        self.contexts = self._adapt_contexts(theta, fit)
+        diagnostics = {
+            "embedding_norm": self.contexts.norm(dim=1),
+            "held_out_loss_context": self._loss(theta, held_out),
+        }
+        if not isinstance(self.config, MierAdapt):
+            yield Adaptation(0, as_arrays(diagnostics))
+            return
+        theta = self._adapt_model(repeat_ensemble(theta, len(self.contexts)), fit)
+        diagnostics["held_out_loss"] = self._loss(theta, held_out)
+        diagnostics["fit_loss"] = self._loss(theta, fit)
+        gate = self.config.gate
+        is_open = torch.ones_like(diagnostics["held_out_loss"], dtype=torch.bool)
+        is_open = is_open if gate is None else diagnostics["held_out_loss"] < gate
+        diagnostics["gate_open"] = is_open.float()
+        yield Adaptation(0, as_arrays(diagnostics))
+        updates = self.config.relabel_updates if limit is None else min(limit, self.config.relabel_updates)
+        yield from self._fine_tune(theta, is_open, every, updates)
+
+    def _adapt_contexts(self, theta: list[Tensor], fit: Transitions) -> Tensor:
+        """phi after N steps: the meta-training step size first, a smaller one later."""
+        train, model = self.mier.config, self.mier.model
+        first, targets = model.first_layer(theta, model.inputs(fit)), model.targets(fit)
+        contexts = self.mier.initial_context.detach().expand(len(targets), -1)
+        for number in range(self.config.context_steps):
+            early = number < train.inner_steps
+            contexts = context_step(
+                model, theta, contexts, first, targets, clip=train.gradient_clip, differentiable=False,
+                learning_rate=train.inner_learning_rate if early else self.config.late_learning_rate,
+            )  # fmt: skip
+        return contexts
+
+    def _adapt_model(self, theta: list[Tensor], fit: Transitions) -> list[Tensor]:
+        """One model per task after M Adam steps on theta and its bounds, phi fixed (code)."""
+        theta, model = as_leaves(theta), self.mier.model
+        optimiser = adam(theta, self.mier.config.model_learning_rate)
+        inputs, targets = model.inputs(fit), model.targets(fit)
+        for _ in range(self.config.model_steps):
+            losses = model.likelihood_losses(theta, model.first_layer(theta, inputs), self.contexts, targets)
+            total = (losses + model.bound_term(theta)).sum()
+            for parameter, gradient in zip(theta, torch.autograd.grad(total, theta)):
+                parameter.grad = gradient
+            optimiser.step()
+        return frozen(theta)
+
+    @torch.no_grad()
+    def _loss(self, theta: list[Tensor], data: Transitions) -> Tensor:
+        model = self.mier.model
+        first = model.first_layer(theta, model.inputs(data))
+        return model.likelihood_losses(theta, first, self.contexts, model.targets(data))
+
+    def _fine_tune(self, theta: list[Tensor], is_open: Tensor, every: int, updates: int) -> Iterator[Adaptation]:
+        """SAC on relabeled meta-training experience for the tasks whose gate is open; the others stay as they are."""
+        mier, opened = self.mier, is_open.nonzero().squeeze(1)
+        self.policy = repeat_ensemble(self.policy, len(is_open))
+        if not len(opened):
+            yield from (Adaptation(update, {}) for update in evaluation_points(every, updates))
+            return
+        tuning = FineTuning(
+            self._relabel_settings(updates), mier.sac.copies(len(opened)), mier.model,
+            [parameter[opened] for parameter in theta], self.contexts[opened],
+            Transitions(*(field[opened] for field in self.data.everything(mier.device))),
+        )  # fmt: skip
+        for point in evaluation_points(every, updates):
+            while tuning.updates < point:
+                losses = tuning.update(mier.store, mier.everything, mier.source.terminated, self.generator)
+            diagnostics = {name: torch.full((len(is_open),), float("nan"), device=mier.device) for name in losses}
+            for name, value in losses.items():
+                diagnostics[name][opened] = value
+            for parameter, tuned in zip(self.policy, tuning.learners.policy):
+                parameter[opened] = tuned.detach()
+            yield Adaptation(point, as_arrays(diagnostics))
+
+    def _relabel_settings(self, updates: int) -> RelabelSettings:
+        config = self.config
+        return RelabelSettings(
+            updates=updates, interval=config.relabel_interval, transitions=config.relabel_transitions,
+            tasks=config.relabel_tasks, capacity=config.relabel_capacity, batch=config.batch,
+            num_real=int(config.real_fraction * config.batch),
+        )  # fmt: skip
+
+
+def sac_settings(config: MierTrain, device: torch.device) -> SacSettings:
+    """The policy's settings, precision resolved."""
+    return SacSettings(
+        config.discount, config.target_rate, config.policy_learning_rate, config.reward_scale, config.temperature,
+        config.target_entropy, resolve_precision(config.precision, device.type),
+    )  # fmt: skip
+
+
+def evaluation_points(every: int, updates: int) -> list[int]:
+    """Numbers of updates after which the suite may evaluate: each multiple of `every`, and the last."""
+    return sorted({*range(every, updates + 1, every), updates} - {0})
+
+
+def as_arrays(values: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    """Detached numpy copies."""
+    return {name: value.detach().float().cpu().numpy() for name, value in values.items()}
