@@ -50,7 +50,7 @@ def disc(seed: int, radius: float, count: int) -> Values:
 
 def evenly_spaced(low: float, high: float, count: int) -> Values:
     """Single values from `low` to `high`, both inclusive."""
-    return frozen(np.linspace(low, high, count)[:, None])
+    return tuple((float(value),) for value in np.linspace(low, high, count))
 
 
 def sign_masks(joints: int, negated: int, among: int, always: tuple[int, ...] = ()) -> Values:
