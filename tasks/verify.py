@@ -127,7 +127,7 @@ def _alike(shown: np.ndarray, labels: list[str]) -> list[str]:
     first_with: dict[bytes, str] = {}
     alike = []
     for label, row in zip(labels, shown):
-        other = first_with.setdefault(row.tobytes(), label)
+        other = first_with.setdefault((row + 0.0).tobytes(), label)  # adding zero turns -0.0 into 0.0
         if other != label:
             alike.append(f"{other} and {label}")
     return alike
