@@ -33,8 +33,8 @@ from algorithms.base import (
     require_finite,
 )  # fmt: skip
 from algorithms.kit.context_model import ContextModel, clipped, context_step
-from algorithms.kit.gaussian_policy import split_heads, squashed_sample, standard_normal
-from algorithms.kit.networks import adam, as_leaves, frozen, mlp, repeat_ensemble, resolve_precision
+from algorithms.kit.gaussian_policy import act
+from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, resolve_precision
 from algorithms.kit.relabeling import FineTuning, RelabelSettings, with_embedding
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.sac import SacSettings, SoftActorCritic, load_optimiser, load_tensors, optimiser_state
@@ -162,10 +162,10 @@ class Mier(Algorithm):
     ) -> tuple[EpisodeBatch, Tensor]:
         """Collect with fixed contexts (row, context) and store; also the slots per row, (row, transition)."""
 
-        def act(observations: np.ndarray) -> np.ndarray:
-            return self.actions(self.sac.policy, observations, contexts, explore=True, generator=self.generator)
+        def explore(observations: np.ndarray) -> np.ndarray:
+            return self.actions(self.sac.policy, observations, contexts, True, self.generator)
 
-        batch = self.source.collect(act, tasks.tolist(), transitions)
+        batch = self.source.collect(explore, tasks.tolist(), transitions)
         rows: list[list[Tensor]] = [[] for _ in tasks]
         for episode, slots in enumerate(self.store.append(batch)):
             rows[batch.rows[episode]].append(slots)
@@ -173,17 +173,12 @@ class Mier(Algorithm):
                 view.add(int(batch.tasks[episode]), slots)
         return batch, torch.stack([torch.cat(slots) for slots in rows])
 
-    @torch.no_grad()
     def actions(
-        self, policy: list[Tensor], observations: np.ndarray, contexts: Tensor, *, explore: bool,
-        generator: torch.Generator,
-    ) -> np.ndarray:  # fmt: skip
+        self, policy: Parameters, observations: np.ndarray, contexts: Tensor, explore: bool, generator: torch.Generator
+    ) -> np.ndarray:
         """Actions (row, action) of policies (ensemble, ...) for rows in ensemble-major order."""
-        inputs = torch.cat([torch.as_tensor(observations, device=self.device), contexts], dim=-1)
-        mean, log_std = split_heads(mlp(policy, inputs.unflatten(0, (len(policy[0]), -1))))
-        if not explore:
-            return torch.tanh(mean).flatten(0, 1).cpu().numpy()
-        return squashed_sample(mean, log_std, standard_normal(mean, generator))[0].flatten(0, 1).cpu().numpy()
+        inputs = torch.cat([torch.as_tensor(observations, device=self.device), contexts.detach()], dim=-1)
+        return act(policy, inputs, explore=explore, generator=generator)
 
     def _return(self, batch: EpisodeBatch) -> float:
         whole = batch.terminated | (batch.lengths == self.source.spaces.horizon)
@@ -248,7 +243,7 @@ class Mier(Algorithm):
             data = self.store.gather(self.everything.sample(tasks, share, self.generator))
         spread = contexts.unsqueeze(1).expand(-1, data.rewards.shape[1], -1)
         flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in with_embedding(data, spread)))
-        losses = self.sac.update(flat, flat.next_observations, self.generator)
+        losses = self.sac.update(flat, self.generator)
         return {name: value[0] for name, value in losses.items()}
 
     def _prior_contexts(self, number: int) -> Tensor:

@@ -33,6 +33,9 @@ class Watch(NamedTuple):
     after_step: Callable[[Transition, np.ndarray, np.ndarray], None] | None = None
 
 
+NOBODY = Watch()
+
+
 def collect(
     environment: BatchedEnvironment,
     act: Act,
@@ -40,7 +43,7 @@ def collect(
     meter: Meter,
     *,
     transitions: int | None,
-    watch: Watch = Watch(),
+    watch: Watch = NOBODY,
 ) -> EpisodeBatch:
     """Episodes of every row of `environment`, whose tasks have been set.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from algorithms.kit.networks import Parameters, mlp
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
@@ -34,3 +37,15 @@ def squashed_sample(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tenso
 def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal noise of the shape and device of `like`."""
     return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+
+
+@torch.no_grad()
+def act(policy: Parameters, inputs: Tensor, *, explore: bool, generator: torch.Generator) -> np.ndarray:
+    """Actions (row, action) float32 of an ensemble of policies for inputs (row, input) in ensemble-major order.
+
+    Always in float32; tanh(mean) unless asked to explore.
+    """
+    mean, log_std = split_heads(mlp(policy, inputs.unflatten(0, (len(policy[0]), -1))))
+    if not explore:
+        return torch.tanh(mean).flatten(0, 1).cpu().numpy()
+    return squashed_sample(mean, log_std, standard_normal(mean, generator))[0].flatten(0, 1).cpu().numpy()

@@ -79,7 +79,7 @@ class FineTuning:
         synthetic = self._synthetic.sample(store, self.settings.batch - number, generator)
         batch = Transitions(*(torch.cat(pair, dim=1) for pair in zip(real, synthetic)))
         batch = with_embedding(batch, self.contexts.unsqueeze(1).expand(-1, self.settings.batch, -1))
-        return self.learners.update(batch, batch.next_observations, generator)
+        return self.learners.update(batch, generator)
 
     @torch.no_grad()
     def _relabel(

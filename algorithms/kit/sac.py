@@ -40,6 +40,14 @@ class SacSettings(NamedTuple):
     precision: Precision
 
 
+class Also(NamedTuple):
+    """Further parameters that the critics' loss trains, such as an encoder's, with a loss of their own."""
+
+    parameters: Parameters
+    optimiser: torch.optim.Adam
+    loss: Tensor
+
+
 class SoftActorCritic:
     """L learners with the same architecture, trained by `update` on batches (learner, row, ...).
 
@@ -91,16 +99,18 @@ class SoftActorCritic:
             adam([self.log_temperature], self.settings.learning_rate) if self.log_temperature.requires_grad else None
         )
 
-    def update(self, batch: Transitions, next_inputs: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def update(self, batch: Transitions, generator: torch.Generator, also: Also | None = None) -> dict[str, Tensor]:
         """One step of critics, policy, temperature and targets; returns detached losses, each (learner,).
 
-        batch.observations: (learner, row, input) with the embedding appended; next_inputs likewise for s'.
+        batch: fields (learner, row, ...), both observations with the embedding appended. Only the critics' loss
+        reaches the embedding, and only if `also` names what is to be trained through it.
         """
         temperature = self.log_temperature.detach().exp().unsqueeze(1)
-        critic_losses = self._critic_losses(batch, next_inputs, temperature, generator)
-        step(self.critic_optimiser, self.critics, critic_losses.sum())
-        actions, log_density = self.sample(batch.observations, generator)
-        values = self.values(frozen(self.critics), batch.observations, actions).amin(1)
+        critic_losses = self._critic_losses(batch, temperature, generator)
+        critic_step(self.critic_optimiser, self.critics, critic_losses.sum(), also)
+        inputs = batch.observations.detach()
+        actions, log_density = self.sample(inputs, generator)
+        values = self.values(frozen(self.critics), inputs, actions).amin(1)
         policy_losses = (temperature * log_density - values).mean(1)
         step(self.policy_optimiser, self.policy, policy_losses.sum())
         if self.temperature_optimiser is not None:
@@ -114,13 +124,11 @@ class SoftActorCritic:
             "temperature": temperature.squeeze(1),
         }
 
-    def _critic_losses(
-        self, batch: Transitions, next_inputs: Tensor, temperature: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def _critic_losses(self, batch: Transitions, temperature: Tensor, generator: torch.Generator) -> Tensor:
         """Sum over the twins of 0.5 * mean squared Bellman error, (learner,)."""
         with torch.no_grad():
-            next_actions, next_log_density = self.sample(next_inputs, generator)
-            next_values = self.values(self.targets, next_inputs, next_actions).amin(1)
+            next_actions, next_log_density = self.sample(batch.next_observations, generator)
+            next_values = self.values(self.targets, batch.next_observations, next_actions).amin(1)
             bootstrap = (1 - batch.terminated) * (next_values - temperature * next_log_density)
             bellman = self.settings.reward_scale * batch.rewards + self.settings.discount * bootstrap
         values = self.values(self.critics, batch.observations, batch.actions)
@@ -140,9 +148,7 @@ class SoftActorCritic:
 
     def values(self, critics: Parameters, inputs: Tensor, actions: Tensor) -> Tensor:
         """Both critics' values, (learner, twin, row), of inputs (learner, row, ...) and actions."""
-        joined = torch.cat([inputs, actions], dim=-1)
-        twice = joined.unsqueeze(1).expand(-1, 2, -1, -1).flatten(0, 1)
-        return mlp(critics, twice, self.settings.precision).squeeze(-1).unflatten(0, (-1, 2))
+        return twin_values(critics, inputs, actions, self.settings.precision)
 
     def state(self) -> dict[str, object]:
         """All weights and optimiser moments."""
@@ -164,6 +170,25 @@ class SoftActorCritic:
         self.log_temperature.copy_(state["log_temperature"])
         for name in ("policy_optimiser", "critic_optimiser", "temperature_optimiser"):
             load_optimiser(getattr(self, name), state[name])
+
+
+def twin_values(critics: Parameters, inputs: Tensor, actions: Tensor, precision: Precision) -> Tensor:
+    """Values (learner, twin, row) of twin critics, an ensemble of 2 * learner in learner-major order."""
+    joined = torch.cat([inputs, actions], dim=-1)
+    twice = joined.unsqueeze(1).expand(-1, 2, -1, -1).flatten(0, 1)
+    return mlp(critics, twice, precision).squeeze(-1).unflatten(0, (-1, 2))
+
+
+def critic_step(optimiser: torch.optim.Adam, critics: Parameters, loss: Tensor, also: Also | None) -> None:
+    """A step on the critics' loss, for the critics and for what `also` names."""
+    if also is None:
+        step(optimiser, critics, loss)
+        return
+    gradients = torch.autograd.grad(loss + also.loss, [*critics, *also.parameters])
+    for parameter, gradient in zip([*critics, *also.parameters], gradients):
+        parameter.grad = gradient
+    optimiser.step()
+    also.optimiser.step()
 
 
 def optimiser_state(optimiser: torch.optim.Adam | None) -> list[Tensor]:

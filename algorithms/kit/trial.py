@@ -28,9 +28,13 @@ class TrialData:
         numbers = {len(rows) for rows in self._rows}
         if len(numbers) != 1 or numbers == {0}:
             raise ValueError(f"adaptation needs the same amount of data in every task, got {sorted(numbers)}")
-        fields = zip(*(zip(*rows) for rows in self._rows))
-        stacked = [np.stack([np.stack(task) for task in field]).astype(np.float32) for field in fields]
-        return Transitions(*(torch.as_tensor(field, device=device) for field in stacked))
+        tasks = [self.of_task(task, device) for task in range(len(self._rows))]
+        return Transitions(*(torch.cat(fields) for fields in zip(*tasks)))
+
+    def of_task(self, task: int, device: torch.device) -> Transitions:
+        """One task's transitions, fields (1, row, ...)."""
+        fields = (np.stack(steps).astype(np.float32)[None] for steps in zip(*self._rows[task]))
+        return Transitions(*(torch.as_tensor(field, device=device) for field in fields))
 
     def split(
         self, fraction: float, generator: torch.Generator, device: torch.device

@@ -1,0 +1,317 @@
+"""PEARL: probabilistic embeddings for actor-critic meta-RL.
+
+Rakelly, Zhou, Quillen, Finn, Levine, "Efficient Off-Policy Meta-Reinforcement Learning via Probabilistic Context
+Variables", 2019. An encoder turns transitions into a posterior over a latent task embedding z; SAC is conditioned
+on z; only the critics' loss and the KL to the prior train the encoder. In a test task z is drawn from the prior
+while exploring, then from the posterior.
+
+Where this leaves the released code: the tasks of one iteration collect side by side, so that a task drawn twice in
+one iteration contributes both collections to the same encoder data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from algorithms.base import (
+    Adaptation,
+    AdaptConfig,
+    Agent,
+    Algorithm,
+    State,
+    TrainConfig,
+    Transition,
+    mean_return,
+    require_finite,
+)
+from algorithms.kit.gaussian_policy import act
+from algorithms.kit.networks import adam, as_leaves, fan_out_uniform, frozen, mlp, resolve_precision
+from algorithms.kit.posterior import gaussian_factors, kl_to_standard_normal, product_of_gaussians
+from algorithms.kit.relabeling import with_embedding
+from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
+from algorithms.kit.sac import Also, SacSettings, SoftActorCritic, load_optimiser, load_tensors, optimiser_state
+from algorithms.kit.sac_value import ValueSacSettings, ValueSoftActorCritic
+from algorithms.kit.trial import TrialData
+from tasks.spec import EpisodeBatch, TaskSource
+
+
+class PearlTrain(TrainConfig):
+    """Meta-training of PEARL (paper, Algorithm 1). Defaults are the released code's for cheetah-velocity."""
+
+    latent_dim: PositiveInt = Field(default=5, description="size of z (code)")
+    encoder_hidden: tuple[PositiveInt, ...] = Field(default=(200, 200, 200), description="context encoder (code)")
+    policy_hidden: tuple[PositiveInt, ...] = Field(default=(300, 300, 300), description="all other networks (code)")
+    next_observation_in_context: bool = Field(
+        default=False, description="(s, a, r, s') as context: needed where dynamics vary (code: walker only)"
+    )
+    sac_variant: Literal["value", "twin_q"] = Field(
+        default="value",
+        description="`value`: V-network, temperature 1 (as published); `twin_q`: target critics and tuned temperature "
+        "(what MIER's authors ran)",
+    )
+    meta_batch: PositiveInt = Field(default=16, description="tasks per gradient step, with replacement (code)")
+    batch: PositiveInt = Field(default=256, description="RL transitions per task and gradient step (code)")
+    context_batch: PositiveInt = Field(default=100, description="context transitions per task (code)")
+    kl_weight: float = Field(default=0.1, ge=0, description="of the KL summed over tasks (code; ant-goal 1.0)")
+    initial_transitions: PositiveInt = Field(default=2000, description="per training task, untrained policy (code)")
+    tasks_per_iteration: PositiveInt = Field(default=5, description="tasks that collect per iteration (code)")
+    prior_transitions: PositiveInt = Field(default=400, description="collected with z from the prior (code)")
+    posterior_transitions: PositiveInt = Field(
+        default=600, description="for the RL data alone: the first episode with z from the prior, then posterior (code)"
+    )
+    steps_per_iteration: PositiveInt = Field(default=2000, description="gradient steps (code: 2000 or 4000)")
+    learning_rate: float = Field(default=3e-4, gt=0, description="every Adam (code)")
+    discount: float = Field(default=0.99, gt=0, le=1, description="gamma (code)")
+    target_rate: float = Field(default=0.005, gt=0, le=1, description="Polyak rate (code)")
+    reward_scale: float = Field(default=5.0, gt=0, description="in the Bellman target alone (code)")
+    mean_weight: float = Field(default=1e-3, ge=0, description="policy mean regulariser, `value` variant (code)")
+    log_std_weight: float = Field(default=1e-3, ge=0, description="policy log std regulariser (code)")
+    pre_tanh_weight: float = Field(default=0.0, ge=0, description="policy pre-tanh regulariser (code)")
+    target_entropy: float | None = Field(
+        default=None, description="`twin_q` variant; None: minus the action dimension (MIER authors' fork)"
+    )
+    replay_capacity: PositiveInt = Field(default=1_000_000, description="transitions per task (code)")
+
+
+class PearlAdapt(AdaptConfig):
+    """Posterior inference in a test task."""
+
+    prior_episodes: PositiveInt = Field(
+        default=2, description="exploration episodes with z from the prior before the posterior is used (code)"
+    )
+    explore_stochastic: bool = Field(default=False, description="sampled actions while exploring (code: tanh(mean))")
+    evaluation_embedding: Literal["sample", "mean"] = Field(
+        default="sample", description="z of an evaluation episode: drawn from the belief (code) or its mean"
+    )
+
+
+class Pearl(Algorithm):
+    """Meta-training of PEARL."""
+
+    config: PearlTrain
+
+    def __init__(self, config: PearlTrain, source: TaskSource, **kwargs: Any) -> None:
+        super().__init__(config, source, **kwargs)
+        spaces = source.spaces
+        context_dim = spaces.observation_dim + spaces.action_dim + 1
+        context_dim += spaces.observation_dim if config.next_observation_in_context else 0
+        sizes = [context_dim, *config.encoder_hidden, 2 * config.latent_dim]
+        self.encoder = as_leaves(fan_out_uniform(sizes, self.generator))
+        self.encoder_optimiser = adam(self.encoder, config.learning_rate)
+        self.precision = resolve_precision(config.precision, self.device.type)
+        self.sac = self._learner(spaces.observation_dim + config.latent_dim, spaces.action_dim)
+        self.store = EpisodeStore(spaces, kwargs["capacity"], self.device)
+        self.replay = TaskIndex(source.num_tasks, self.device, config.replay_capacity)
+        self.context = TaskIndex(source.num_tasks, self.device, config.replay_capacity)
+
+    def _learner(self, input_dim: int, action_dim: int) -> ValueSoftActorCritic | SoftActorCritic:
+        config = self.config
+        if config.sac_variant == "value":
+            settings = ValueSacSettings(
+                config.discount, config.target_rate, config.learning_rate, config.reward_scale, config.mean_weight,
+                config.log_std_weight, config.pre_tanh_weight, self.precision,
+            )  # fmt: skip
+            return ValueSoftActorCritic(settings, input_dim, action_dim, config.policy_hidden, self.generator)
+        entropy = -float(action_dim) if config.target_entropy is None else config.target_entropy
+        twin = SacSettings(
+            config.discount, config.target_rate, config.learning_rate, config.reward_scale, "auto", entropy,
+            self.precision,
+        )  # fmt: skip
+        return SoftActorCritic.initial(twin, input_dim, action_dim, config.policy_hidden, self.generator)
+
+    # Collecting ------------------------------------------------------------------------------------------------
+
+    def steps_of_next_iteration(self) -> int:
+        """The initial exploration, once, then prior and posterior data of a few tasks."""
+        config = self.config
+        if not self.store.size:
+            return self.source.num_tasks * config.initial_transitions
+        return config.tasks_per_iteration * (config.prior_transitions + config.posterior_transitions)
+
+    def iterate(self) -> dict[str, float]:
+        """Initial exploration, or one iteration of Algorithm 1: collect, then gradient steps."""
+        if not self.store.size:
+            everyone = np.arange(self.source.num_tasks)
+            batch = self._collect(everyone, self.config.initial_transitions, posterior=False)
+            return {"return": self._return(batch)}
+        tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
+        for task in tasks:
+            self.context.clear(int(task))
+        prior = self._collect(tasks, self.config.prior_transitions, posterior=False)
+        posterior = self._collect(tasks, self.config.posterior_transitions, posterior=True)
+        metrics = {"return": self._return(posterior), "return_before_adaptation": self._return(prior)}
+        return require_finite(metrics | self._train())
+
+    def _collect(self, tasks: np.ndarray, transitions: int, posterior: bool) -> EpisodeBatch:
+        """Collect and store; with `posterior`, z is redrawn from it after each row's first episode (code)."""
+        latents = torch.zeros((len(tasks), self.config.latent_dim), device=self.device)
+        episodes = np.zeros(len(tasks), np.int64)
+
+        def draw_latents(rows: np.ndarray) -> None:
+            noise = torch.randn((len(rows), self.config.latent_dim), generator=self.generator, device=self.device)
+            if posterior and (episodes[rows] > 0).all():
+                mean, variance = self._posterior_from_context(tasks[rows])
+                noise = mean + variance.sqrt() * noise
+            latents[torch.as_tensor(rows, device=self.device)] = noise
+            episodes[rows] += 1
+
+        def explore(observations: np.ndarray) -> np.ndarray:
+            return self.actions(observations, latents, True, self.generator)
+
+        batch = self.source.collect(explore, tasks.tolist(), transitions, draw_latents)
+        views = (self.replay,) if posterior else (self.replay, self.context)
+        for task, slots in zip(batch.tasks, self.store.append(batch)):
+            for view in views:
+                view.add(int(task), slots)
+        return batch
+
+    def actions(
+        self, observations: np.ndarray, latents: Tensor, explore: bool, generator: torch.Generator
+    ) -> np.ndarray:
+        """Actions (row, action) given z (row, latent)."""
+        inputs = torch.cat([torch.as_tensor(observations, device=self.device), latents], dim=-1)
+        return act(frozen(self.sac.policy), inputs, explore=explore, generator=generator)
+
+    def _return(self, batch: EpisodeBatch) -> float:
+        whole = batch.terminated | (batch.lengths == self.source.spaces.horizon)
+        return mean_return(batch.rewards, batch.lengths, whole)
+
+    # Training --------------------------------------------------------------------------------------------------
+
+    def _train(self) -> dict[str, float]:
+        totals: dict[str, Tensor] = {}
+        for _ in range(self.config.steps_per_iteration):
+            for name, value in self.gradient_step().items():
+                totals[name] = totals.get(name, 0) + value
+        return {name: float(total) / self.config.steps_per_iteration for name, total in totals.items()}
+
+    def gradient_step(self) -> dict[str, Tensor]:
+        """Infer z, then one step of encoder, critics, value and policy (paper, Algorithm 1, lines 10-20)."""
+        config = self.config
+        tasks = self.choices.integers(self.source.num_tasks, size=config.meta_batch)
+        context = self.store.gather(self.context.sample(tasks, config.context_batch, self.generator))
+        mean, variance = self.posterior(context)
+        noise = torch.randn(mean.shape, generator=self.generator, device=self.device)
+        latents = mean + variance.sqrt() * noise
+        kl = kl_to_standard_normal(mean, variance).sum()
+        data = self.store.gather(self.replay.sample(tasks, config.batch, self.generator))
+        conditioned = with_embedding(data, latents.unsqueeze(1).expand(-1, config.batch, -1))
+        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in conditioned))
+        losses = self.sac.update(
+            flat, self.generator, Also(self.encoder, self.encoder_optimiser, config.kl_weight * kl)
+        )
+        return {name: value[0] for name, value in losses.items()} | {"kl": kl.detach() / config.meta_batch}
+
+    def posterior(self, context: Transitions) -> tuple[Tensor, Tensor]:
+        """Mean and variance (task, latent) of q(z | context), context fields (task, row, ...)."""
+        parts = [context.observations, context.actions, context.rewards.unsqueeze(-1)]
+        if self.config.next_observation_in_context:
+            parts.append(context.next_observations)
+        inputs = torch.cat(parts, dim=-1)
+        outputs = mlp(self.encoder, inputs.flatten(0, 1).unsqueeze(0), self.precision)[0]
+        return product_of_gaussians(*gaussian_factors(outputs.unflatten(0, inputs.shape[:2])))
+
+    @torch.no_grad()
+    def _posterior_from_context(self, tasks: np.ndarray) -> tuple[Tensor, Tensor]:
+        slots = self.context.sample(tasks, self.config.context_batch, self.generator)
+        return self.posterior(self.store.gather(slots))
+
+    # State -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Weights, moments, views and generators; the frames are the log."""
+        return {
+            "encoder": frozen(self.encoder),
+            "encoder_optimiser": optimiser_state(self.encoder_optimiser),
+            "sac": self.sac.state(),
+            "replay": self.replay.state(),
+            "context": self.context.state(),
+            "random": self.random_state(),
+        }
+
+    def log(self) -> Tensor:
+        """Replay frames."""
+        return self.store.frames
+
+    def load_state(self, state: State, log: Tensor | None) -> None:
+        """Continue from a checkpoint."""
+        load_tensors(frozen(self.encoder), state["encoder"])
+        load_optimiser(self.encoder_optimiser, state["encoder_optimiser"])
+        self.sac.load_state(state["sac"])
+        self.replay.load_state(state["replay"])
+        self.context.load_state(state["context"])
+        self.load_random_state(state["random"])
+        if log is not None:
+            self.store.extend(log)
+
+    def agent(self, config: PearlAdapt, seed: int) -> PearlAgent:
+        """An agent that infers z."""
+        return PearlAgent(self, config, seed)
+
+
+class PearlAgent(Agent):
+    """Believes in the prior while exploring, then in the posterior of all it has seen, for many tasks at once."""
+
+    def __init__(self, pearl: Pearl, config: PearlAdapt, seed: int) -> None:
+        self.pearl = pearl
+        self.config = config
+        self.seed = seed
+        self.generator = torch.Generator(pearl.device).manual_seed(seed)
+        self.begin(0)
+
+    def begin(self, num_tasks: int) -> None:
+        """Belief N(0, I) in every task, and z drawn from it."""
+        shape = (num_tasks, self.pearl.config.latent_dim)
+        self.mean = torch.zeros(shape, device=self.pearl.device)
+        self.variance = torch.ones(shape, device=self.pearl.device)
+        self.latents = self._drawn(torch.randn(shape, generator=self.generator, device=self.pearl.device))
+        self.episodes = np.zeros(num_tasks, np.int64)
+        self.data = TrialData(num_tasks)
+
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """The policy given z, deterministic unless exploration is declared stochastic."""
+        sampled = explore and self.config.explore_stochastic
+        return self.pearl.actions(observations, self.latents, sampled, self.generator)
+
+    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
+        """Store; after an episode draw a new z, from the posterior once enough episodes have been seen."""
+        self.data.add(transition, active)
+        self.episodes += episode_end
+        over = np.flatnonzero(episode_end)
+        if not len(over):
+            return
+        for task in over[self.episodes[over] >= self.config.prior_episodes]:
+            mean, variance = self._posterior_of(self.data.of_task(task, self.pearl.device))
+            self.mean[task], self.variance[task] = mean[0], variance[0]
+        noise = torch.randn(self.latents.shape, generator=self.generator, device=self.pearl.device)
+        rows = torch.as_tensor(over, device=self.pearl.device)
+        self.latents = self.latents.clone()
+        self.latents[rows] = self._drawn(noise)[rows]
+
+    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
+        """One posterior from all transitions; no gradient updates."""
+        self.mean, self.variance = self._posterior_of(self.data.everything(self.pearl.device))
+        norm, spread = self.mean.norm(dim=1), self.variance.sqrt().mean(dim=1)
+        yield Adaptation(0, {"embedding_norm": norm.cpu().numpy(), "embedding_std": spread.cpu().numpy()})
+
+    def fork(self, episodes: int) -> PearlAgent:
+        """A copy with one z per task and episode; an episode's z does not depend on how many there are."""
+        copy = PearlAgent(self.pearl, self.config, self.seed)
+        generator = torch.Generator(self.pearl.device).manual_seed(self.seed)
+        noise = torch.randn((episodes, *self.mean.shape), generator=generator, device=self.pearl.device)
+        latents = self.mean if self.config.evaluation_embedding == "mean" else self._drawn(noise)
+        copy.latents = latents.expand(noise.shape).transpose(0, 1).flatten(0, 1)
+        return copy
+
+    def _drawn(self, noise: Tensor) -> Tensor:
+        return self.mean + self.variance.sqrt() * noise
+
+    @torch.no_grad()
+    def _posterior_of(self, data: Transitions) -> tuple[Tensor, Tensor]:
+        return self.pearl.posterior(data)

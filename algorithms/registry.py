@@ -1,0 +1,75 @@
+"""Every algorithm by name. Reading it imports no torch: an algorithm's file is imported when it is used."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from tasks.spec import TaskFamily
+
+
+class AlgorithmEntry(NamedTuple):
+    """One row of a comparison: a meta-training and a way to adapt. Entries may share a meta-training."""
+
+    name: str
+    training: str  # name of the meta-training; entries that share it share its runs
+    module: str
+    algorithm: str  # class in the module
+    train: str  # config class of the meta-training
+    adapt: str  # config class of the adaptation
+    summary: str
+    source: str
+
+    def load(self, attribute: str) -> Any:
+        """A class of the algorithm's file, by the field of this entry that names it."""
+        return getattr(import_module(self.module), getattr(self, attribute))
+
+    def unsupported(self, family: TaskFamily) -> str | None:
+        """Why the algorithm cannot run on splits of a family, or None."""
+        rule = getattr(import_module(self.module), "unsupported", None)
+        return rule(self.name, family) if rule is not None else None
+
+
+ALGORITHMS: dict[str, AlgorithmEntry] = {
+    entry.name: entry
+    for entry in (
+        AlgorithmEntry(
+            "mier", "mier", "algorithms.mier", "Mier", "MierTrain", "MierAdapt",
+            "model identification, then fine-tuning on experience relabeled by the adapted model",
+            "Mendonca, Geng, Finn, Levine 2020",
+        ),
+        AlgorithmEntry(
+            "mier-wr", "mier", "algorithms.mier", "Mier", "MierTrain", "MierWithoutRelabelingAdapt",
+            "MIER without relabeling: the context variable alone is adapted",
+            "Mendonca, Geng, Finn, Levine 2020",
+        ),
+        AlgorithmEntry(
+            "pearl", "pearl", "algorithms.pearl", "Pearl", "PearlTrain", "PearlAdapt",
+            "posterior over a latent task embedding, off-policy actor-critic conditioned on it",
+            "Rakelly, Zhou, Quillen, Finn, Levine 2019",
+        ),
+    )
+}  # fmt: skip
+
+
+class UnknownAlgorithm(LookupError):
+    """No algorithm of that name; the message lists the nearest."""
+
+
+def get_algorithm(name: str) -> AlgorithmEntry:
+    """The entry of that name.
+
+    Raises:
+        UnknownAlgorithm: there is none.
+    """
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    near = difflib.get_close_matches(name, ALGORITHMS, n=2, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ALGORITHMS)}."
+    raise UnknownAlgorithm(f"there is no algorithm {name!r}: {hint} `offmap algorithms list` shows all.")
+
+
+def training_entry(training: str) -> AlgorithmEntry:
+    """An entry whose meta-training has that name."""
+    return next(entry for entry in ALGORITHMS.values() if entry.training == training)

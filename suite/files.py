@@ -1,0 +1,24 @@
+"""Small JSON files, written whole or not at all; light enough for commands that must answer at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write `document` by atomic rename."""
+    scratch = path.with_name(f".{path.name}.partial")
+    scratch.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    scratch.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """The document in a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not JSON.
+    """
+    return json.loads(path.read_text())

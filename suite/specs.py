@@ -1,0 +1,81 @@
+"""What is done, as frozen data with an identity: a meta-training, a meta-test of one, and the protocol of tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from tasks.spec import Frozen, TaskSplit, fingerprint
+
+SCHEMA_VERSION = 1
+
+
+class TrainingSpec(Frozen):
+    """One meta-training, resolved. The budget is no part of it, so that it can be extended."""
+
+    schema_version: int = SCHEMA_VERSION
+    algorithm: str = Field(description="name of the meta-training, shared by mier and mier-wr")
+    family: str
+    family_version: int
+    train_tasks: tuple[tuple[float, ...], ...] = Field(description="(task, parameter)")
+    config: dict[str, Any] = Field(description="the algorithm's train block, every value, precision resolved")
+    seed: NonNegativeInt
+
+    @property
+    def hash(self) -> str:
+        """Identity of the training: 12 hexadecimal digits."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+class EvaluationProtocol(Frozen):
+    """How agents are tested, the same for every algorithm. The result is the value after the last update."""
+
+    adaptation_transitions: PositiveInt | None = Field(
+        default=None, description="collected by the suite in each test task, exactly; None: what the split declares"
+    )
+    evaluation_episodes: PositiveInt = Field(default=3, description="deterministic episodes per task and evaluation")
+    evaluate_every: PositiveInt = Field(default=2000, description="adaptation updates between two evaluations")
+    max_updates: NonNegativeInt | None = Field(
+        default=None, description="cap on adaptation updates; None: what the algorithm declares"
+    )
+    task_lists: tuple[str, ...] = Field(default=("test", "test_id"), description="lists of the split that are tested")
+    max_tasks: PositiveInt | None = Field(default=None, description="only the first so many tasks of each list")
+    tasks_at_once: PositiveInt = Field(
+        default=10, description="test tasks adapted side by side: more is faster and takes more memory"
+    )
+
+    @property
+    def hash(self) -> str:
+        """Identity of the protocol."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+class MetatestSpec(Frozen):
+    """One meta-test of one checkpoint of a training: a run, a cell of the experiment's grid."""
+
+    schema_version: int = SCHEMA_VERSION
+    training: str = Field(description="hash of the training")
+    env_steps: PositiveInt = Field(description="budget of the checkpoint that is tested")
+    is_final: bool = Field(description="whether that is the whole budget")
+    algorithm: str = Field(description="registered name")
+    split: TaskSplit
+    protocol: EvaluationProtocol
+    config: dict[str, Any] = Field(description="the algorithm's adapt block, every value")
+
+    @property
+    def hash(self) -> str:
+        """Identity of the run; the split counts by its own hash and whether it is final does not count."""
+        data = self.model_dump(mode="json", exclude={"split", "is_final"})
+        return fingerprint(data | {"split": self.split.hash})
+
+
+class Execution(Frozen):
+    """How a training is carried out: changes no result."""
+
+    env_steps: PositiveInt = Field(description="budget: no outer iteration that would overshoot it is started")
+    milestones: tuple[PositiveInt, ...] = Field(
+        default=(), description="env steps whose checkpoints are kept for tests"
+    )
+    device: str = "cpu"
+    checkpoint_seconds: float = Field(default=300.0, gt=0, description="least time between checkpoints")

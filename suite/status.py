@@ -1,0 +1,109 @@
+"""What a run is doing, in one small file that a heartbeat keeps fresh, so that anyone can read it at any time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from suite.collecting import Meter
+
+HEARTBEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0  # a heartbeat older than this belongs to a process that is gone
+
+
+class Status:
+    """Writes `status.json` of a training folder: at every change, and by a heartbeat in between.
+
+    Fields: state (running, done, failed), stage (training, meta-test), env_steps, budget, fraction (of the stage),
+    steps_per_second, return, message, notes, pid, host, started and heartbeat (Unix seconds).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "status.json"
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._meter: Meter | None = None
+        self._first = (time.time(), 0)
+        self._fields: dict[str, Any] = {
+            "state": "running",
+            "stage": "starting",
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started": time.time(),
+            "notes": [],
+        }
+
+    def __enter__(self) -> Status:
+        """Start the heartbeat."""
+        self.write()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the heartbeat; the last written state stays."""
+        self._stopped.set()
+        self._thread.join()
+
+    def follow(self, meter: Meter, budget: int) -> None:
+        """Meta-training begins, or goes on: report `meter` against `budget` environment steps."""
+        self._meter, self._first = meter, (time.time(), meter.steps)
+        self.write(stage="training", budget=budget)
+
+    def training_return(self, value: float) -> None:
+        """Report the return of the last training episodes; not a number where none was whole."""
+        self.write(**({"return": value} if value == value else {}))
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence that the user should see."""
+        self.write(notes=[*self._fields["notes"], sentence])
+
+    def write(self, **fields: Any) -> None:
+        """Change fields and write the file."""
+        with self._lock:
+            self._fields |= fields
+            now = time.time()
+            if self._meter is not None:
+                since, steps = self._first
+                self._fields["env_steps"] = self._meter.steps
+                self._fields["steps_per_second"] = (self._meter.steps - steps) / max(now - since, 1e-9)
+                self._fields["seconds"] = now - since
+            write_json(self._path, self._fields | {"heartbeat": now})
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS):
+            self.write()
+
+
+def read_status(folder: Path, now: float | None = None) -> dict[str, Any]:
+    """The status of a training folder; `pending` where nothing has begun, `killed` where the heartbeat stopped."""
+    try:
+        fields = read_json(folder / "status.json")
+    except FileNotFoundError:
+        return {"state": "pending"}
+    except ValueError as error:
+        return {"state": "unknown", "message": f"status.json cannot be read: {error}"}
+    age = (time.time() if now is None else now) - fields["heartbeat"]
+    if fields["state"] == "running" and (age > STALE_SECONDS or not _alive(fields)):
+        fields |= {"state": "killed", "message": f"the process ended without a word, {age:.0f} s after its last sign"}
+    return fields
+
+
+def _alive(fields: dict[str, Any]) -> bool:
+    """Whether the process can still be there: only judged on the host it runs on."""
+    if fields["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(fields["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

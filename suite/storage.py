@@ -1,0 +1,212 @@
+"""Plain files that survive a kill at any moment: JSON by atomic rename, checkpoints with digests, append-only logs.
+
+Nothing here is pickled: tensors are safetensors files, everything else is JSON.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from suite.errors import UserError
+from suite.files import read_json, write_json
+
+KEPT_CHECKPOINTS = 2  # the newest, and the one before it to fall back to
+
+
+class Checkpoint(NamedTuple):
+    """A state that training can continue from, and what the suite itself had counted by then."""
+
+    state: dict[str, Any]
+    log: Tensor | None
+    counters: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: Path, name: str, state: dict[str, Any], log: Tensor | None, counters: dict[str, Any]
+) -> None:
+    """Write a checkpoint called `name` below `folder`; it appears whole or not at all.
+
+    Of the append-only `log` only the rows since the last segment are written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = 0 if log is None else len(log)
+    _append_segment(folder.parent / "log", log)
+    tensors, plain = _flattened(state)
+    scratch = folder / f".{name}.partial"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    save_file(tensors, scratch / "state.safetensors")
+    digest = _digest(scratch / "state.safetensors")
+    document = {"plain": plain, "counters": counters, "log_rows": rows, "sha256": digest}
+    write_json(scratch / "state.json", document)
+    for path in scratch.iterdir():
+        _sync(path)
+    final = folder / name
+    shutil.rmtree(final, ignore_errors=True)
+    scratch.replace(final)
+    _sync(folder)
+
+
+def newest_checkpoint(folder: Path) -> tuple[str | None, list[str]]:
+    """The name of the newest whole checkpoint, or None, and a sentence for each damaged one that was passed over."""
+    passed_over = []
+    for name in reversed(checkpoint_names(folder)):
+        fault = _fault(folder, name)
+        if fault is None:
+            return name, passed_over
+        passed_over.append(f"checkpoint {name} is damaged ({fault}); the one before it is used")
+    return None, passed_over
+
+
+def checkpoint_names(folder: Path) -> list[str]:
+    """All checkpoint names, oldest first."""
+    return sorted(path.name for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
+
+
+def load_checkpoint(folder: Path, name: str, device: torch.device) -> Checkpoint:
+    """The checkpoint called `name`.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    fault = _fault(folder, name)
+    if fault is not None:
+        raise UserError(f"{folder / name}: {fault}. Run again to continue from an earlier checkpoint.")
+    document = read_json(folder / name / "state.json")
+    tensors = load_file(folder / name / "state.safetensors", device=str(device))
+    rows = document["log_rows"]
+    parts = [load_file(path)["rows"] for path, start, _ in _segments(folder.parent / "log") if start < rows]
+    log = torch.cat(parts)[:rows] if rows else None
+    return Checkpoint(_nested(tensors, document["plain"]), log, document["counters"])
+
+
+def discard_log_after(folder: Path, rows: int) -> None:
+    """Remove log segments that end beyond `rows`, which a continued training writes again.
+
+    Raises:
+        UserError: a segment straddles `rows`, so the folder does not belong to the checkpoint.
+    """
+    for path, start, end in _segments(folder):
+        if end > rows:
+            if start < rows:
+                raise UserError(f"{path}: holds rows {start} to {end}, the checkpoint ends at {rows}; delete the run")
+            path.unlink()
+
+
+def prune_checkpoints(folder: Path, keep: set[str]) -> None:
+    """Delete all but the newest two checkpoints and those in `keep`."""
+    for name in checkpoint_names(folder)[:-KEPT_CHECKPOINTS]:
+        if name not in keep:
+            shutil.rmtree(folder / name)
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock: one owner at a time.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    with (folder / "lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another process is working on this run; wait for it, or end it") from None
+        yield
+
+
+def _append_segment(folder: Path, log: Tensor | None) -> None:
+    if log is None:
+        return
+    folder.mkdir(exist_ok=True)
+    written = max((end for _, _, end in _segments(folder)), default=0)
+    if len(log) > written:
+        path = folder / f"{written:012d}-{len(log):012d}.safetensors"
+        scratch = path.with_name(f".{path.name}.partial")
+        save_file({"rows": log[written:].contiguous()}, scratch)
+        _sync(scratch)
+        scratch.replace(path)
+
+
+def _segments(folder: Path) -> list[tuple[Path, int, int]]:
+    found = []
+    for path in sorted(folder.glob("*.safetensors")):
+        if path.name.startswith("."):
+            continue
+        start, end = path.stem.split("-")
+        found.append((path, int(start), int(end)))
+    return found
+
+
+def _rows_in(path: Path) -> int:
+    with safe_open(path, framework="pt") as segment:
+        return segment.get_slice("rows").get_shape()[0]
+
+
+def _fault(folder: Path, name: str) -> str | None:
+    """Why a checkpoint cannot be used, or None."""
+    try:
+        document = read_json(folder / name / "state.json")
+        if _digest(folder / name / "state.safetensors") != document["sha256"]:
+            return "its tensors do not match their digest"
+        covered = 0
+        for path, start, end in _segments(folder.parent / "log"):
+            if covered >= document["log_rows"]:
+                break
+            if start != covered or _rows_in(path) != end - start:
+                return f"log segment {path.name} does not follow the one before it"
+            covered = end
+        return None if covered >= document["log_rows"] else "log segments are missing"
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        return str(error)
+
+
+def _flattened(state: Any, prefix: str = "") -> tuple[dict[str, Tensor], Any]:
+    """Tensors by path, and the same structure with each tensor replaced by its path."""
+    if isinstance(state, Tensor | np.ndarray):
+        tensor = torch.as_tensor(state).detach().contiguous().cpu().clone()
+        return {prefix: tensor}, {"tensor": prefix, "array": isinstance(state, np.ndarray)}
+    if isinstance(state, dict | list | tuple):
+        items = state.items() if isinstance(state, dict) else enumerate(state)
+        parts = {key: _flattened(value, f"{prefix}/{key}") for key, value in items}
+        tensors = {path: tensor for found, _ in parts.values() for path, tensor in found.items()}
+        plain = {key: shape for key, (_, shape) in parts.items()}
+        return tensors, {"dict": plain} if isinstance(state, dict) else {"list": list(plain.values())}
+    return {}, {"value": state}
+
+
+def _nested(tensors: dict[str, Tensor], plain: dict[str, Any]) -> Any:
+    if "tensor" in plain:
+        tensor = tensors[plain["tensor"]]
+        return tensor.cpu().numpy() if plain["array"] else tensor
+    if "dict" in plain:
+        return {key: _nested(tensors, value) for key, value in plain["dict"].items()}
+    if "list" in plain:
+        return [_nested(tensors, value) for value in plain["list"]]
+    return plain["value"]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
