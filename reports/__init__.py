@@ -1,0 +1,1 @@
+"""Records -> numbers -> intervals -> tables and figures -> one page. Reads `suite.records` only."""

@@ -1,0 +1,244 @@
+"""A results folder, read into tidy tables; what cannot be read is named and left out, never skipped in silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+from reports import mixing
+from suite.errors import UserError
+from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, RecordsError, read_table
+
+CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reason")
+
+STATUSES = ("done", "running", "pending", "failed", "unsupported")
+"""What a declared cell can be, the most useful first: where two grids declare one cell, the first one counts."""
+
+
+class Problem(NamedTuple):
+    """Something that was found and left out: where (relative to the folder), and why."""
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything a report is made of.
+
+    `records`, `diagnostics` and `metrics` have the columns of `suite.records`; rows are in one canonical order, so
+    that the order of files and rows changes no digit. `runs` maps a run's hash to the metadata document of its
+    records file. `cells` has one row per declared or found (variant, split, seed), with `CELL_COLUMNS`.
+    `notes` are warnings about what *is* in the report.
+    """
+
+    name: str
+    records: pd.DataFrame
+    diagnostics: pd.DataFrame
+    metrics: pd.DataFrame
+    runs: dict[str, dict[str, Any]]
+    cells: pd.DataFrame
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
+    """The results below one or several folders.
+
+    Args:
+        folders: Searched recursively for `records.parquet`, `diagnostics.parquet`, `metrics.parquet`, `cells.json`.
+        mix: Accept results that were not measured alike; they are shown side by side under separate labels.
+
+    Raises:
+        UserError: a folder does not exist, nothing was found, or results that do not belong together were found.
+    """
+    roots = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
+    for root in roots:
+        if not root.is_dir():
+            raise UserError(_no_such_folder(root))
+    problems: list[Problem] = []
+    records, runs = _read_records(roots, problems)
+    cells = _read_cells(roots, problems)
+    if records.empty and cells.empty:
+        raise UserError(_nothing_found(roots, problems))
+    results = Results(
+        name=" + ".join(root.resolve().name for root in roots),
+        records=records,
+        diagnostics=_read_rows(roots, "diagnostics.parquet", DIAGNOSTICS_SCHEMA, problems),
+        metrics=_read_rows(roots, "metrics.parquet", METRICS_SCHEMA, problems),
+        runs=runs,
+        cells=cells,
+        problems=tuple(problems),
+    )
+    results = _with_every_cell(mixing.resolve(_drop_superseded(results), mix))
+    return replace(results, notes=(*results.notes, *mixing.warnings(results)))
+
+
+def _no_such_folder(root: Path) -> str:
+    what = "is a file, not a folder" if root.exists() else "does not exist"
+    return (
+        f"no results to report: {root} {what}. Give the folder that an experiment wrote its results to "
+        "(it holds records.parquet files and a cells.json somewhere below it)."
+    )
+
+
+def _nothing_found(roots: Sequence[Path], problems: Sequence[Problem]) -> str:
+    where = ", ".join(str(root) for root in roots)
+    broken = "".join(f"\n  {problem.where}: {problem.why}" for problem in problems)
+    return (
+        f"no results to report: no readable records.parquet and no cells.json below {where}. Run an experiment "
+        f"first, or give the folder that holds its results.{broken}"
+    )
+
+
+def _files(roots: Sequence[Path], name: str) -> Iterator[tuple[Path, str]]:
+    """Paths of all files of that name below the roots with their labels; hidden folders are skipped."""
+    for root in roots:
+        for path in sorted(root.rglob(name)):
+            inside = path.relative_to(root)
+            if not any(part.startswith(".") for part in inside.parts):
+                yield path, str(inside) if len(roots) == 1 else f"{root.name}/{inside}"
+
+
+def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The rows of one file in the schema's columns, and its metadata.
+
+    Raises:
+        RecordsError: the file cannot be read, or lacks columns.
+    """
+    try:
+        table, metadata = read_table(path)
+        missing = [name for name in schema.names if name not in table.column_names]
+        if missing:
+            raise RecordsError(f"lacks the columns {', '.join(missing)}")
+        return table.select(schema.names).cast(schema).to_pandas(), metadata
+    except (pa.ArrowException, ValueError, AttributeError) as error:
+        raise RecordsError(f"cannot be read ({error})") from error
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """The first line of an error, without the path that stands next to it anyway."""
+    return str(error).replace(f"{path}: ", "").replace(str(path), path.name).splitlines()[0]
+
+
+def _read_rows(roots: Sequence[Path], name: str, schema: pa.Schema, problems: list[Problem]) -> pd.DataFrame:
+    """All rows of all files of one kind; a row that two copies of a file hold counts once."""
+    frames = []
+    for path, label in _files(roots, name):
+        try:
+            frames.append(_read(path, schema)[0])
+        except RecordsError as error:
+            problems.append(Problem(label, _reason(error, path)))
+    return _canonical(frames, schema).drop_duplicates(ignore_index=True)
+
+
+def _read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """The rows of all records files and the metadata document of each run."""
+    frames: list[pd.DataFrame] = []
+    runs: dict[str, dict[str, Any]] = {}
+    read_from: dict[str, str] = {}
+    for path, label in _files(roots, "records.parquet"):
+        try:
+            frame, metadata = _read(path, SCHEMA)
+        except RecordsError as error:
+            problems.append(Problem(label, _reason(error, path)))
+            continue
+        held = sorted(set(frame["run"]))
+        copied = [run for run in held if run in read_from]
+        if not held:
+            problems.append(Problem(label, "holds no rows"))
+        elif copied:
+            problems.append(Problem(label, f"holds run {copied[0]} again, read from {read_from[copied[0]]}"))
+        else:
+            frames.append(frame)
+            runs |= dict.fromkeys(held, metadata)
+            read_from |= dict.fromkeys(held, label)
+    return _canonical(frames, SCHEMA), runs
+
+
+def _canonical(frames: Sequence[pd.DataFrame], schema: pa.Schema) -> pd.DataFrame:
+    """One frame of all rows, sorted by every column."""
+    filled = [frame for frame in frames if not frame.empty]
+    if not filled:
+        return pa.Table.from_pylist([], schema=schema).to_pandas()
+    return pd.concat(filled, ignore_index=True).sort_values(schema.names, ignore_index=True)
+
+
+def _read_cells(roots: Sequence[Path], problems: list[Problem]) -> pd.DataFrame:
+    """The declared cells of all grids, the most useful status first."""
+    rows: list[dict[str, Any]] = []
+    for path, label in _files(roots, "cells.json"):
+        try:
+            rows += [_cell(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(Problem(label, f"is no list of cells ({type(error).__name__}: {error})"))
+    rows.sort(key=lambda row: (STATUSES.index(row["status"]), str(row["run"]), str(row["reason"])))
+    return pd.DataFrame(rows, columns=list(CELL_COLUMNS), dtype=object)
+
+
+def _cell(row: dict[str, Any]) -> dict[str, Any]:
+    status = row["status"]
+    if status not in STATUSES:
+        raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
+    return {
+        "variant": str(row["variant"]),
+        "algorithm": str(row.get("algorithm") or row["variant"]),
+        "split": str(row["split"]),
+        "seed": int(row["seed"]),
+        "run": row.get("run"),
+        "status": status,
+        "reason": row.get("reason"),
+    }
+
+
+def _drop_superseded(results: Results) -> Results:
+    """Without the runs of a declared cell that the grid does not name: it says which run answers for it."""
+    named = set(results.cells["run"].dropna())
+    cell = ["variant", "split", "seed"]
+    final = results.records[results.records["is_final"]].drop_duplicates(["run", *cell])
+    answered = set(final.loc[final["run"].isin(named), cell].itertuples(index=False, name=None))
+    old = [
+        (row.run, f"{row.variant}, {row.split}, seed {row.seed}")
+        for row in final.itertuples()
+        if row.run not in named and (row.variant, row.split, row.seed) in answered
+    ]
+    if not old:
+        return results
+    gone = {run for run, _ in old}
+    problems = [Problem(f"run {run}", f"the grid names another run for {where}") for run, where in sorted(old)]
+    return replace(
+        results,
+        records=results.records[~results.records["run"].isin(gone)].reset_index(drop=True),
+        diagnostics=results.diagnostics[~results.diagnostics["run"].isin(gone)].reset_index(drop=True),
+        runs={run: document for run, document in results.runs.items() if run not in gone},
+        problems=(*results.problems, *problems),
+    )
+
+
+def _with_every_cell(results: Results) -> Results:
+    """With cells for all results found, declared or not, and a reason where a finished run has no records."""
+    cells = results.cells.drop_duplicates(["variant", "split", "seed"], ignore_index=True)
+    final = results.records[results.records["is_final"]]
+    have = set(final[["variant", "split", "seed"]].itertuples(index=False, name=None))
+    for index, row in cells.iterrows():
+        if row["status"] == "done" and (row["variant"], row["split"], row["seed"]) not in have:
+            broken = [p for p in results.problems if row["run"] and row["run"] in p.where]
+            why = f"its records were left out: {broken[0].why}" if broken else "no records of it were found"
+            cells.loc[index, ["status", "reason"]] = ["failed", f"the run is done, but {why}"]
+    found = results.records.groupby(["variant", "algorithm", "split", "seed"], sort=True)
+    for (variant, algorithm, split, seed), rows in found:
+        known = (cells["variant"] == variant) & (cells["split"] == split) & (cells["seed"] == seed)
+        done = bool(rows["is_final"].any())
+        if known.any():
+            if done:
+                cells.loc[known, "status"] = "done"
+            continue
+        status, reason = ("done", None) if done else ("running", "only checkpoints on the way were tested so far")
+        cells.loc[len(cells)] = [variant, algorithm, split, int(seed), rows["run"].iloc[0], status, reason]
+    return replace(results, cells=cells.sort_values(["split", "variant", "seed"], ignore_index=True))

@@ -1,0 +1,98 @@
+"""What is measured: arrays of returns in, one number out; and the frames of such numbers, one per seed.
+
+The result of a run is the return after the last declared adaptation update of its final checkpoint: phase `after` of
+rows with `is_final`. It is a mean over a task's episodes, then over tasks. A seed is the unit of everything that
+comes later, so nothing here averages over seeds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+SEED_KEY = ["variant", "split", "task_list", "seed"]
+
+
+def mean_return(tasks: np.ndarray, returns: np.ndarray) -> float:
+    """The mean over episodes of each task, then over tasks; NaN if any return is not a finite number.
+
+    Args:
+        tasks: The task of each episode, (episode,).
+        returns: The return of each episode, (episode,).
+    """
+    if len(returns) == 0 or not np.isfinite(returns).all():
+        return float("nan")
+    order = np.lexsort((returns, tasks))  # sums do not depend on the order of rows, down to the last bit
+    _, task_of_episode, episodes = np.unique(tasks[order], return_inverse=True, return_counts=True)
+    return float(np.mean(np.bincount(task_of_episode, weights=returns[order]) / episodes))
+
+
+def adaptation_gain(before: float, after: float) -> float:
+    """The return after adaptation minus the return of the same agent before any adaptation data."""
+    return after - before
+
+
+def generalisation_gap(in_distribution: float, out_of_distribution: float) -> float:
+    """The return on fresh training-distribution tasks minus that on the test tasks: what the shift costs."""
+    return in_distribution - out_of_distribution
+
+
+def normalised_score(value: float, null: float | None, ceiling: float | None) -> float:
+    """0 at the return of the zero action, 1 at the declared best return; NaN where either is not declared."""
+    if null is None or ceiling is None or ceiling == null:
+        return float("nan")
+    return (value - null) / (ceiling - null)
+
+
+def results_of(records: pd.DataFrame, phase: str = "after") -> pd.DataFrame:
+    """The rows of one phase of the final checkpoints."""
+    return records[records["is_final"] & (records["phase"] == phase)]
+
+
+def seed_means(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
+    """One `value` per group, and how many tasks, episodes and failed episodes (return not finite) it is made of.
+
+    Args:
+        rows: Records.
+        by: Columns that make a group; must hold the seed. Default: variant, split, task list, seed.
+    """
+    keys = by or SEED_KEY
+    found = []
+    for group, part in rows.groupby(keys, sort=True):
+        returns = part["return"].to_numpy(dtype=float, na_value=np.nan)
+        tasks = part["task"].to_numpy()
+        failed = ~np.isfinite(returns)
+        found.append((*group, mean_return(tasks, returns), len(set(tasks)), len(returns), len(set(tasks[failed]))))
+    return pd.DataFrame(found, columns=[*keys, "value", "tasks", "episodes", "failed_tasks"])
+
+
+def per_seed(records: pd.DataFrame) -> pd.DataFrame:
+    """One row per (variant, split, task list, seed) of the final results.
+
+    Columns: the keys, `run`, `before`, `after`, `gain` (after - before), `tasks`, `episodes` and `failed_tasks`
+    (tasks with a return that is not a number, for which `after` is NaN).
+    """
+    after = seed_means(results_of(records)).rename(columns={"value": "after"})
+    before = seed_means(results_of(records, "before")).rename(columns={"value": "before"})
+    runs = results_of(records)[[*SEED_KEY, "run"]].drop_duplicates(SEED_KEY)
+    seeds = after.merge(before[[*SEED_KEY, "before"]], on=SEED_KEY, how="left").merge(runs, on=SEED_KEY)
+    seeds["gain"] = adaptation_gain(seeds["before"], seeds["after"])
+    return seeds[[*SEED_KEY, "run", "before", "after", "gain", "tasks", "episodes", "failed_tasks"]]
+
+
+def gaps(seeds: pd.DataFrame) -> pd.DataFrame:
+    """The generalisation gap of every (variant, split, seed) that has both task lists.
+
+    Columns: variant, split, seed, test, test_id, gap.
+
+    Args:
+        seeds: What `per_seed` returns.
+    """
+    keys = ["variant", "split", "seed"]
+    lists = {
+        name: seeds.loc[seeds["task_list"] == name, [*keys, "after"]].rename(columns={"after": name})
+        for name in ("test", "test_id")
+    }
+    both = lists["test"].merge(lists["test_id"], on=keys)
+    both["gap"] = generalisation_gap(both["test_id"], both["test"])
+    return both

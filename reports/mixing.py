@@ -1,0 +1,193 @@
+"""What may stand in one table: results that were measured alike. Others are refused, or shown side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from suite.errors import UserError
+
+if TYPE_CHECKING:
+    from reports.load import Results
+
+
+def resolve(results: Results, mix: bool) -> Results:
+    """The results, if all were measured alike.
+
+    Compared are the protocols of all results, the task lists of results on one split, and budget, configuration and
+    run of results under one variant's label. With `mix`, results that differ get separate labels instead, so that
+    they are never averaged with one another.
+
+    Raises:
+        UserError: results differ and `mix` is False; the message lists every difference.
+    """
+    facts = _facts(results)
+    conflicts = [*_across_all(facts), *_within_splits(facts), *_within_variants(facts)]
+    if not conflicts:
+        return results
+    if not mix:
+        listed = "\n".join(f"  - {conflict}" for conflict in dict.fromkeys(text for text, _, _ in conflicts))
+        raise UserError(
+            f"these results do not belong in one table:\n{listed}\n"
+            "Give a folder that holds one experiment only, or pass --mix to show them side by side under separate "
+            "labels (they are never averaged with one another)."
+        )
+    results = _relabel(results, _within_splits(facts))
+    results = _relabel(results, _across_all(_facts(results)))
+    while remaining := _within_variants(_facts(results)):
+        results = _relabel(results, remaining)
+    return results
+
+
+Conflict = tuple[str, str, dict[str, str]]
+"""What differs (for the reader), which column gets a suffix ("variant" or "split"), and the suffix of each run."""
+
+
+def _facts(results: Results) -> pd.DataFrame:
+    """One row per run: everything that has to agree before runs may be compared or averaged."""
+    columns = ["run", "variant", "split", "seed", "is_final", "split_hash", "protocol_hash", "training"]
+    facts = results.records[columns].sort_values("is_final").drop_duplicates("run", keep="last").copy()
+    documents = [results.runs.get(run, {}) for run in facts["run"]]
+    facts["budget"] = [str(document.get("budget_env_steps", "")) for document in documents]
+    facts["config"] = [_config_text(document.get("config")) for document in documents]
+    return facts.sort_values(["split", "variant", "seed", "run"], ignore_index=True)
+
+
+def _config_text(config: Any) -> str:
+    """The resolved configuration as canonical text, without the seed it may hold."""
+    if not isinstance(config, dict):
+        return ""
+    kept = {key: value for key, value in config.items() if key != "seed"}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _across_all(facts: pd.DataFrame) -> list[Conflict]:
+    """Checkpoints on the way may have a lighter protocol of their own; results must share one."""
+    conflicts = []
+    for is_final, what in ((True, "results"), (False, "checkpoints on the way")):
+        rows = facts[facts["is_final"] == is_final]
+        hashes = sorted(set(rows["protocol_hash"]))
+        if len(hashes) > 1:
+            text = f"the {what} follow {len(hashes)} different protocols: {', '.join(hashes)}"
+            suffix = {row.run: f"protocol {row.protocol_hash[:6]}" for row in rows.itertuples()}
+            conflicts.append((text, "variant", suffix))
+    return conflicts
+
+
+def _within_splits(facts: pd.DataFrame) -> list[Conflict]:
+    conflicts = []
+    for split, rows in facts.groupby("split", sort=True):
+        hashes = sorted(set(rows["split_hash"]))
+        if len(hashes) > 1:
+            text = f"{split} stands for {len(hashes)} different sets of task lists: {', '.join(hashes)}"
+            suffix = {row.run: f"lists {row.split_hash[:6]}" for row in rows.itertuples()}
+            conflicts.append((text, "split", suffix))
+    return conflicts
+
+
+def _within_variants(facts: pd.DataFrame) -> list[Conflict]:
+    """The seeds of a variant on a split differ in nothing but the seed, and each has one result."""
+    conflicts: list[Conflict] = []
+    for (variant, split), rows in facts[facts["is_final"]].groupby(["variant", "split"], sort=True):
+        where = f"{variant} on {split}"
+        budgets = [value for value in sorted(set(rows["budget"])) if value]
+        configs = sorted(set(rows["config"]))
+        repeated = rows[rows["seed"].duplicated(keep=False)]
+        if len(budgets) > 1:
+            suffix = {row.run: f"budget {row.budget}" for row in rows.itertuples()}
+            conflicts.append((f"{where}: budgets of {' and '.join(budgets)} env steps", "variant", suffix))
+        elif len(configs) > 1:
+            number = {config: index + 1 for index, config in enumerate(configs)}
+            suffix = {row.run: f"configuration {number[row.config]}" for row in rows.itertuples()}
+            keys = ", ".join(_differing_keys(configs))
+            conflicts.append((f"{where}: {len(configs)} configurations, which differ in {keys}", "variant", suffix))
+        elif not repeated.empty:
+            runs = ", ".join(f"seed {row.seed}: run {row.run}" for row in repeated.itertuples())
+            suffix = {row.run: f"run {row.run}" for row in repeated.itertuples()}
+            conflicts.append((f"{where}: more than one result for the same seed ({runs})", "variant", suffix))
+    return conflicts
+
+
+def _differing_keys(configs: list[str]) -> list[str]:
+    """Dotted names of the settings in which configurations differ."""
+    flat = [_flatten(json.loads(config)) if config else {} for config in configs]
+    names = sorted({name for settings in flat for name in settings})
+    absent = object()
+    return [name for name in names if any(s.get(name, absent) != flat[0].get(name, absent) for s in flat)]
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _relabel(results: Results, conflicts: list[Conflict]) -> Results:
+    """The results with suffixed labels, and a note for every difference."""
+    frames = {"records": results.records, "diagnostics": results.diagnostics, "cells": results.cells}
+    frames = {name: frame.copy() for name, frame in frames.items()}
+    for _, column, suffix in conflicts:
+        for frame in frames.values():
+            end = frame["run"].map(suffix)
+            touched = end.notna()
+            frame.loc[touched, column] = frame.loc[touched, column] + " [" + end[touched] + "]"
+    notes = dict.fromkeys(f"Mixed on request: {text}." for text, _, _ in conflicts)
+    return replace(results, **frames, notes=(*results.notes, *notes))
+
+
+def warnings(results: Results) -> tuple[str, ...]:
+    """Sentences on differences that are allowed in one table but that its reader has to know."""
+    documents = list(results.runs.values())
+    found = [*_unequal_budgets(results), *_unequal_tasks(results)]
+    asked = {
+        "git revisions": ("provenance", "git_revision"),
+        "precisions": ("provenance", "precision"),
+        "mujoco versions": ("provenance", "versions", "mujoco"),
+        "torch versions": ("provenance", "versions", "torch"),
+    }
+    for what, path in asked.items():
+        values = sorted({str(value) for document in documents if (value := dig(document, *path)) is not None})
+        if len(values) > 1:
+            found.append(f"The runs have different {what}: {', '.join(values)}.")
+    dirty = sum(dig(document, "provenance", "git_dirty") is True for document in documents)
+    if dirty:
+        found.append(f"{dirty} of {len(documents)} runs were made from a working tree with uncommitted changes.")
+    return tuple(found)
+
+
+def dig(document: Any, *path: str) -> Any:
+    """The value at a path of keys in nested dicts, or None."""
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def _unequal_budgets(results: Results) -> list[str]:
+    facts = _facts(results)
+    found = []
+    for split, rows in facts[facts["is_final"] & (facts["budget"] != "")].groupby("split", sort=True):
+        budgets = sorted(set(rows[["variant", "budget"]].itertuples(index=False, name=None)))
+        if len({budget for _, budget in budgets}) > 1:
+            listed = ", ".join(f"{variant} {budget}" for variant, budget in budgets)
+            found.append(f"Training budgets differ on {split} (env steps): {listed}.")
+    return found
+
+
+def _unequal_tasks(results: Results) -> list[str]:
+    final = results.records[results.records["is_final"] & (results.records["phase"] == "after")]
+    found = []
+    for (split, task_list), rows in final.groupby(["split", "task_list"], sort=True):
+        tasks = rows.groupby(["variant", "seed"])["task"].unique().map(lambda held: tuple(sorted(held)))
+        if tasks.nunique() > 1:
+            counts = sorted({len(held) for held in tasks})
+            found.append(
+                f"Not every run on {split} was tested on the same {task_list} tasks "
+                f"(between {counts[0]} and {counts[-1]} tasks): their means are over different tasks."
+            )
+    return found

@@ -1,0 +1,130 @@
+"""How everything looks: one colour, marker and name per algorithm, words for axes, and the order of rows."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+INK = "#262626"
+"""Text and axes. In the page it follows the reader's colour scheme."""
+
+GRID = "#D4D4D4"
+
+SHADE = "#9AA0A6"
+"""The training range behind a per-task figure; always drawn translucent."""
+
+
+class Look(NamedTuple):
+    """How one variant is drawn, in every figure."""
+
+    name: str
+    colour: str
+    marker: str
+    dashes: str
+
+
+# Chosen for distance under simulated red- and green-blindness and for contrast on white and on near-black;
+# a marker and a line style of their own carry the same information without colour.
+LOOKS = {
+    "mier": Look("MIER", "#D94801", "o", "-"),
+    "mierwr": Look("MIER-wR", "#DDA000", "s", "--"),
+    "pearl": Look("PEARL", "#1F6FD0", "D", "-"),
+    "mql": Look("MQL", "#00734F", "^", "-"),
+    "maml": Look("MAML", "#E36FC0", "v", "-"),
+    "promp": Look("ProMP", "#8E2F9E", "P", "--"),
+    "rl2": Look("RL2", "#4FB3E8", "X", "-"),
+    "grbal": Look("GrBAL", "#85837A", "p", "-."),
+}
+
+OTHER_COLOURS = ("#A0522D", "#5B7F00", "#C2185B", "#00838F", "#7E57C2", "#5D6D7E")
+OTHER_MARKERS = ("<", ">", "h", "d", "*", "8")
+OTHER_DASHES = ("-", "--", "-.", ":")
+
+TASK_LISTS = {"test": "test tasks", "test_id": "test_id tasks (training distribution)"}
+
+SHIFTS = {
+    "in_distribution": "test tasks are drawn from the training distribution",
+    "out_of_distribution": "test tasks lie outside the training distribution",
+    "same_tasks": "the test tasks are the training tasks themselves (declared)",
+}
+
+RETURN = "return per episode"
+STEPS = "meta-training environment steps"
+UPDATES = "adaptation updates"
+
+
+def look(variant: str) -> Look:
+    """How a variant is drawn: its algorithm's fixed look, or one that depends on its name alone."""
+    known = LOOKS.get(_key(variant))
+    if known:
+        return known
+    digest = hashlib.sha256(variant.encode()).digest()
+    return Look(
+        variant,
+        OTHER_COLOURS[digest[0] % len(OTHER_COLOURS)],
+        OTHER_MARKERS[digest[1] % len(OTHER_MARKERS)],
+        OTHER_DASHES[digest[2] % len(OTHER_DASHES)],
+    )
+
+
+def _key(variant: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", variant.lower())
+
+
+def ordered(variants: Iterable[str]) -> list[str]:
+    """Each variant once: known algorithms in their fixed order, then the others by name; joint names (`a / b`)
+    stand where their first does.
+    """
+    rank = {name: index for index, name in enumerate(LOOKS)}
+    return sorted(set(variants), key=lambda v: (rank.get(_key(v.partition(" / ")[0]), len(rank)), v))
+
+
+def ordered_lists(task_lists: Iterable[str]) -> list[str]:
+    """Each task list once: `test`, `test_id`, then further lists by name."""
+    first = {name: index for index, name in enumerate(TASK_LISTS)}
+    return sorted(set(task_lists), key=lambda name: (first.get(name, len(first)), name))
+
+
+def task_list_words(task_list: str) -> str:
+    """What a task list is called in titles."""
+    return TASK_LISTS.get(task_list, f"{task_list} tasks")
+
+
+def plain(text: str) -> str:
+    """Text that a figure shows as it is: no mathematics in dollars, no leading underscore (which hides a label)."""
+    escaped = text.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
+
+
+def decimals(*values: float) -> int:
+    """Decimal places that suit the largest of the values: none from 1000, one from 10, two from 1, else three."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return next(places for limit, places in ((1000, 0), (10, 1), (1, 2), (-1, 3)) if largest >= limit)
+
+
+def number(value: float, places: int | None = None) -> str:
+    """A number for readers; a dash where there is none."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:.{decimals(value) if places is None else places}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """`mean [low, high]` with equal decimals, or the mean alone where there is no interval."""
+    places = decimals(mean, low, high)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return number(mean, places)
+    return f"{number(mean, places)} [{number(low, places)}, {number(high, places)}]"
+
+
+def duration(seconds: float | None) -> str:
+    """Wall-clock time for readers: seconds, minutes or hours."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
