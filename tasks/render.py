@@ -171,7 +171,7 @@ def _draw_boxes(lists: Lists, family: TaskFamily, axes: Axes) -> None:
     axes.set_yticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"])
     axes.minorticks_off()
     axes.axhline(1.0, color="grey", lw=0.8, ls=":")
-    names = [parameter.name.replace("_", " ") for parameter in family.parameters]
+    names = [parameter.name.replace("_", "\n") for parameter in family.parameters]
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel(family.parameters[0].unit or "value")
     handles = [Patch(color=_colour(name), label=_label(name, values)) for name, values in lists.items()]
@@ -239,8 +239,8 @@ def _frames(family: TaskFamily, positions: np.ndarray, width: int, height: int) 
         renderer = mujoco.Renderer(model, height, width)
     except Exception as problem:
         raise RenderingUnavailable(
-            f"OpenGL does not work here ({type(problem).__name__}: {problem}). Without a display, start Python with "
-            "MUJOCO_GL=egl in its environment (needs a driver with libEGL, on Debian `libegl1`) or MUJOCO_GL=osmesa (`libosmesa6`)."
+            f"OpenGL does not work here ({type(problem).__name__}: {problem}). Without a display, set MUJOCO_GL=egl "
+            "(needs a driver with libEGL, on Debian `libegl1`) or MUJOCO_GL=osmesa (`libosmesa6`) before Python starts."
         ) from problem
     with renderer:
         frames = []

@@ -30,7 +30,7 @@ _STATE_WARNINGS = [
 
 def all_finite(observations: Any) -> Any:
     """Whether all values of each observation are finite; (..., observation) -> (...), NumPy or torch."""
-    return ((observations - observations) == 0).all(-1)
+    return (abs(observations) < math.inf).all(-1)
 
 
 def load_model(xml: str, timestep: float | None = None) -> mujoco.MjModel:
@@ -124,7 +124,7 @@ class Simulation(ABC):
     @staticmethod
     def terminated(next_observations: Any) -> Any:
         """Whether an episode ends with these observations, (..., observation) -> (...): never, for this body."""
-        return next_observations[..., 0] != next_observations[..., 0]
+        return next_observations[..., 0] < -math.inf
 
     # --- the batched environment ---
 

@@ -1,0 +1,133 @@
+"""The registry: names, errors, and what a user may add."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pydantic
+import pytest
+
+from tasks import registry
+from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split, register_family, register_split
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_own_families", {})
+    monkeypatch.setattr(registry, "_own_splits", {})
+
+
+def own_split(**changes):
+    split = get_split("cheetah-velocity.hard")
+    return split.model_copy(update={"name": "fast", "test": ((5.0,), (6.0,)), **changes})
+
+
+def test_names_and_nicknames():
+    assert get_family("cheetah-vel") is get_family("cheetah-velocity")
+    assert get_split("cheetah-vel.hard") is get_split("cheetah-velocity.hard")
+    assert get_family("ant-goal").spaces.observation_dim == 113
+
+
+def test_all_names_are_different():
+    names = [name for family in registry.families() for name in (family.name, family.nickname)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("cheetah-velocity.hrad", "cheetah-velocity.hard"),
+        ("cheeta-velocity.hard", "cheetah-velocity"),
+        ("ant-direction.hard", "ant-direction.ood"),
+        ("ant-direction", "ant-direction.ood"),
+    ],
+)
+def test_an_unknown_split_names_the_nearest(given, nearest):
+    with pytest.raises(UnknownName) as error:
+        get_split(given)
+    assert nearest in str(error.value)
+    assert given.partition(".")[0] in str(error.value)
+
+
+def test_an_unknown_family_names_the_nearest():
+    with pytest.raises(UnknownName, match="did you mean 'humanoid-direction'"):
+        get_family("humanoid-directions")
+    with pytest.raises(UnknownName, match="known: ant-dir, ant-direction"):
+        get_family("???")
+
+
+def test_own_split():
+    split = register_split(own_split())
+    assert get_split("cheetah-vel.fast") is split
+    assert register_split(own_split()) == split, "the same declaration twice is no conflict"
+    assert split in registry.splits()
+    assert split.train_hash == get_split("cheetah-velocity.hard").train_hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "hard"}, "exists with other contents"),
+        ({"test": ()}, "its test list is empty"),
+        ({"test": ((1.0, 2.0),)}, "2 values given, cheetah-velocity takes 1: target_speed"),
+    ],
+)
+def test_own_split_that_does_not_fit(changes, message):
+    with pytest.raises(InvalidDeclaration, match=message):
+        register_split(own_split(**changes))
+
+
+def test_own_split_outside_the_declared_range():
+    split = get_split("ant-direction.ood").model_copy(update={"name": "own", "extra": {"far": ((7.0,),)}})
+    with pytest.raises(InvalidDeclaration, match=r"far task 0: angle = 7.0, allowed: 0.0 to 6.28"):
+        register_split(split)
+
+
+def test_own_family_cannot_take_a_name():
+    family = get_family("point-goal")
+    assert register_family(family) is family
+    with pytest.raises(InvalidDeclaration, match="the name 'point' belongs to the family 'point-goal'"):
+        register_family(family.model_copy(update={"horizon": 5}))
+    own = register_family(family.model_copy(update={"name": "own", "nickname": "mine", "horizon": 5}))
+    assert get_family("mine") is own
+    assert registry.make_batch("own", 3).family.horizon == 5
+
+
+def test_what_is_built_in_is_immutable():
+    with pytest.raises(pydantic.ValidationError):
+        get_family("ant-goal").horizon = 10
+    with pytest.raises(pydantic.ValidationError):
+        get_split("ant-goal.standard").train = ()
+    with pytest.raises(TypeError):
+        get_split("ant-goal.standard").train[0][0] = 1.0
+    with pytest.raises(pydantic.ValidationError):
+        registry.TaskFamily(**get_family("ant-goal").model_dump(), horizonn=1)
+
+
+def test_a_batch_needs_rows():
+    with pytest.raises(ValueError, match="at least 1, not 0"):
+        registry.make_batch("point-goal", 0)
+
+
+def test_families_declare_what_their_environments_are():
+    for family in registry.families():
+        environment = registry.make_batch(family, 2)
+        split = next(split for split in registry.splits() if split.family == family.name)
+        environment.set_tasks(np.array(split.train[:2]))
+        observations = environment.reset(np.arange(2), [np.random.default_rng(seed) for seed in range(2)])
+        step = environment.step(np.zeros((2, family.action_dim), np.float32))
+        assert observations.shape == step.observations.shape == (2, family.observation_dim)
+        assert observations.dtype == step.observations.dtype == step.rewards.dtype == np.float32
+        assert step.rewards.shape == step.terminated.shape == (2,)
+        assert step.terminated.dtype == bool
+        assert np.isfinite(step.observations).all()
+        assert getattr(environment, "dt", family.dt) == pytest.approx(family.dt)
+
+
+def test_reading_the_registry_imports_no_simulator():
+    code = (
+        "import sys, tasks, tasks.registry as r; r.splits(); r.get_split('ant-dir.ood').hash; "
+        "print([m for m in ('mujoco', 'torch', 'matplotlib', 'tasks.simulation') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

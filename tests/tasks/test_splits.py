@@ -1,0 +1,148 @@
+"""The frozen lists: their golden first values, their sizes, and what is derived from them."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tasks import sampling
+from tasks.registry import get_family, get_split, splits
+from tasks.splits import RECORDED_HASHES
+
+SIZES = {
+    "cheetah-velocity.standard": (100, 30, 0, 400),
+    "cheetah-velocity.medium": (100, 30, 30, 200),
+    "cheetah-velocity.hard": (100, 30, 30, 200),
+    "cheetah-velocity.graded": (100, 10, 10, 200),
+    "cheetah-direction.standard": (2, 2, 0, 400),
+    "cheetah-negated-joints.ood": (10, 10, 10, 400),
+    "ant-direction.standard": (2, 2, 0, 400),
+    "ant-direction.ood": (100, 10, 10, 400),
+    "ant-goal.standard": (150, 30, 0, 400),
+    "ant-negated-joints.ood": (35, 15, 35, 400),
+    "humanoid-direction.standard": (100, 30, 0, 400),
+    "walker-parameters.standard": (40, 10, 0, 400),
+    "walker-parameters.ood": (40, 20, 20, 400),
+    "point-goal.standard": (40, 10, 0, 40),
+    "point-goal.ood": (40, 10, 10, 40),
+    "point-dynamics.standard": (40, 10, 0, 40),
+    "point-dynamics.ood": (40, 10, 10, 40),
+}
+
+
+def first(rows, count):
+    return [row[0] for row in rows[:count]]
+
+
+def test_every_split_has_the_declared_sizes():
+    sizes = {
+        split.full_name: (len(split.train), len(split.test), len(split.test_id), split.adaptation_transitions)
+        for split in splits()
+    }
+    assert sizes == SIZES
+
+
+@pytest.mark.parametrize("split", splits(), ids=lambda split: split.full_name)
+def test_lists_are_what_was_recorded(split):
+    assert split.hash == RECORDED_HASHES[split.full_name]
+    family = get_family(split.family)
+    for name in ("train", "test", "test_id", *split.extra):
+        assert all(len(task.values) == family.parameter_dim for task in split.tasks(name))
+    assert split.adaptation_transitions % family.horizon == 0
+    assert (split.axis == "") == (family.parameter_dim > 1)
+
+
+def test_cheetah_velocity_lists():
+    standard, medium, hard = (get_split(f"cheetah-velocity.{name}") for name in ("standard", "medium", "hard"))
+    assert first(standard.train, 5) == pytest.approx([0.7861, 0.4761, 0.8344, 1.3780, 0.9630], abs=5e-5)
+    assert first(medium.train, 5) == pytest.approx([0.6551, 0.3967, 0.6953, 1.1483, 0.8025], abs=5e-5)
+    assert first(hard.train, 5) == pytest.approx([0.3930, 0.2380, 0.4172, 0.6890, 0.4815], abs=5e-5)
+    assert first(hard.test, 5) == pytest.approx([2.8418, 2.5138, 2.6169, 2.8682, 2.9671], abs=5e-5)
+    assert medium.test == hard.test
+    assert np.mean(hard.test) == pytest.approx(2.7363, abs=5e-5)
+    assert (np.min(hard.test), np.max(hard.test)) == pytest.approx((2.5138, 2.9964), abs=5e-5)
+    assert np.mean(standard.train) == pytest.approx(1.5246, abs=5e-5)
+    assert np.mean(standard.test) == pytest.approx(1.4177, abs=5e-5)
+
+
+def test_graded_speeds_belong_to_the_training_of_hard():
+    graded, hard = get_split("cheetah-velocity.graded"), get_split("cheetah-velocity.hard")
+    assert first(graded.test, 10) == [1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0]
+    assert graded.train_hash == hard.train_hash
+    assert graded.hash != hard.hash
+
+
+def test_directions():
+    ood = get_split("ant-direction.ood")
+    degrees = np.degrees(first(ood.train, 5))
+    assert degrees == pytest.approx([101.13, 256.69, 197.64, 161.64, 42.13], abs=5e-3)
+    assert np.degrees(first(ood.test, 10)) == pytest.approx(np.arange(270, 361, 10))
+    assert max(first(ood.train, 100)) < 1.5 * math.pi
+    assert get_split("ant-direction.standard").test == ((0.0,), (math.pi,))
+
+
+def test_negated_joints_are_lexicographic():
+    cheetah, ant = get_split("cheetah-negated-joints.ood"), get_split("ant-negated-joints.ood")
+    negated = [tuple(np.flatnonzero(np.array(row) < 0)) for row in cheetah.train]
+    assert negated == sorted(negated)
+    assert negated[0] == (0, 1, 2)
+    assert all(row[5] == -1 and sum(row) == 0 for row in cheetah.test)
+    assert all(row[0] == -1 and row[7] == -1 for row in ant.test), "the first 15 are those that contain joint 0"
+    assert len(set(ant.extra["test_random"])) == 15
+    assert all(row[7] == -1 and sum(row) == 0 for row in ant.extra["test_random"])
+    assert any(row[0] == 1 for row in ant.extra["test_random"])
+
+
+def test_goals_fill_a_disc():
+    goals = np.array(get_split("ant-goal.standard").train)
+    radius = np.hypot(*goals.T)
+    assert radius.max() < 3
+    assert (radius < 3 * math.sqrt(0.5)).mean() == pytest.approx(0.5, abs=0.1), "half of the disc's area"
+
+
+def test_walker_multipliers():
+    split = get_split("walker-parameters.ood")
+    train, test = np.array(split.train), np.array(split.test)
+    damping = slice(32, 41)
+    others = np.r_[0:32, 41:65]
+    assert train[:, others].min() > 1.5**-3
+    assert train[:, others].max() < 1.5**3
+    assert train[:, damping].min() > 1.3**-3
+    assert train[:, damping].max() < 1.3**3
+    assert np.log(train[:, others]).std() == pytest.approx(math.log(1.5) * 6 / math.sqrt(12), rel=0.03)
+    assert test[:, others].mean() == pytest.approx(5.5, abs=0.2)
+    assert test[:, damping].mean() == pytest.approx(3.5, abs=0.2)
+    legacy = np.random.RandomState(42)  # the first task: mass and inertia, then damping
+    expected = np.concatenate([1.5 ** legacy.uniform(-3, 3, 32), 1.3 ** legacy.uniform(-3, 3, 9)])
+    assert train[0, :41] == pytest.approx(expected, abs=1e-9)
+
+
+def test_null_references_follow_from_the_lists():
+    assert get_split("cheetah-velocity.standard").references.null == pytest.approx(-284, abs=1)
+    assert get_split("cheetah-velocity.hard").references.null == pytest.approx(-547, abs=1)
+    goals = np.array(get_split("ant-goal.standard").test)
+    assert get_split("ant-goal.standard").references.null == pytest.approx(-200 * np.abs(goals).sum(1).mean(), abs=0.1)
+
+
+def test_point_dynamics_ceiling_is_the_integral_over_start_distances():
+    distances = np.linspace(0.5, 1.5, 100_001)
+    best = sum(np.maximum(distances - 0.25 * step, 0.0) for step in range(1, 21))
+    assert get_split("point-dynamics.ood").references.ceiling == pytest.approx(-best.mean(), abs=1e-5)
+
+
+def test_a_hash_survives_json_and_notices_every_value():
+    split = get_split("walker-parameters.standard")
+    again = type(split).model_validate(json.loads(split.model_dump_json()))
+    assert again.hash == split.hash
+    nudged = (*split.train[:-1], (*split.train[-1][:-1], split.train[-1][-1] + 1e-9))
+    assert split.model_copy(update={"train": nudged}).hash != split.hash
+    assert split.model_copy(update={"description": "other words"}).hash == split.hash
+
+
+def test_lists_are_drawn_privately():
+    np.random.seed(0)
+    expected = np.random.RandomState(0).random_sample(3)
+    list(sampling.uniform(1, (0, 1, 5)))
+    sampling.walker_multipliers(np.random.RandomState(2), 3)
+    assert np.array_equal(np.random.random_sample(3), expected), "the global stream was touched"
