@@ -162,8 +162,10 @@ class Step(NamedTuple):
 
 
 class BatchedEnvironment(Protocol):
-    """Many simulations of one family, each row with a task of its own. Knows no time limit and resets nothing
-    by itself: whoever drives it counts steps and truncates at `family.horizon`.
+    """Many simulations of one family, each row with a task of its own.
+
+    Knows no time limit and resets nothing by itself: whoever drives it counts steps and truncates at
+    `family.horizon`.
     """
 
     family: TaskFamily

@@ -56,6 +56,8 @@ def check_disjoint(split: TaskSplit) -> Check:
             problems.append("declares test_id_is_train, but test_id differs from train")
     elif train & set(split.test_id):
         problems.append(f"test_id shares {len(train & set(split.test_id))} tasks with train")
+    if split.shift == "out_of_distribution" and not split.test_id:
+        problems.append("shift 'out_of_distribution' needs a test_id list: without one there is no gap to measure")
     problems += [f"{name} shares tasks with train" for name, rows in split.extra.items() if train & set(rows)]
     declared = split.shift.replace("_", " ") + (", test_id is train" if split.test_id_is_train else "")
     return Check("lists", not problems, "; ".join(problems) or f"as declared: {declared}")

@@ -43,6 +43,7 @@ def test_training_tasks_in_the_test_list_must_be_declared():
         ("point-goal.ood", {"test_id_is_train": True}, "declares test_id_is_train"),
         ("point-goal.ood", {"train": ((1.0,), (2.0,), (1.0,))}, r"train repeats \[2\]"),
         ("point-goal.ood", {"extra": {"more": ((3.9397903399,),)}}, "more shares tasks with train"),
+        ("point-goal.ood", {"test_id": ()}, "needs a test_id list"),
         ("point-goal.ood", {"test": ((7.0,),)}, "angle = 7.0, allowed"),
     ],
 )
@@ -63,7 +64,13 @@ def test_a_parameter_that_does_not_bite():
     nominal, heavy_world = np.ones(65), np.ones(65)
     heavy_world[0] = 3.0  # the mass of the world body moves nothing
     split = get_split("walker-parameters.ood").model_copy(
-        update={"name": "own", "train": (tuple(nominal),), "test": (tuple(heavy_world),), "test_id": ()}
+        update={
+            "name": "own",
+            "shift": "in_distribution",
+            "train": (tuple(nominal),),
+            "test": (tuple(heavy_world),),
+            "test_id": (),
+        }
     )
     register_split(split)
     assert "the same next states in train 0 and test 0" in failures(split)["tasks differ"]
