@@ -35,6 +35,11 @@ class TrainConfig(Config):
     )
 
 
+    def first_steps(self, num_tasks: int) -> int:
+        """Environment steps of the first outer iteration: a smaller budget trains nothing."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how many steps its first iteration takes")
+
+
 class AdaptConfig(Config):
     """What every test-time adaptation has: nothing, yet."""
 

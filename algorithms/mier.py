@@ -81,6 +81,10 @@ class MierTrain(TrainConfig):
     target_entropy: float = Field(default=-1.0, description="for every family (code)")
     replay_capacity: PositiveInt = Field(default=1_000_000, description="transitions per task (code)")
 
+    def first_steps(self, num_tasks: int) -> int:
+        """The initial exploration."""
+        return num_tasks * self.initial_transitions
+
 
 class MierWithoutRelabelingAdapt(AdaptConfig):
     """MIER-wR: phi alone is adapted (paper, section 5.1)."""

@@ -78,6 +78,10 @@ class PearlTrain(TrainConfig):
     )
     replay_capacity: PositiveInt = Field(default=1_000_000, description="transitions per task (code)")
 
+    def first_steps(self, num_tasks: int) -> int:
+        """The initial exploration."""
+        return num_tasks * self.initial_transitions
+
 
 class PearlAdapt(AdaptConfig):
     """Posterior inference in a test task."""

@@ -52,6 +52,11 @@ class Status:
         self._stopped.set()
         self._thread.join()
 
+    @property
+    def env_steps(self) -> int:
+        """Environment steps of the training so far."""
+        return self._meter.steps if self._meter is not None else 0
+
     def follow(self, meter: Meter, budget: int) -> None:
         """Meta-training begins, or goes on: report `meter` against `budget` environment steps."""
         self._meter, self._first = meter, (time.time(), meter.steps)

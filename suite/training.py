@@ -72,7 +72,7 @@ def train(folder: Path, execution: Execution, status: Status) -> None:
     for sentence in passed_over:
         status.note(sentence)
     training = open_training(folder, execution.device, execution.env_steps, name)
-    spec, algorithm, source, meter, counters = training
+    _, algorithm, source, meter, counters = training
     log = algorithm.log()
     discard_log_after(folder / "log", 0 if log is None else len(log))
     status.follow(meter, execution.env_steps)

@@ -1,0 +1,127 @@
+"""Figures of `offmap bench`: gradient steps of meta-training and adaptation, at the sizes the papers ran."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from algorithms.kit.networks import frozen, native_precision, repeat_ensemble
+from algorithms.kit.relabeling import FineTuning, RelabelSettings
+from algorithms.mier import Mier, MierTrain
+from algorithms.pearl import Pearl, PearlTrain
+from suite.bench import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
+from suite.rehearsal import RandomSource
+from tasks.registry import get_family
+
+FAMILY, NUM_TASKS, TRANSITIONS = "cheetah-velocity", 100, 2000  # initial exploration of its splits, per task
+ROUNDS = 12
+PEARL_GFLOP = 30.7  # of a gradient step, counted as the public code does them
+PEARL_LIMIT = 0.35  # of the time that so many float32 operations take
+REFERENCE_RATE = 105.0  # GFLOP/s, float32, of the core on which the limits below were set
+MIER_LIMIT, MIER_BF16_MODEL_LIMIT = 0.130, 0.075  # s
+ADAPTATION_LIMIT = 0.008  # s per task
+FP32_LIMIT = 1.15  # of the time that a step's own float32 operations take, where bfloat16 is not native
+ADAPTED_TASKS = 10  # at once
+
+MIER_SIZES = {
+    "predicts": "reward", "policy_hidden": (300, 300, 300), "meta_batch": 10, "task_batch": 200,
+    "initial_transitions": TRANSITIONS,
+}  # fmt: skip
+
+
+def training_figures(device: str = "cpu") -> list[Figure]:
+    """Seconds per gradient step against the limits; on another device than the processor without limits."""
+    where = torch.device(device)
+    native = native_precision(where.type)
+    left, right = torch.rand(2, PRODUCT_SIZE, PRODUCT_SIZE, device=where)
+    work: dict[str, Callable[[], Any]] = {"product": lambda: torch.mm(left, right)} | _steps(where, native)
+    flop = {name: _gflop(function) for name, function in work.items()}
+    waiting = {name: _waited(function, where) for name, function in work.items()}
+    seconds = least_seconds(waiting, ROUNDS, time.process_time if where.type == "cpu" else time.perf_counter)
+    rate = PRODUCT_GFLOP / seconds["product"]
+    figures = [Figure("fp32 product rate", rate, "GFLOP/s", note=f"{PRODUCT_SIZE}^3, {where.type}, one thread")]
+    limits = _limits(rate, native, flop) if where.type == "cpu" else {}
+    for name, tasks in (("PEARL step", 1), ("MIER step", 1), ("MIER step, bf16 model", 1),
+                        ("adaptation step, 1 task", 1), (f"adaptation step, {ADAPTED_TASKS} tasks", ADAPTED_TASKS)):  # fmt: skip
+        if name in work:
+            limit = limits.get(name)
+            note = f"{flop[name] / tasks:.1f} GFLOP" + (", per task" if tasks > 1 else "")
+            value = 1000 * seconds[name] / tasks
+            figures.append(Figure(name, value, "ms", None if limit is None else 1000 * limit, note=note))
+    return figures
+
+
+def _limits(rate: float, native: str, flop: dict[str, float]) -> dict[str, float]:
+    """The most seconds that each step may take, per task, where float32 products run at `rate` GFLOP/s."""
+    several = f"adaptation step, {ADAPTED_TASKS} tasks"
+    if native == "fp32":
+        own = {name: FP32_LIMIT * gflop / rate for name, gflop in flop.items()}
+        return own | {"PEARL step": FP32_LIMIT * PEARL_GFLOP / rate, several: own[several] / ADAPTED_TASKS}
+    scale = REFERENCE_RATE / rate
+    return {
+        "PEARL step": PEARL_LIMIT * PEARL_GFLOP / rate,
+        "MIER step": MIER_LIMIT * scale,
+        "MIER step, bf16 model": MIER_BF16_MODEL_LIMIT * scale,
+        "adaptation step, 1 task": ADAPTATION_LIMIT * scale,
+        several: ADAPTATION_LIMIT * scale,
+    }
+
+
+def _steps(device: torch.device, native: str) -> dict[str, Callable[[], Any]]:
+    """Every gradient step that is timed, by name."""
+    pearl = _explored(Pearl, PearlTrain(precision="auto", initial_transitions=TRANSITIONS), device)
+    mier = _explored(Mier, MierTrain(**MIER_SIZES), device)
+    tasks = np.arange(mier.config.meta_batch)
+    steps = {"PEARL step": pearl.gradient_step, "MIER step": lambda: mier._gradient_step(tasks)}
+    if native == "bf16":
+        other = _explored(Mier, MierTrain(**MIER_SIZES, model_precision="bf16"), device)
+        steps["MIER step, bf16 model"] = lambda: other._gradient_step(tasks)
+    steps["adaptation step, 1 task"] = _adaptation_step(mier, 1)
+    steps[f"adaptation step, {ADAPTED_TASKS} tasks"] = _adaptation_step(mier, ADAPTED_TASKS)
+    return steps
+
+
+def _explored(algorithm: Any, config: Any, device: torch.device) -> Any:
+    """An algorithm after its initial exploration, which met random transitions."""
+    source = RandomSource(get_family(FAMILY), NUM_TASKS)
+    built = algorithm(config, source, seed=0, device=device, capacity=NUM_TASKS * TRANSITIONS)
+    built.iterate()
+    return built
+
+
+def _adaptation_step(mier: Mier, tasks: int) -> Callable[[], Any]:
+    """A fine-tuning step of `tasks` test tasks at once, relabeling left out, at MIER's defaults."""
+    far = 1_000_000  # no step that is timed comes to a relabeling
+    settings = RelabelSettings(
+        updates=far, interval=far, transitions=20_000, tasks=20, capacity=20_000, batch=256, num_real=12
+    )
+    theta = repeat_ensemble(frozen(mier.theta), tasks)
+    contexts = torch.zeros((tasks, mier.config.context_dim), device=mier.device)
+    real = mier.store.gather(mier.everything.sample(np.arange(tasks), 200, mier.generator))
+    tuning = FineTuning(settings, mier.sac.copies(tasks), mier.model, theta, contexts, real)
+    tuning.update(mier.store, mier.everything, mier.source.terminated, mier.generator)
+    return lambda: tuning.update(mier.store, mier.everything, mier.source.terminated, mier.generator)
+
+
+def _gflop(function: Callable[[], Any]) -> float:
+    """Operations in the matrix products of one call, forwards and backwards."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops() / 1e9
+
+
+def _waited(function: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+    """The function, returning only when the device has done its work."""
+    if device.type == "cpu":
+        return function
+
+    def run() -> None:
+        function()
+        torch.cuda.synchronize(device)
+
+    return run

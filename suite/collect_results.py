@@ -1,0 +1,71 @@
+"""From the files of many runs to one tidy table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from suite.errors import UserError
+from suite.files import read_json
+from suite.records import METRICS_SCHEMA, SCHEMA, SCHEMA_VERSION, RecordsError, read_table, write_table
+
+
+def metrics_table(folder: Path) -> None:
+    """Write `metrics.parquet` of a training folder from its `metrics.jsonl`: one row per iteration and metric."""
+    config = read_json(folder / "config.json")
+    splits = [read_json(path)["split"] for path in sorted(folder.glob("metatests/*/config.json"))]
+    fixed = {
+        "training": folder.name, "algorithm": config["algorithm"], "seed": config["seed"],
+        "split": f"{splits[0]['family']}.{splits[0]['name']}" if splits else config["family"],
+    }  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        place = {"env_steps": entry.pop("env_steps"), "wall_seconds": entry.pop("seconds")}
+        entry.pop("iteration")
+        rows += [fixed | place | {"name": name, "value": value} for name, value in entry.items() if value is not None]
+    write_table(folder / "metrics.parquet", rows, METRICS_SCHEMA, {"training": folder.name})
+
+
+def collect(folder: Path, mix: bool = False) -> Path:
+    """Write `results.parquet` in a results folder: the records of all its runs as one tidy table; returns its path.
+
+    Raises:
+        UserError: there are no records, or (unless `mix`) runs of one split disagree about its tasks or the protocol.
+    """
+    if not folder.is_dir():
+        raise UserError(f"there is no results folder {folder}")
+    tables, broken = [], []
+    for path in sorted(folder.rglob("records.parquet")):
+        try:
+            tables.append(read_table(path)[0])
+        except RecordsError as error:
+            broken.append(str(error))
+    if not tables:
+        what = "; ".join(broken) if broken else "no run has finished; `offmap status` tells how far they are"
+        raise UserError(f"{folder}: nothing to collect: {what}")
+    table = pa.concat_tables([part.replace_schema_metadata(None) for part in tables])
+    if not mix:
+        _refuse_mixture(table, folder)
+    scratch = folder / ".results.parquet.partial"
+    document = {"schema_version": SCHEMA_VERSION, "broken": broken, "runs": len(tables)}
+    described = table.cast(SCHEMA).replace_schema_metadata({"offmap": json.dumps(document)})
+    pq.write_table(described, scratch, compression="zstd")
+    return scratch.replace(folder / "results.parquet")
+
+
+def _refuse_mixture(table: pa.Table, folder: Path) -> None:
+    final = table.filter(table["is_final"]).select(["split", "split_hash", "protocol_hash"])
+    for column, what in (("split_hash", "task lists"), ("protocol_hash", "protocols")):
+        pairs = final.group_by(["split", column]).aggregate([]).to_pylist()
+        for split in {pair["split"] for pair in pairs}:
+            hashes = sorted(pair[column] for pair in pairs if pair["split"] == split)
+            if len(hashes) > 1:
+                raise UserError(
+                    f"{folder}: runs on {split} were made with different {what} ({', '.join(hashes)}) and cannot stand "
+                    f"in one table; collect them from separate folders, or ask for the mixture"
+                )

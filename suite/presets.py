@@ -1,0 +1,78 @@
+"""Presets: what differs from the defaults in code, per algorithm and split, from `configs/algorithms/*.yaml`."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from algorithms.base import AdaptConfig, TrainConfig
+from algorithms.registry import AlgorithmEntry
+from suite.errors import UserError
+from tasks.spec import TaskSplit
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+Blocks = dict[str, dict[str, Any]]
+
+
+@functools.cache
+def presets(training: str) -> dict[str, Any]:
+    """The presets of a meta-training by name; `default` applies to every run."""
+    path = CONFIGS / "algorithms" / f"{training}.yaml"
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def resolve_blocks(
+    entry: AlgorithmEntry, split: TaskSplit, preset: str | None, train: dict[str, Any], adapt: dict[str, Any],
+    device: str,
+) -> tuple[TrainConfig, AdaptConfig]:  # fmt: skip
+    """Both configuration blocks with every value: code, default preset, named preset, experiment, in that order.
+
+    `auto` precisions become what they stand for on this machine, so that they are part of the run's identity.
+
+    Raises:
+        UserError: an unknown preset or key, or an impossible value.
+    """
+    known = presets(entry.training)
+    if preset is not None and preset not in known:
+        near = difflib.get_close_matches(preset, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        raise UserError(f"{entry.name} has no preset {preset!r}; {hint}")
+    named = [known.get("default", {})] + ([known[preset]] if preset else [])
+    blocks = {"train": {}, "adapt": {}}
+    for layer in named:
+        for part in (layer, *(part for pattern, part in layer.get("splits", {}).items()
+                              if fnmatch(split.full_name, pattern))):  # fmt: skip
+            for name, block in blocks.items():
+                block |= part.get(name) or {}
+    # MIER and MIER-wR share a file of presets, so a preset may state more than the shorter block has.
+    fields = entry.load("adapt").model_fields
+    blocks["adapt"] = {key: value for key, value in blocks["adapt"].items() if key in fields}
+    resolved = []
+    for name, own in (("train", train), ("adapt", adapt)):
+        resolved.append(_validated(entry.load(name), blocks[name] | own, f"{entry.name}.{name}"))
+    return _with_precision(resolved[0], device), resolved[1]
+
+
+def _validated(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
+    from suite.experiment import explain
+
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, where, model)) from None
+
+
+def _with_precision(config: TrainConfig, device: str) -> TrainConfig:
+    from algorithms.kit.networks import resolve_precision
+
+    automatic = [name for name in type(config).model_fields if name.endswith("precision")]
+    device_type = device.partition(":")[0]
+    resolved = {name: resolve_precision(getattr(config, name), device_type) for name in automatic}
+    return config.model_copy(update=resolved)

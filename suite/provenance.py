@@ -1,0 +1,55 @@
+"""Where a result comes from: revision, versions, processor, command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
+
+
+def provenance(command: str, device: str) -> dict[str, Any]:
+    """A JSON document: git revision and dirtiness, package versions, host, processor, device, threads, command."""
+    import torch
+
+    return {
+        **_git(Path(__file__).resolve().parent.parent),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "host": socket.gethostname(),
+        "cpu": _processor(),
+        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
+        "threads": torch.get_num_threads(),
+        "command": command,
+    }
+
+
+def _git(root: Path) -> dict[str, Any]:
+    def ask(*arguments: str) -> str | None:
+        try:
+            answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return answer.stdout.strip()
+
+    changed = ask("status", "--porcelain", "--untracked-files=no")
+    return {"git_revision": ask("rev-parse", "HEAD"), "git_dirty": None if changed is None else bool(changed)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The processor's model name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
