@@ -186,30 +186,29 @@ def in_and_out(results: Results, *, split: str, ax: Axes) -> Axes:
 
 
 def gate(results: Results, *, split: str, ax: Axes) -> Axes:
-    """What relabeling gained in each test task against the held-out loss; filled where the gate was open."""
+    """What relabeling gained in each test task (see `series.gate`) against the held-out loss; filled: gate open."""
     frame = series.gate(results, split)
-    frame = frame[(frame["task_list"] == "test") & frame["held_out_nll"].notna() & frame["gain"].notna()]
+    frame = frame[(frame["task_list"] == "test") & frame["held_out_loss"].notna() & frame["gain"].notna()]
     handles = []
     for name in _variants(frame):
         rows, look = frame[frame["variant"] == name], style.look(name)
         for is_open, face in ((True, look.colour), (False, "none")):
             part = rows[(rows["gate_open"] >= 0.5) == is_open]
-            ax.plot(part["held_out_nll"], part["gain"], color=look.colour, marker=look.marker,
+            ax.plot(part["held_out_loss"], part["gain"], color=look.colour, marker=look.marker,
                     markerfacecolor=face, linestyle="none")  # fmt: skip
         handle = _handle(look)
         handle.set_linestyle("none")
         handle.set_label(f"{style.plain(look.name)}: gate open in {rows['gate_open'].mean():.0%} of {len(rows)} tasks")
         handles.append(handle)
     ax.axhline(0, color=style.INK, linewidth=0.8)
-    baselines = " / ".join(style.look(name).name for name in sorted(set(frame["baseline"])))
     _finish(
         ax,
         split,
         "relabeling gain, test tasks (filled: gate open)",
-        "held-out loss (nats per transition)",
+        "held-out loss of the adapted model",
         engineering=False,
     )
-    ax.set_ylabel(style.plain(f"return minus {baselines}"))
+    ax.set_ylabel("gain in return")
     _legend(ax, handles, columns=1)
     return ax
 

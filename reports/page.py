@@ -21,6 +21,10 @@ Facts = list[tuple[str, str]]
 """Names and values, in the order shown."""
 
 
+THEMES = ((style.INK, style.GRID), ("#E4E6EA", "#3B4048"))
+"""Colours of text and axes, and of the grid: light, dark."""
+
+
 class Picture(NamedTuple):
     """One drawn figure: where it belongs, its words, its SVG as text, and its files without their endings."""
 
@@ -39,7 +43,7 @@ class Picture(NamedTuple):
 
 def themed(svg: str) -> str:
     """An SVG of ours whose ink and grid follow the reader's light or dark colour scheme."""
-    light, dark = "svg{color:%s;--grid:%s}" % (style.INK, style.GRID), "svg{color:#e4e6ea;--grid:#3b4048}"
+    light, dark = (f"svg{{color:{ink};--grid:{grid}}}" for ink, grid in THEMES)
     rules = f"<style>{light}@media (prefers-color-scheme: dark){{{dark}}}</style>"
     head, mark, rest = svg[svg.index("<svg") :].partition(">")
     body = rest.replace(style.INK.lower(), "currentColor").replace(style.GRID.lower(), "var(--grid)")
@@ -142,7 +146,7 @@ def _gate_rows(results: Results, split: str) -> dict[str, Any] | None:
         "gate open": [f"{value:.0%}" for value in table["open"]],
         "mean gain where open": [style.number(value) for value in table["gain_open"]],
         "mean gain where closed": [style.number(value) for value in table["gain_closed"]],
-        "gain over": [style.look(name).name for name in table["baseline"]],
+        "gain over": list(table["baseline"]),
     })  # fmt: skip
     text.index = pd.Index([style.look(variant).name for variant in table["variant"]], name="variant")
     return _rows(text)

@@ -35,7 +35,7 @@ class FigureKind(NamedTuple):
 FIGURES = (
     FigureKind(
         "in_and_out", "In and out of distribution",
-        "Result on fresh tasks of the training distribution (hollow) and on the test tasks (filled); small ticks: seeds.",
+        "Result on fresh tasks of the training distribution (hollow) and on the test tasks (filled); ticks: seeds.",
         "results on both test and test_id",
         series.in_and_out, figures.in_and_out, words.describe_in_and_out,
     ),
@@ -74,8 +74,9 @@ FIGURES = (
     ),
     FigureKind(
         "gate", "When relabeling helps",
-        "Gain from relabeling in each test task against the model's held-out loss there.",
-        "diagnostics with gate_open and held_out_nll",
+        "Return after the last adaptation update minus that before the first, in each test task, against the model's "
+        "held-out loss there.",
+        "diagnostics with gate_open and held_out_loss",
         series.gate, figures.gate, words.describe_gate,
     ),
 )  # fmt: skip

@@ -17,10 +17,15 @@ from reports.load import Results
 from reports.metrics import SEED_KEY, per_seed, results_of, seed_means
 
 KEPT = 64
-"""Frames kept for the next caller: a figure, its CSV and its words need the same one. Callers leave them as they are."""
+"""Frames kept for the next caller (a figure, its CSV and its words need the same one), who must not change them."""
 
 WINDOWS = 40
 """Most points of an averaged training curve."""
+
+TASK_OF_RUN = ["run", "task_list", "task"]
+
+HELD_OUT_LOSSES = ("held_out_loss", "held_out_nll")
+"""Names of the diagnostic that a relabeling gate judges, the preferred one first."""
 
 TRAINING_RETURN = "return"
 """The metric that holds the return of training episodes."""
@@ -161,52 +166,48 @@ def in_and_out(results: Results, split: str) -> pd.DataFrame:
 def gate(results: Results, split: str) -> pd.DataFrame:
     """Per task of a run with a gate: the held-out loss, whether the gate was open, and what relabeling gained.
 
-    Columns: variant, seed, task_list, task, held_out_nll, gate_open (share of the gate's decisions that were
-    "open"), gain, baseline. The gain is the return after adaptation minus that of the variant named in `baseline`:
-    one of the same meta-training that has no gate; or, where none was run, of the same agent before adaptation.
+    Columns: variant, seed, task_list, task, held_out_loss, gate_open (share of the gate's decisions that were
+    "open"), gain, baseline. The gain is the return after the last adaptation update minus that of the same agent
+    before the first (in MIER: with its context adapted, without relabeling); where that was not recorded, minus the
+    return before any adaptation data. `baseline` says which.
     """
-    columns = ["variant", "seed", "task_list", "task", "held_out_nll", "gate_open", "gain", "baseline"]
+    columns = ["variant", "seed", "task_list", "task", "held_out_loss", "gate_open", "gain", "baseline"]
     final = _on(results.records, split)
     final = final[final["is_final"]]
-    found = _on(results.diagnostics, split).merge(
-        final[["run", "env_steps", "training"]].drop_duplicates(), on=["run", "env_steps"]
-    )
-    gated = found[found["name"] == "gate_open"]
-    if gated.empty:
+    found = results.diagnostics.merge(final[["run", "env_steps"]].drop_duplicates(), on=["run", "env_steps"])
+    tasks = _diagnostic(found, ("gate_open",), "gate_open")
+    if tasks.empty:
         return pd.DataFrame(columns=columns)
-    key = ["run", "variant", "training", "seed", "task_list", "task"]
-    tasks = gated.groupby(key, sort=True)["value"].mean().rename("gate_open").reset_index()
-    losses = found[found["name"] == "held_out_nll"].sort_values("update")
-    losses = losses.groupby(key, sort=True)["value"].last().rename("held_out_nll").reset_index()
-    tasks = tasks.merge(losses, on=key, how="left")
-    returns = _task_returns(final)
-    frames = [_with_gain(part, returns, set(gated["run"])) for _, part in tasks.groupby("run", sort=True)]
-    return pd.concat(frames).sort_values(columns[:4], ignore_index=True)[columns]
+    losses = _diagnostic(found, HELD_OUT_LOSSES, "held_out_loss")
+    gains = _gains(final[final["run"].isin(tasks["run"])])
+    tasks = tasks.merge(losses, on=TASK_OF_RUN, how="left").merge(gains, on=TASK_OF_RUN, how="left")
+    tasks = tasks.merge(final[["run", "variant", "seed"]].drop_duplicates(), on="run")
+    return tasks.sort_values(columns[:4], ignore_index=True)[columns]
 
 
-def _task_returns(final: pd.DataFrame) -> pd.DataFrame:
-    """Mean return per (run, training, variant, task list, task) and phase `before` or `after`; NaN where failed."""
-    rows = final[final["phase"].isin(["before", "after"])]
-    key = ["run", "training", "variant", "task_list", "task", "phase"]
-    return seed_means(rows, key)[[*key, "value"]]
+def _diagnostic(found: pd.DataFrame, names: tuple[str, ...], column: str) -> pd.DataFrame:
+    """The mean over adaptation points of a diagnostic, per task of a run, under the first of its names that occurs."""
+    named = next((rows for name in names if len(rows := found[found["name"] == name])), found.iloc[:0])
+    return named.groupby(TASK_OF_RUN, sort=True)["value"].mean().rename(column).reset_index()
 
 
-def _with_gain(tasks: pd.DataFrame, returns: pd.DataFrame, gated_runs: set[str]) -> pd.DataFrame:
-    """The tasks of one gated run with columns `gain` and `baseline`."""
-    where = ["task_list", "task"]
-    run, training = tasks["run"].iloc[0], tasks["training"].iloc[0]
-    own = returns[returns["run"] == run]
-    after = own[own["phase"] == "after"]
-    siblings = returns[(returns["training"] == training) & ~returns["run"].isin(gated_runs)]
-    siblings = siblings[siblings["phase"] == "after"]
-    if siblings.empty:
-        base, name = own[own["phase"] == "before"], "before adaptation"
-    else:
-        name = style.ordered(siblings["variant"])[0]
-        base = siblings[siblings["variant"] == name]
-    gain = after.merge(base, on=where, suffixes=("", "_base"))
-    gain["gain"] = gain["value"] - gain["value_base"]
-    return tasks.merge(gain[[*where, "gain"]], on=where, how="left").assign(baseline=name)
+def _gains(final: pd.DataFrame) -> pd.DataFrame:
+    """Per task of a run: `gain` after the last adaptation update, and over which `baseline`."""
+    first = final[(final["phase"] == "during") & (final["update"] == 0)]
+    points = {
+        "after": final[final["phase"] == "after"],
+        "before the first update": first,
+        "before adaptation": final[final["phase"] == "before"],
+    }
+    means = {
+        name: seed_means(rows, TASK_OF_RUN).set_index(TASK_OF_RUN)["value"].rename(name)
+        for name, rows in points.items()
+    }
+    table = pd.concat(means.values(), axis=1).reset_index()
+    own = table["before the first update"].notna()
+    base = table["before the first update"].where(own, table["before adaptation"])
+    names = np.where(own, "before the first update", "before adaptation")
+    return table[TASK_OF_RUN].assign(gain=table["after"] - base, baseline=names)
 
 
 def seeds_behind(results: Results, split: str) -> pd.DataFrame:

@@ -75,9 +75,7 @@ def _key(variant: str) -> str:
 
 
 def ordered(variants: Iterable[str]) -> list[str]:
-    """Each variant once: known algorithms in their fixed order, then the others by name; joint names (`a / b`)
-    stand where their first does.
-    """
+    """Each variant once: known algorithms in their fixed order, then others by name; `a / b` stands where a does."""
     rank = {name: index for index, name in enumerate(LOOKS)}
     return sorted(set(variants), key=lambda v: (rank.get(_key(v.partition(" / ")[0]), len(rank)), v))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from reports.metrics import gaps, normalised_score, per_seed
 from reports.mixing import dig
 
 KEPT = 4
-"""Tables kept for the next caller, as the page, the files and the summary need the same ones."""
+"""Tables kept for the next caller (page, files and summary need the same ones), who must not change them."""
 
 CELL = ["variant", "split", "task_list"]
 

@@ -44,7 +44,7 @@ def _coverage(results: Results) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number:,.0f} {noun}s"
 
 
 def _split_verdict(results: Results, split: str, seeds: pd.DataFrame) -> str:
@@ -95,8 +95,8 @@ def _gap_sentence(variant: str, seeds: pd.DataFrame) -> str:
     mean = float(np.mean(values))
     side = "lower" if mean >= 0 else "higher"
     return (
-        f" {_name(variant)}'s return is {style.number(abs(mean))} {side} on test than on test_id, tasks of the training "
-        f"distribution (n = {len(values)})."
+        f" {_name(variant)}'s return is {style.number(abs(mean))} {side} on test than on test_id, tasks of the "
+        f"training distribution (n = {len(values)})."
     )
 
 
@@ -154,11 +154,12 @@ def describe_adaptation(results: Results, split: str, task_list: str) -> str:
         before = style.number(rows.loc[["before"], "mean"].iloc[0]) if "before" in rows.index else "not recorded"
         if "after" in rows.index:
             after = rows.loc[["after"]].iloc[-1]
-            result = f"{_value(after)} after {after['update']:,.0f} updates (n = {after['n']})"
+            result = f"{_value(after)} after {_count(after['update'], 'update')} (n = {after['n']})"
         else:
             result = "no result after"
-        peak = rows[rows.index != "before"]["mean"].max()
-        parts.append(f"{_name(name)} {before} before, {result}, highest on the way {style.number(peak)}")
+        way = rows.loc[rows.index == "during", "mean"]
+        highest = f", highest on the way {style.number(way.max())}" if way.notna().any() else ""
+        parts.append(f"{_name(name)} {before} before, {result}{highest}")
     return f"Return on {split}, {style.task_list_words(task_list)}, through adaptation. {'; '.join(parts)}."
 
 
@@ -197,6 +198,6 @@ def describe_gate(results: Results, split: str) -> str:
         gains = [style.number(float(rows.loc[mask, "gain"].mean())) for mask in (is_open, ~is_open)]
         parts.append(
             f"{_name(name)}: gate open in {rows['gate_open'].mean():.0%} of {len(rows)} test tasks and seeds; mean "
-            f"gain over {_name(rows['baseline'].iloc[0])} {gains[0]} where open, {gains[1]} where closed"
+            f"gain over the return {rows['baseline'].iloc[0]} {gains[0]} where open, {gains[1]} where closed"
         )
     return f"Gain from relabeling against held-out loss on {split}. {'. '.join(parts)}."

@@ -125,7 +125,7 @@ def _rich_run(folder: Path, variant, seed, split, num_tasks) -> None:
         variant, seed, split, training=f"t-{shared}-{seed}", budget_env_steps=500_000, env_steps=500_000
     )
     metadata["split"] = metadata["split"] | {"train_axis_values": list(np.linspace(0.02, 1.48, 100)) if axis else None}
-    updates = {"mier": range(0, 2001, 250), "mql": range(0, 501, 250)}.get(variant, (1,))
+    updates = {"mier": range(0, 2001, 250), "mql": range(0, 501, 250)}.get(variant, (0,))
     shift = generator.normal(0, 25)
     rows = []
     for env_steps in (125_000, 250_000, 375_000, 500_000):
@@ -135,11 +135,11 @@ def _rich_run(folder: Path, variant, seed, split, num_tasks) -> None:
             for task in range(num_tasks if final else num_tasks // 2):
                 parameter = (2.5 + 0.5 * task / num_tasks) if task_list == "test" else 0.1 + 1.3 * task / num_tasks
                 slope = -80 * task / num_tasks if task_list == "test" else -15 * task / num_tasks
-                points = [("before", 0, before)] + [
-                    ("after" if update == updates[-1] else "during", update,
-                     first + (last - first) * (1 - np.exp(-3 * update / max(updates[-1], 1))) if len(updates) > 1 else last)
-                    for update in updates
-                ]  # fmt: skip
+                points = [("before", 0, before)]
+                for update in updates:
+                    share = 1 - np.exp(-3 * update / updates[-1]) if len(updates) > 1 else 1
+                    phase = "after" if update == updates[-1] else "during"
+                    points.append((phase, update, first + (last - first) * share))
                 for phase, update, level in points:
                     level = level + (offset if task_list == "test_id" else 0) + slope + shift
                     for episode in range(3):
@@ -156,7 +156,7 @@ def _rich_run(folder: Path, variant, seed, split, num_tasks) -> None:
              "task_list": task_list, "task": task, "update": 0, "name": name, "value": value}
             for task_list in ("test", "test_id") for task in range(num_tasks)
             for loss in [generator.normal(-4 + 3.5 * task / num_tasks, 0.6)]
-            for name, value in (("held_out_nll", loss), ("gate_open", float(loss < -3)))
+            for name, value in (("held_out_loss", loss), ("gate_open", float(loss < -3)))
         ]  # fmt: skip
         write_table(path.with_name("diagnostics.parquet"), gate, DIAGNOSTICS_SCHEMA, {})
     steps = np.arange(20_000, 500_001, 5_000)
@@ -167,3 +167,14 @@ def _rich_run(folder: Path, variant, seed, split, num_tasks) -> None:
         for step, value in zip(steps, curve)
     ]  # fmt: skip
     write_table(path.parent.parent / "metrics.parquet", metrics, METRICS_SCHEMA, {})
+
+
+def write_gate(records: Path, run: str, losses, threshold: float, loss_name: str = "held_out_loss") -> None:
+    """Diagnostics next to a records file: the held-out loss and the gate of each test task."""
+    rows = [
+        {"run": run, "variant": "mier", "split": SPLIT, "seed": 0, "env_steps": 1000, "task_list": "test",
+         "task": task, "update": 0, "name": name, "value": value}
+        for task, loss in enumerate(losses)
+        for name, value in ((loss_name, loss), ("gate_open", float(loss < threshold)))
+    ]  # fmt: skip
+    write_table(records.with_name("diagnostics.parquet"), rows, DIAGNOSTICS_SCHEMA, {})

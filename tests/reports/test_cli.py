@@ -1,0 +1,41 @@
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from reports.cli import report
+from suite.errors import UserError
+
+
+@pytest.fixture
+def call(monkeypatch, one_figure):
+    monkeypatch.setenv("COLUMNS", "200")
+    app = typer.Typer()
+    app.command()(report)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_it_prints_the_table_and_the_path(golden, call):
+    (golden / "x").mkdir()
+    (golden / "x" / "records.parquet").write_bytes(b"broken")
+    result = call(golden)
+    assert result.exit_code == 0
+    assert "32.5 [7.7, 57.3], n = 3" in result.stdout
+    assert str(golden / "report" / "report.html") in result.stdout
+    assert "left out: x/records.parquet" in result.stdout
+    assert (golden / "report" / "report.html").exists()
+
+
+def test_out_and_several_folders(tmp_path, synthetic, call):
+    synthetic.simple_run(tmp_path / "a", "mier", 0, test=[[1.0]])
+    synthetic.simple_run(tmp_path / "b", "pearl", 0, test=[[2.0]], protocol_hash="q" * 12)
+    refused = call(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out")
+    assert isinstance(refused.exception, UserError)
+    assert not (tmp_path / "out").exists()
+    accepted = call(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out", "--mix")
+    assert accepted.exit_code == 0
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_users_mistake_is_a_user_error(tmp_path, call):
+    assert isinstance(call(tmp_path / "nowhere").exception, UserError)
+    assert isinstance(call(tmp_path).exception, UserError)

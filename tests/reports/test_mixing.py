@@ -1,0 +1,80 @@
+import pytest
+
+from reports.load import load
+from reports.tables import main_table
+from suite.errors import UserError
+
+
+def numbers(results):
+    table = main_table(results)
+    return {
+        (row.variant, row.split): (row.mean, row.n) for row in table.itertuples() if row.n and row.task_list == "test"
+    }
+
+
+def test_different_protocols_are_refused_with_both_hashes(golden, synthetic):
+    synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], protocol_hash="q" * 12)
+    with pytest.raises(UserError, match="different protocols: pppppppppppp, qqqqqqqqqqqq") as error:
+        load(golden)
+    assert "--mix" in str(error.value)
+
+
+def test_on_request_protocols_stand_side_by_side_and_are_not_averaged(golden, synthetic):
+    synthetic.simple_run(golden, "mier", 3, test=[[1000.0]], protocol_hash="q" * 12)
+    results = load(golden, mix=True)
+    assert numbers(results) == {
+        ("mier [protocol pppppp]", synthetic.SPLIT): (32.5, 3),
+        ("mier [protocol qqqqqq]", synthetic.SPLIT): (1000.0, 1),
+    }
+    assert any("Mixed on request" in note for note in results.notes)
+
+
+def test_one_split_with_different_task_lists_is_refused_and_separated(golden, synthetic):
+    split = synthetic.document()["split"] | {"hash": "z" * 12}
+    other = synthetic.document("mql", 0)
+    synthetic.write_run(golden, [{"variant": "mql", "split_hash": "z" * 12, "return": 5.0}], other | {"split": split})
+    with pytest.raises(UserError, match="2 different sets of task lists"):
+        load(golden)
+    found = numbers(load(golden, mix=True))
+    assert found["mql", f"{synthetic.SPLIT} [lists zzzzzz]"] == (5.0, 1)
+    assert found["mier", f"{synthetic.SPLIT} [lists ssssss]"][1] == 3
+
+
+def test_a_lighter_protocol_of_checkpoints_on_the_way_is_no_mix(golden, synthetic):
+    rows = [{"is_final": False, "env_steps": 10, "protocol_hash": "light", "return": 1.0}]
+    synthetic.write_run(golden, rows, synthetic.document(run="on-the-way"))
+    assert len(load(golden).records) == 25
+
+
+def test_seeds_of_one_variant_must_share_budget_and_configuration(golden, synthetic):
+    synthetic.simple_run(golden, "mier", 3, test=[[1.0]], budget_env_steps=2000)
+    with pytest.raises(UserError, match=f"mier on {synthetic.SPLIT}: budgets of 1000 and 2000 env steps"):
+        load(golden)
+    assert {row[0] for row in numbers(load(golden, mix=True))} == {"mier [budget 1000]", "mier [budget 2000]"}
+
+
+def test_a_differing_setting_is_named(golden, synthetic):
+    config = {"train": {"learning_rate": 0.5}, "adapt": {"updates": 2000}, "seed": 3}
+    synthetic.simple_run(golden, "mier", 3, test=[[1.0]], config=config)
+    with pytest.raises(UserError, match=r"2 configurations, which differ in train\.learning_rate"):
+        load(golden)
+    assert len(numbers(load(golden, mix=True))) == 2
+
+
+def test_two_results_for_one_seed_are_refused_and_never_averaged(golden, synthetic):
+    synthetic.simple_run(golden, "mier", 0, test=[[1000.0]], run="again")
+    with pytest.raises(UserError, match=r"more than one result for the same seed \(seed 0: run again"):
+        load(golden)
+    assert numbers(load(golden, mix=True))["mier [run again]", synthetic.SPLIT] == (1000.0, 1)
+
+
+def test_what_may_be_mixed_is_said(golden, synthetic):
+    provenance = synthetic.document()["provenance"]
+    changed = provenance | {"git_dirty": True, "versions": {"mujoco": "5.0.0", "torch": "2.13.0"}}
+    synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], provenance=changed, budget_env_steps=7)
+    notes = " ".join(load(golden).notes)
+    assert "different mujoco versions: 4.0.0, 5.0.0" in notes
+    assert "1 of 4 runs were made from a working tree with uncommitted changes" in notes
+    assert "Training budgets differ" in notes
+    assert "torch" not in notes
+    assert "between 1 and 2 tasks" in notes  # the new run has one test task, the others have two

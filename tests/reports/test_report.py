@@ -1,0 +1,169 @@
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from reports import page
+from reports.load import load
+from reports.report import FIGURES, build, file_name
+
+
+class Page(HTMLParser):
+    """What a reader's machine sees: tags in order, attributes, text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def built(rich, tmp_path_factory):
+    return build(rich, tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture(scope="module")
+def parsed(built):
+    return Page(built.read_text())
+
+
+def test_every_figure_comes_with_its_files_and_numbers(built, synthetic):
+    names = {path.name for path in (built.parent / "figures").iterdir()}
+    expected = {f"{kind.name}_{synthetic.SPLIT}.{ending}" for kind in FIGURES for ending in ("png", "pdf", "csv")}
+    assert names == expected
+    assert {path.name for path in (built.parent / "tables").iterdir()} == {
+        f"{name}.{ending}"
+        for name in ("main", "gain", "gap", "score", "seeds", "runs", "gate")
+        for ending in ("csv", "md")
+    }
+
+
+def test_the_page_is_one_file(parsed):
+    for tag, attributes in parsed.tags:
+        assert tag not in ("script", "link", "iframe")
+        if "src" in attributes:
+            assert attributes["src"].startswith("data:image/svg+xml;base64,")
+        if "href" in attributes:
+            assert not attributes["href"].startswith(("http", "//"))
+
+
+def test_every_link_leads_somewhere(built, parsed):
+    anchors = {attributes["id"] for _, attributes in parsed.tags if "id" in attributes}
+    for tag, attributes in parsed.tags:
+        if tag == "a":
+            target = attributes["href"]
+            assert target[1:] in anchors if target.startswith("#") else (built.parent / target).exists(), target
+
+
+def test_headings_are_in_order_and_every_picture_has_words(parsed):
+    levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:]))
+    pictures = [attributes for tag, attributes in parsed.tags if tag == "img"]
+    assert len(pictures) == len(FIGURES)
+    for picture in pictures:
+        assert re.search(r"\d", picture["alt"])
+        assert "MIER" in picture["alt"]
+
+
+def test_the_page_says_what_is_missing_and_where_it_comes_from(parsed):
+    text = " ".join(" ".join(parsed.words).split())
+    assert "not supported: rewards vary: it plans with known ones" in text
+    assert "seed 2 failed: out of memory" in text
+    assert "protocol pppppppppppp" in text
+    assert "ssssssssssss" in text
+    assert "0123456789" in text
+    assert "offmap run experiment.yaml" in text
+    assert "evaluation_episodes" in text
+
+
+def test_the_same_records_give_the_same_bytes_wherever_they_lie(rich, built, tmp_path):
+    shutil.copytree(rich, tmp_path / rich.name)
+    first, second = built.parent, build(tmp_path / rich.name, tmp_path / "out").parent
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
+    assert len(files) == 1 + 3 * len(FIGURES) + 14
+    for path in files:
+        assert (first / path).read_bytes() == (second / path).read_bytes(), path
+
+
+def test_hostile_names_are_text(tmp_path, synthetic):
+    variant, split = "<script>alert('x')</script>$\\frac", 'a"b & <b>.$x'
+    synthetic.simple_run(tmp_path, variant, 0, test=[[1.0], [2.0]], test_id=[[1.0]], before=[[0.0]], split=split)
+    text = build(tmp_path).read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    parsed = Page(text)
+    assert "script" not in {tag for tag, _ in parsed.tags}
+    assert any(variant in attributes.get("alt", "") for _, attributes in parsed.tags)
+    figures = tmp_path / "report" / "figures"
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", path.name) for path in figures.iterdir())
+
+
+def test_file_names_stay_distinct():
+    assert file_name("cheetah-velocity.hard") == "cheetah-velocity.hard"
+    assert file_name("a/b") != file_name("a b")
+    assert "/" not in file_name("../a")
+
+
+def test_building_again_replaces_what_is_gone_and_keeps_foreign_files(golden, one_figure):
+    folder = build(golden).parent
+    (folder / "figures" / "old.png").write_bytes(b"")
+    (folder / "figures" / "notes.txt").write_text("mine")
+    build(golden)
+    assert not (folder / "figures" / "old.png").exists()
+    assert (folder / "figures" / "notes.txt").exists()
+
+
+def test_a_grid_without_results_still_makes_a_page(tmp_path, synthetic):
+    synthetic.write_cells(tmp_path, [("mier", synthetic.SPLIT, 0, None, "failed", "killed by the scheduler")])
+    text = build(tmp_path).read_text()
+    assert "killed by the scheduler" in text
+    assert "<img" not in text
+    assert f"Task by task on {synthetic.SPLIT}: needs results on test." in text
+
+
+def test_records_that_say_little_make_a_page_with_dashes(tmp_path, synthetic, one_figure):
+    bare = {"run": "bare", "training": "t", "seed": 0}
+    synthetic.write_run(tmp_path, [{"return": 1.0}], bare)
+    assert "–" in build(tmp_path).read_text()
+
+
+def test_broken_files_are_on_the_page(golden, one_figure):
+    (golden / "x").mkdir()
+    (golden / "x" / "records.parquet").write_bytes(b"broken")
+    assert "x/records.parquet" in build(golden).read_text()
+
+
+def test_pictures_follow_the_colour_scheme(built):
+    svg = '<?xml?><!DOCTYPE x><svg width="1"><g style="fill: #262626"/><g style="stroke: #d4d4d4"/></svg>'
+    themed = page.themed(svg)
+    assert themed.startswith('<svg width="1"><style>')
+    assert "fill: currentColor" in themed
+    assert "stroke: var(--grid)" in themed
+
+
+def test_typeset():
+    assert page.typeset("-4.5 [-9.0, -1.5], n = 3") == "−4.5 [−9.0,\u00a0−1.5], n\u00a0=\u00a03"
+    assert page.typeset("mier-2 a-1 cheetah-velocity") == "mier-2 a-1 cheetah-velocity"
+
+
+def test_nothing_here_needs_torch_or_a_simulator():
+    import subprocess
+    import sys
+
+    code = "import reports.cli, reports.report, sys; print({'torch', 'mujoco', 'gymnasium'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_loading_twice_gives_the_same_results(rich):
+    assert load(rich).records.equals(load(rich).records)

@@ -1,0 +1,79 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from reports import style
+
+# Linear-light matrices of Machado, Oliveira and Fernandes 2009 at full severity.
+SIGHT = {
+    "usual": np.eye(3),
+    "deutan": np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
+    "protan": np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
+}
+
+
+def linear(colour):
+    channel = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(channel <= 0.04045, channel / 12.92, ((channel + 0.055) / 1.055) ** 2.4)
+
+
+def oklab(light):
+    cones = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]]) @ light.clip(0)
+    lab = np.array([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]])
+    return lab @ np.cbrt(cones)
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_the_colours_of_any_two_algorithms_differ_for_every_eye(sight):
+    for (name, one), (other, two) in combinations(style.LOOKS.items(), 2):
+        distance = np.linalg.norm(oklab(SIGHT[sight] @ linear(one.colour)) - oklab(SIGHT[sight] @ linear(two.colour)))
+        assert distance > 0.06, (name, other)
+
+
+def test_the_colours_stand_out_on_white_and_on_the_dark_page():
+    for name, look in style.LOOKS.items():
+        luminance = linear(look.colour) @ [0.2126, 0.7152, 0.0722]
+        assert 1.05 / (luminance + 0.05) > 2.2, name
+        assert (luminance + 0.05) / (linear("#1d2128") @ [0.2126, 0.7152, 0.0722] + 0.05) > 2.2, name
+
+
+def test_algorithms_also_differ_without_colour():
+    assert len({look.marker for look in style.LOOKS.values()}) == len(style.LOOKS)
+
+
+def test_spelling_does_not_matter_and_unknown_variants_are_stable():
+    assert style.look("MIER-wR") == style.look("mier_wr") == style.LOOKS["mierwr"]
+    unknown = style.look("mier, two context steps")
+    assert unknown.name == "mier, two context steps"
+    assert unknown == style.Look("mier, two context steps", unknown.colour, unknown.marker, unknown.dashes)
+    assert style.look("a variant").colour in style.OTHER_COLOURS
+    assert style.look("a variant") == style.look("a variant")
+
+
+def test_order():
+    assert style.ordered(["b", "pearl", "a", "mier / mier-wr", "pearl"]) == ["mier / mier-wr", "pearl", "a", "b"]
+    assert style.ordered_lists(["test_random", "test_id", "test"]) == ["test", "test_id", "test_random"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-1234.56, "-1235"), (-431.26, "-431.3"), (12.34, "12.3"), (1.234, "1.23"), (0.1234, "0.123"),
+     (-0.0001, "0.000"), (float("nan"), "–"), (0.0, "0.000")],
+)  # fmt: skip
+def test_numbers(value, text):
+    assert style.number(value) == text
+
+
+def test_intervals_share_decimals():
+    assert style.interval(9.5, -3.25, 22.25) == "9.5 [-3.2, 22.2]"
+    assert style.interval(9.5, float("nan"), float("nan")) == "9.50"
+
+
+def test_durations():
+    assert [style.duration(s) for s in (59.6, 600, 9000, None)] == ["60 s", "10 min", "2.5 h", "–"]
+
+
+def test_labels_hold_no_mathematics():
+    assert style.plain("a$b$") == r"a\$b\$"
+    assert style.plain("_hidden") == " _hidden"
