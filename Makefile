@@ -1,0 +1,41 @@
+# `make quickstart` and `make test` do all the set-up on a fresh machine: Python 3.11 or later is all they need.
+PYTHON ?= python3
+VENV := .venv
+OFFMAP := $(VENV)/bin/offmap
+
+.PHONY: quickstart test lint slow bench lock clean
+
+quickstart: $(VENV)/.ready
+	$(OFFMAP) run configs/experiments/quickstart.yaml
+
+test: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest -m "not slow" --numprocesses 2
+
+lint: $(VENV)/.ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
+
+slow: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest -m slow --numprocesses 2
+
+bench: $(VENV)/.ready
+	$(OFFMAP) bench
+
+# Everything is pinned in requirements.lock; torch without a local version, so that a machine gets the build it can use.
+$(VENV)/.ready: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	touch $@
+
+# Resolve anew within the bounds of pyproject.toml, and pin what came out.
+lock:
+	rm -rf .lock-venv
+	$(PYTHON) -m venv .lock-venv
+	.lock-venv/bin/python -m pip install --quiet 'torch==2.13.0' '.[dev]'
+	.lock-venv/bin/python -m pip freeze --exclude offmap | sed 's/+cpu$$//' > requirements.lock
+	rm -rf .lock-venv
+
+clean:
+	rm -rf $(VENV) .lock-venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache
