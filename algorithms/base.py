@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tasks.spec import Frozen, TaskFamily, TaskSource, TaskSplit
+from tasks.spec import EpisodeBatch, Frozen, TaskSource
 
 State = dict[str, Any]
 """Nested dictionaries and lists whose leaves are tensors, arrays, numbers, strings or None."""
@@ -33,7 +33,6 @@ class TrainConfig(Config):
         description="hidden-layer products of policies and critics: bfloat16 where the processor has it (auto), "
         "resolved once and stored with the run (ours)",
     )
-
 
     def first_steps(self, num_tasks: int) -> int:
         """Environment steps of the first outer iteration: a smaller budget trains nothing."""
@@ -140,6 +139,13 @@ class Algorithm(ABC):
     def agent(self, config: Any, seed: int) -> Agent:
         """A fresh agent with the current meta-parameters and an `adapt` block of this algorithm."""
 
+    def mean_return(self, batch: EpisodeBatch) -> float:
+        """Mean undiscounted return of the whole episodes of a collection; NaN if there is none."""
+        whole = batch.terminated | (batch.lengths == self.source.spaces.horizon)
+        inside = np.arange(batch.rewards.shape[1]) < batch.lengths[:, None]
+        returns = np.where(inside, batch.rewards, 0.0).sum(1, dtype=np.float64)
+        return float(returns[whole].mean()) if whole.any() else float("nan")
+
     def random_state(self) -> State:
         """Both generators, for `state`."""
         return {"torch": self.generator.get_state(), "numpy": self.choices.bit_generator.state}
@@ -148,11 +154,6 @@ class Algorithm(ABC):
         """Restore what `random_state` gave."""
         self.generator.set_state(state["torch"])
         self.choices.bit_generator.state = state["numpy"]
-
-
-def supports_everything(family: TaskFamily, split: TaskSplit) -> str | None:
-    """None: an algorithm without restrictions runs on every split."""
-    return None
 
 
 def require_finite(metrics: dict[str, float]) -> dict[str, float]:
@@ -165,13 +166,3 @@ def require_finite(metrics: dict[str, float]) -> dict[str, float]:
     if bad:
         raise Diverged(f"{', '.join(bad)} became {metrics[bad[0]]}")
     return metrics
-
-
-def mean_return(rewards: np.ndarray, lengths: np.ndarray, whole: np.ndarray) -> float:
-    """Mean undiscounted return of the whole episodes of a collection; NaN if there is none.
-
-    rewards: (episode, step), lengths and whole: (episode,).
-    """
-    inside = np.arange(rewards.shape[1]) < lengths[:, None]
-    returns = np.where(inside, rewards, 0.0).sum(1, dtype=np.float64)
-    return float(returns[whole].mean()) if whole.any() else float("nan")

@@ -29,10 +29,9 @@ from algorithms.base import (
     State,
     TrainConfig,
     Transition,
-    mean_return,
     require_finite,
 )  # fmt: skip
-from algorithms.kit.context_model import ContextModel, clipped, context_step
+from algorithms.kit.context_model import ContextModel, adapt_context, clipped
 from algorithms.kit.gaussian_policy import act
 from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, resolve_precision
 from algorithms.kit.relabeling import FineTuning, RelabelSettings, with_embedding
@@ -40,8 +39,6 @@ from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.sac import SacSettings, SoftActorCritic, load_optimiser, load_tensors, optimiser_state
 from algorithms.kit.trial import TrialData
 from tasks.spec import EpisodeBatch, TaskSource
-
-CODE, PAPER = "released code", "paper"
 
 
 class MierTrain(TrainConfig):
@@ -64,8 +61,7 @@ class MierTrain(TrainConfig):
     task_batch: PositiveInt = Field(default=400, description="transitions per task to adapt on and as many to judge "
                                     "on; the adaptation data of the split (paper, table 1)")  # fmt: skip
     policy_batch: PositiveInt | None = Field(
-        default=None, description="SAC batch per step: None takes all meta_batch x task_batch judged transitions "
-        "(code); the paper states 256")  # fmt: skip
+        default=None, description="SAC batch per step: None takes all judged transitions (code); paper 256")  # fmt: skip
     initial_transitions: PositiveInt = Field(default=2000, description="per training task, untrained policy (code)")
     tasks_per_iteration: PositiveInt = Field(default=5, description="tasks that collect per iteration (code)")
     prior_transitions: PositiveInt = Field(default=400, description="collected with phi_0, per task (code)")
@@ -91,9 +87,11 @@ class MierWithoutRelabelingAdapt(AdaptConfig):
 
     context_steps: PositiveInt = Field(default=10, description="N (paper, table 1)")
     late_learning_rate: float = Field(
-        default=1e-3, gt=0, description="step on phi after the first `inner_steps` (code; the paper keeps 0.01)")  # fmt: skip
+        default=1e-3, gt=0, description="step on phi after `inner_steps` (code; the paper keeps 0.01)"
+    )
     fit_fraction: float = Field(
-        default=0.8, gt=0, lt=1, description="share of the adaptation data that is fitted; the rest is held out (code)")  # fmt: skip
+        default=0.8, gt=0, lt=1, description="share of the adaptation data that is fitted, the rest held out (code)"
+    )
 
 
 class MierAdapt(MierWithoutRelabelingAdapt):
@@ -126,6 +124,7 @@ class Mier(Algorithm):
             predicts_dynamics=config.predicts == "dynamics", negative_slope=config.model_negative_slope,
             precision=resolve_precision(config.model_precision, device.type),
         )  # fmt: skip
+        self.inner_rates = [config.inner_learning_rate] * config.inner_steps
         self.theta = as_leaves(self.model.initial(self.generator))
         self.initial_context = torch.zeros((1, config.context_dim), device=device)
         self.initial_context.requires_grad_(config.learn_initial_context)
@@ -153,12 +152,15 @@ class Mier(Algorithm):
         if not self.store.size:
             everyone = np.arange(self.source.num_tasks)
             batch, _ = self._collect(everyone, self._prior_contexts(len(everyone)), self.config.initial_transitions)
-            return {"return": self._return(batch)}
+            return {"return": self.mean_return(batch)}
         tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
         prior, slots = self._collect(tasks, self._prior_contexts(len(tasks)), self.config.prior_transitions)
-        contexts = self._identify(self.store.gather(slots))
+        contexts = adapt_context(
+            self.model, frozen(self.theta), self._prior_contexts(len(tasks)).detach(), self.store.gather(slots),
+            self.inner_rates, clip=self.config.gradient_clip,
+        )  # fmt: skip
         adapted, _ = self._collect(tasks, contexts, self.config.adapted_transitions, is_prior=False)
-        metrics = {"return": self._return(adapted), "return_before_adaptation": self._return(prior)}
+        metrics = {"return": self.mean_return(adapted), "return_before_adaptation": self.mean_return(prior)}
         return require_finite(metrics | self._train(self._meta_batch_tasks()))
 
     def _collect(
@@ -170,12 +172,8 @@ class Mier(Algorithm):
             return self.actions(self.sac.policy, observations, contexts, True, self.generator)
 
         batch = self.source.collect(explore, tasks.tolist(), transitions)
-        rows: list[list[Tensor]] = [[] for _ in tasks]
-        for episode, slots in enumerate(self.store.append(batch)):
-            rows[batch.rows[episode]].append(slots)
-            for view in (self.everything, self.prior) if is_prior else (self.everything,):
-                view.add(int(batch.tasks[episode]), slots)
-        return batch, torch.stack([torch.cat(slots) for slots in rows])
+        views = (self.everything, self.prior) if is_prior else (self.everything,)
+        return batch, torch.stack(self.store.remember(batch, views))
 
     def actions(
         self, policy: Parameters, observations: np.ndarray, contexts: Tensor, explore: bool, generator: torch.Generator
@@ -183,10 +181,6 @@ class Mier(Algorithm):
         """Actions (row, action) of policies (ensemble, ...) for rows in ensemble-major order."""
         inputs = torch.cat([torch.as_tensor(observations, device=self.device), contexts.detach()], dim=-1)
         return act(policy, inputs, explore=explore, generator=generator)
-
-    def _return(self, batch: EpisodeBatch) -> float:
-        whole = batch.terminated | (batch.lengths == self.source.spaces.horizon)
-        return mean_return(batch.rewards, batch.lengths, whole)
 
     # Training --------------------------------------------------------------------------------------------------
 
@@ -218,13 +212,15 @@ class Mier(Algorithm):
         self, theta: list[Tensor], contexts: Tensor, adapt_data: Transitions, judge_data: Transitions
     ) -> tuple[Tensor, Tensor]:
         """Mean over tasks of the judged loss after the inner steps, with its graph, and the adapted contexts."""
-        first = self.model.first_layer(theta, self.model.inputs(adapt_data))
-        targets = self.model.targets(adapt_data)
-        for _ in range(self.config.inner_steps):
-            contexts = context_step(
-                self.model, theta, contexts, first, targets, learning_rate=self.config.inner_learning_rate,
-                clip=self.config.gradient_clip, differentiable=True,
-            )  # fmt: skip
+        contexts = adapt_context(
+            self.model,
+            theta,
+            contexts,
+            adapt_data,
+            self.inner_rates,
+            clip=self.config.gradient_clip,
+            differentiable=True,
+        )
         judged = self.model.first_layer(theta, self.model.inputs(judge_data))
         losses = self.model.likelihood_losses(theta, judged, contexts, self.model.targets(judge_data))
         return losses.mean() + self.model.bound_term(theta).mean(), contexts
@@ -252,18 +248,6 @@ class Mier(Algorithm):
 
     def _prior_contexts(self, number: int) -> Tensor:
         return self.initial_context.expand(number, -1)
-
-    def _identify(self, data: Transitions) -> Tensor:
-        """phi after the inner steps on all rows of each task, (task, context), without graph."""
-        theta = frozen(self.theta)
-        first, targets = self.model.first_layer(theta, self.model.inputs(data)), self.model.targets(data)
-        contexts = self._prior_contexts(len(targets)).detach()
-        for _ in range(self.config.inner_steps):
-            contexts = context_step(
-                self.model, theta, contexts, first, targets, learning_rate=self.config.inner_learning_rate,
-                clip=self.config.gradient_clip, differentiable=False,
-            )  # fmt: skip
-        return contexts
 
     # State -----------------------------------------------------------------------------------------------------
 
@@ -351,20 +335,14 @@ class MierAgent(Agent):
         diagnostics["gate_open"] = is_open.float()
         yield Adaptation(0, as_arrays(diagnostics))
         updates = self.config.relabel_updates if limit is None else min(limit, self.config.relabel_updates)
-        yield from self._fine_tune(theta, is_open, every, updates)
+        yield from self._fine_tune(self.config, theta, is_open, every, updates)
 
     def _adapt_contexts(self, theta: list[Tensor], fit: Transitions) -> Tensor:
-        """phi after N steps: the meta-training step size first, a smaller one later."""
-        train, model = self.mier.config, self.mier.model
-        first, targets = model.first_layer(theta, model.inputs(fit)), model.targets(fit)
-        contexts = self.mier.initial_context.detach().expand(len(targets), -1)
-        for number in range(self.config.context_steps):
-            early = number < train.inner_steps
-            contexts = context_step(
-                model, theta, contexts, first, targets, clip=train.gradient_clip, differentiable=False,
-                learning_rate=train.inner_learning_rate if early else self.config.late_learning_rate,
-            )  # fmt: skip
-        return contexts
+        """Phi after N steps: the meta-training step size first, a smaller one later."""
+        early = self.mier.inner_rates[: self.config.context_steps]
+        rates = early + [self.config.late_learning_rate] * (self.config.context_steps - len(early))
+        start = self.mier.initial_context.detach().expand(len(fit.rewards), -1)
+        return adapt_context(self.mier.model, theta, start, fit, rates, clip=self.mier.config.gradient_clip)
 
     def _adapt_model(self, theta: list[Tensor], fit: Transitions) -> list[Tensor]:
         """One model per task after M Adam steps on theta and its bounds, phi fixed (code)."""
@@ -385,7 +363,9 @@ class MierAgent(Agent):
         first = model.first_layer(theta, model.inputs(data))
         return model.likelihood_losses(theta, first, self.contexts, model.targets(data))
 
-    def _fine_tune(self, theta: list[Tensor], is_open: Tensor, every: int, updates: int) -> Iterator[Adaptation]:
+    def _fine_tune(
+        self, config: MierAdapt, theta: list[Tensor], is_open: Tensor, every: int, updates: int
+    ) -> Iterator[Adaptation]:
         """SAC on relabeled meta-training experience for the tasks whose gate is open; the others stay as they are."""
         mier, opened = self.mier, is_open.nonzero().squeeze(1)
         self.policy = repeat_ensemble(self.policy, len(is_open))
@@ -393,7 +373,7 @@ class MierAgent(Agent):
             yield from (Adaptation(update, {}) for update in evaluation_points(every, updates))
             return
         tuning = FineTuning(
-            self._relabel_settings(updates), mier.sac.copies(len(opened)), mier.model,
+            relabel_settings(config, updates), mier.sac.copies(len(opened)), mier.model,
             [parameter[opened] for parameter in theta], self.contexts[opened],
             Transitions(*(field[opened] for field in self.data.everything(mier.device))),
         )  # fmt: skip
@@ -407,13 +387,14 @@ class MierAgent(Agent):
                 parameter[opened] = tuned.detach()
             yield Adaptation(point, as_arrays(diagnostics))
 
-    def _relabel_settings(self, updates: int) -> RelabelSettings:
-        config = self.config
-        return RelabelSettings(
-            updates=updates, interval=config.relabel_interval, transitions=config.relabel_transitions,
-            tasks=config.relabel_tasks, capacity=config.relabel_capacity, batch=config.batch,
-            num_real=int(config.real_fraction * config.batch),
-        )  # fmt: skip
+
+def relabel_settings(config: MierAdapt, updates: int) -> RelabelSettings:
+    """What fine-tuning needs to know of the configuration."""
+    return RelabelSettings(
+        updates=updates, interval=config.relabel_interval, transitions=config.relabel_transitions,
+        tasks=config.relabel_tasks, capacity=config.relabel_capacity, batch=config.batch,
+        num_real=int(config.real_fraction * config.batch),
+    )  # fmt: skip
 
 
 def sac_settings(config: MierTrain, device: torch.device) -> SacSettings:

@@ -27,7 +27,6 @@ from algorithms.base import (
     State,
     TrainConfig,
     Transition,
-    mean_return,
     require_finite,
 )
 from algorithms.kit.gaussian_policy import act
@@ -143,13 +142,13 @@ class Pearl(Algorithm):
         if not self.store.size:
             everyone = np.arange(self.source.num_tasks)
             batch = self._collect(everyone, self.config.initial_transitions, posterior=False)
-            return {"return": self._return(batch)}
+            return {"return": self.mean_return(batch)}
         tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
         for task in tasks:
             self.context.clear(int(task))
         prior = self._collect(tasks, self.config.prior_transitions, posterior=False)
         posterior = self._collect(tasks, self.config.posterior_transitions, posterior=True)
-        metrics = {"return": self._return(posterior), "return_before_adaptation": self._return(prior)}
+        metrics = {"return": self.mean_return(posterior), "return_before_adaptation": self.mean_return(prior)}
         return require_finite(metrics | self._train())
 
     def _collect(self, tasks: np.ndarray, transitions: int, posterior: bool) -> EpisodeBatch:
@@ -169,10 +168,7 @@ class Pearl(Algorithm):
             return self.actions(observations, latents, True, self.generator)
 
         batch = self.source.collect(explore, tasks.tolist(), transitions, draw_latents)
-        views = (self.replay,) if posterior else (self.replay, self.context)
-        for task, slots in zip(batch.tasks, self.store.append(batch)):
-            for view in views:
-                view.add(int(task), slots)
+        self.store.remember(batch, (self.replay,) if posterior else (self.replay, self.context))
         return batch
 
     def actions(
@@ -181,10 +177,6 @@ class Pearl(Algorithm):
         """Actions (row, action) given z (row, latent)."""
         inputs = torch.cat([torch.as_tensor(observations, device=self.device), latents], dim=-1)
         return act(frozen(self.sac.policy), inputs, explore=explore, generator=generator)
-
-    def _return(self, batch: EpisodeBatch) -> float:
-        whole = batch.terminated | (batch.lengths == self.source.spaces.horizon)
-        return mean_return(batch.rewards, batch.lengths, whole)
 
     # Training --------------------------------------------------------------------------------------------------
 

@@ -124,10 +124,7 @@ def _put(document: dict[str, Any], override: str) -> None:
     target: Any = document
     *parents, last = path.split(".")
     for key in parents:
-        if isinstance(target, list):
-            target = _element(target, key, override)
-        else:
-            target = target.setdefault(key, {})
+        target = _element(target, key, override) if isinstance(target, list) else target.setdefault(key, {})
         if not isinstance(target, dict | list):
             raise UserError(f"--set {override!r}: {key} holds the single value {target!r}, so nothing can be set in it")
     if isinstance(target, list):
@@ -258,7 +255,7 @@ def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -
     if least < needed:
         raise UserError(
             f"budget: {least} env steps are fewer than the {needed} of the first iteration of {choice.variant} on "
-            f"{split.full_name} ({len(split.train)} training tasks); raise the budget or lower what it explores at first"
+            f"{split.full_name} ({len(split.train)} training tasks); raise the budget or explore less at first"
         )
     execution = Execution(
         env_steps=budget.env_steps, milestones=budget.milestones, device=experiment.device,

@@ -6,6 +6,8 @@ bounds on the log variance follow the released code, described in the specificat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -138,3 +140,22 @@ def context_step(
     (gradient,) = torch.autograd.grad(losses.sum(), context, create_graph=differentiable)
     adapted = context - learning_rate * clipped(gradient, clip)
     return adapted if differentiable else adapted.detach()
+
+
+def adapt_context(
+    model: ContextModel,
+    parameters: Parameters,
+    context: Tensor,
+    data: Transitions,
+    learning_rates: Sequence[float],
+    *,
+    clip: float,
+    differentiable: bool = False,
+) -> Tensor:
+    """Phi (task, context) after one full-batch inner step per learning rate on `data`, fields (task, row, ...)."""
+    first, targets = model.first_layer(parameters, model.inputs(data)), model.targets(data)
+    for rate in learning_rates:
+        context = context_step(
+            model, parameters, context, first, targets, learning_rate=rate, clip=clip, differentiable=differentiable
+        )
+    return context

@@ -7,6 +7,7 @@ encoder data and MQL's windows are `TaskIndex` views of the same frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,15 @@ class EpisodeStore:
     def append(self, batch: EpisodeBatch) -> list[Tensor]:
         """Store episodes; returns the transition slots of each, (step,) int64."""
         return [self._append_episode(batch, episode) for episode in range(len(batch.lengths))]
+
+    def remember(self, batch: EpisodeBatch, views: Sequence[TaskIndex]) -> list[Tensor]:
+        """Store episodes and enter them in views; returns the slots of each row of the request, in order."""
+        rows: list[list[Tensor]] = [[] for _ in range(int(batch.rows.max()) + 1)]
+        for episode, slots in enumerate(self.append(batch)):
+            rows[batch.rows[episode]].append(slots)
+            for view in views:
+                view.add(int(batch.tasks[episode]), slots)
+        return [torch.cat(slots) for slots in rows]
 
     def _append_episode(self, batch: EpisodeBatch, episode: int) -> Tensor:
         length = int(batch.lengths[episode])
