@@ -58,10 +58,12 @@ class MierTrain(TrainConfig):
     inner_steps: PositiveInt = Field(default=2, description="steps on phi in meta-training (paper, table 2)")
     gradient_clip: float = Field(default=10.0, gt=0, description="norm, inner and outer (paper, table 3)")
     meta_batch: PositiveInt = Field(default=10, description="tasks per gradient step (code), fixed per iteration")
-    task_batch: PositiveInt = Field(default=400, description="transitions per task to adapt on and as many to judge "
-                                    "on; the adaptation data of the split (paper, table 1)")  # fmt: skip
+    task_batch: PositiveInt = Field(
+        default=400, description="transitions per task to adapt on, and as many to judge on (paper, table 1)"
+    )
     policy_batch: PositiveInt | None = Field(
-        default=None, description="SAC batch per step: None takes all judged transitions (code); paper 256")  # fmt: skip
+        default=None, description="SAC batch per step: None takes all judged transitions (code); paper 256"
+    )
     initial_transitions: PositiveInt = Field(default=2000, description="per training task, untrained policy (code)")
     tasks_per_iteration: PositiveInt = Field(default=5, description="tasks that collect per iteration (code)")
     prior_transitions: PositiveInt = Field(default=400, description="collected with phi_0, per task (code)")
@@ -368,10 +370,10 @@ class MierAgent(Agent):
     ) -> Iterator[Adaptation]:
         """SAC on relabeled meta-training experience for the tasks whose gate is open; the others stay as they are."""
         mier, opened = self.mier, is_open.nonzero().squeeze(1)
-        self.policy = repeat_ensemble(self.policy, len(is_open))
         if not len(opened):
             yield from (Adaptation(update, {}) for update in evaluation_points(every, updates))
             return
+        self.policy = repeat_ensemble(self.policy, len(is_open))
         tuning = FineTuning(
             relabel_settings(config, updates), mier.sac.copies(len(opened)), mier.model,
             [parameter[opened] for parameter in theta], self.contexts[opened],

@@ -300,7 +300,9 @@ class PearlAgent(Agent):
         """A copy with one z per task and episode; an episode's z does not depend on how many there are."""
         copy = PearlAgent(self.pearl, self.config, self.seed)
         generator = torch.Generator(self.pearl.device).manual_seed(self.seed)
-        noise = torch.randn((episodes, *self.mean.shape), generator=generator, device=self.pearl.device)
+        # One draw per episode: the first numbers of a longer draw are not those of a shorter one.
+        draws = [torch.randn(self.mean.shape, generator=generator, device=self.pearl.device) for _ in range(episodes)]
+        noise = torch.stack(draws)
         latents = self.mean if self.config.evaluation_embedding == "mean" else self._drawn(noise)
         copy.latents = latents.expand(noise.shape).transpose(0, 1).flatten(0, 1)
         return copy

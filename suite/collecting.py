@@ -158,6 +158,9 @@ class TrainingSource:
     ) -> EpisodeBatch:
         """Exactly `transitions` steps in each of the rows; see `tasks.spec.TaskSource`."""
         rows = np.asarray(tasks)
+        outside = rows[(rows < 0) | (rows >= self.num_tasks)]
+        if len(outside):
+            raise IndexError(f"{outside[0]} is no training task: there are {self.num_tasks}, numbered from 0")
         if len(rows) not in self._environments:
             self._environments[len(rows)] = make_batch(self._family, len(rows))
         environment = self._environments[len(rows)]

@@ -1,0 +1,59 @@
+"""What tests of several floors share: small experiments on the point families, run in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+TINY = {
+    "mier": {"initial_transitions": 20, "prior_transitions": 20, "adapted_transitions": 20, "steps_per_iteration": 3,
+             "policy_hidden": [16, 16, 16], "model_hidden": [16, 16, 16], "task_batch": 10, "meta_batch": 4},
+    "pearl": {"initial_transitions": 20, "prior_transitions": 20, "posterior_transitions": 40, "steps_per_iteration": 3,
+              "policy_hidden": [16, 16, 16], "encoder_hidden": [16, 16, 16], "meta_batch": 4, "batch": 8,
+              "context_batch": 10},
+}  # fmt: skip
+TINY_ADAPT = {
+    "mier": {"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6, "relabel_transitions": 200,
+             "relabel_interval": 4, "batch": 32},
+    "mier-wr": {"context_steps": 3},
+    "pearl": {},
+}  # fmt: skip
+
+
+@pytest.fixture
+def tiny_experiment():
+    """A function (algorithms, split, **fields) -> Experiment with the smallest networks that exercise everything."""
+    from algorithms.registry import get_algorithm
+    from suite.experiment import Experiment
+
+    def build(algorithms=("mier",), split="point-goal.ood", env_steps=1600, **fields):
+        choices = [
+            {"name": name, "train": TINY[get_algorithm(name).training], "adapt": TINY_ADAPT[name]}
+            for name in algorithms
+        ]
+        protocol = {"evaluate_every": 3, "evaluation_episodes": 2} | fields.pop("protocol", {})
+        return Experiment.model_validate(
+            {"name": "tiny", "splits": [split], "algorithms": choices, "budget": {"env_steps": env_steps},
+             "protocol": protocol, "checkpoint_seconds": 1e-6} | fields
+        )  # fmt: skip
+
+    return build
+
+
+@pytest.fixture
+def run_here():
+    """A function (experiment, out) -> training folders, all work done in this process."""
+    from suite.grid import prepare
+    from suite.worker import main
+
+    def run(experiment, out: Path) -> list[Path]:
+        folders = prepare(experiment, out)
+        for folder in folders:
+            assert main([str(folder)]) == 0
+        return folders
+
+    return run
