@@ -18,7 +18,7 @@ from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, RecordsErr
 CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reason")
 
 STATUSES = ("done", "running", "pending", "failed", "unsupported")
-"""What a declared cell can be, the most useful first: where two grids declare one cell, the first one counts."""
+"""The most useful status first: where two grids declare one cell, it counts. Others (such as killed) come last."""
 
 
 class Problem(NamedTuple):
@@ -35,10 +35,11 @@ class Results:
     `records`, `diagnostics` and `metrics` have the columns of `suite.records`; rows are in one canonical order, so
     that the order of files and rows changes no digit. `runs` maps a run's hash to the metadata document of its
     records file. `cells` has one row per declared or found (variant, split, seed), with `CELL_COLUMNS`.
-    `notes` are warnings about what *is* in the report.
+    `notes` are warnings about what *is* in the report; `mixed` says that labels were split up to keep apart what
+    was not measured alike.
     """
 
-    name: str
+    folders: tuple[str, ...]
     records: pd.DataFrame
     diagnostics: pd.DataFrame
     metrics: pd.DataFrame
@@ -46,6 +47,7 @@ class Results:
     cells: pd.DataFrame
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    mixed: bool = False
 
 
 def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
@@ -68,7 +70,7 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
     if records.empty and cells.empty:
         raise UserError(_nothing_found(roots, problems))
     results = Results(
-        name=" + ".join(root.resolve().name for root in roots),
+        folders=tuple(root.resolve().name for root in roots),
         records=records,
         diagnostics=_read_rows(roots, "diagnostics.parquet", DIAGNOSTICS_SCHEMA, problems),
         metrics=_read_rows(roots, "metrics.parquet", METRICS_SCHEMA, problems),
@@ -178,21 +180,22 @@ def _read_cells(roots: Sequence[Path], problems: list[Problem]) -> pd.DataFrame:
             rows += [_cell(row) for row in json.loads(path.read_text(encoding="utf-8"))]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(Problem(label, f"is no list of cells ({type(error).__name__}: {error})"))
-    rows.sort(key=lambda row: (STATUSES.index(row["status"]), str(row["run"]), str(row["reason"])))
+    rows.sort(key=lambda row: (_rank(row["status"]), *map(str, row.values())))
     return pd.DataFrame(rows, columns=list(CELL_COLUMNS), dtype=object)
 
 
+def _rank(status: str) -> int:
+    return STATUSES.index(status) if status in STATUSES else len(STATUSES)
+
+
 def _cell(row: dict[str, Any]) -> dict[str, Any]:
-    status = row["status"]
-    if status not in STATUSES:
-        raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
     return {
         "variant": str(row["variant"]),
         "algorithm": str(row.get("algorithm") or row["variant"]),
         "split": str(row["split"]),
         "seed": int(row["seed"]),
         "run": row.get("run"),
-        "status": status,
+        "status": str(row["status"]),
         "reason": row.get("reason"),
     }
 

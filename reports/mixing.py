@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 def resolve(results: Results, mix: bool) -> Results:
     """The results, if all were measured alike.
 
-    Compared are the protocols of all results, the task lists of results on one split, and budget, configuration and
-    run of results under one variant's label. With `mix`, results that differ get separate labels instead, so that
+    Compared are the task lists and protocols of results on one split, and the budget, configuration and run of
+    results under one variant's label. With `mix`, results that differ get separate labels instead, so that
     they are never averaged with one another.
 
     Raises:
         UserError: results differ and `mix` is False; the message lists every difference.
     """
     facts = _facts(results)
-    conflicts = [*_across_all(facts), *_within_splits(facts), *_within_variants(facts)]
+    conflicts = [*_task_lists(facts), *_protocols(facts), *_within_variants(facts)]
     if not conflicts:
         return results
     if not mix:
@@ -35,11 +35,11 @@ def resolve(results: Results, mix: bool) -> Results:
             "Give a folder that holds one experiment only, or pass --mix to show them side by side under separate "
             "labels (they are never averaged with one another)."
         )
-    results = _relabel(results, _within_splits(facts))
-    results = _relabel(results, _across_all(_facts(results)))
+    results = _relabel(results, _task_lists(facts))
+    results = _relabel(results, _protocols(_facts(results)))
     while remaining := _within_variants(_facts(results)):
         results = _relabel(results, remaining)
-    return results
+    return replace(results, mixed=True)
 
 
 Conflict = tuple[str, str, dict[str, str]]
@@ -64,20 +64,20 @@ def _config_text(config: Any) -> str:
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def _across_all(facts: pd.DataFrame) -> list[Conflict]:
-    """Checkpoints on the way may have a lighter protocol of their own; results must share one."""
+def _protocols(facts: pd.DataFrame) -> list[Conflict]:
+    """Checkpoints on the way may have a lighter protocol of their own; the results on a split must share one."""
     conflicts = []
-    for is_final, what in ((True, "results"), (False, "checkpoints on the way")):
-        rows = facts[facts["is_final"] == is_final]
+    for (split, is_final), rows in facts.groupby(["split", "is_final"], sort=True):
         hashes = sorted(set(rows["protocol_hash"]))
         if len(hashes) > 1:
-            text = f"the {what} follow {len(hashes)} different protocols: {', '.join(hashes)}"
+            what = "results" if is_final else "checkpoints on the way"
+            text = f"{split}: {what} follow {len(hashes)} different protocols: {', '.join(hashes)}"
             suffix = {row.run: f"protocol {row.protocol_hash[:6]}" for row in rows.itertuples()}
             conflicts.append((text, "variant", suffix))
     return conflicts
 
 
-def _within_splits(facts: pd.DataFrame) -> list[Conflict]:
+def _task_lists(facts: pd.DataFrame) -> list[Conflict]:
     conflicts = []
     for split, rows in facts.groupby("split", sort=True):
         hashes = sorted(set(rows["split_hash"]))
@@ -146,13 +146,13 @@ def warnings(results: Results) -> tuple[str, ...]:
     documents = list(results.runs.values())
     found = [*_unequal_budgets(results), *_unequal_tasks(results)]
     asked = {
-        "git revisions": ("provenance", "git_revision"),
-        "precisions": ("provenance", "precision"),
-        "mujoco versions": ("provenance", "versions", "mujoco"),
-        "torch versions": ("provenance", "versions", "torch"),
+        "git revisions": [(dig(document, "provenance", "git_revision") or "")[:10] or None for document in documents],
+        "precisions": [precision(document) for document in documents],
+        "mujoco versions": [dig(document, "provenance", "versions", "mujoco") for document in documents],
+        "torch versions": [dig(document, "provenance", "versions", "torch") for document in documents],
     }
-    for what, path in asked.items():
-        values = sorted({str(value) for document in documents if (value := dig(document, *path)) is not None})
+    for what, given in asked.items():
+        values = sorted({str(value) for value in given if value is not None})
         if len(values) > 1:
             found.append(f"The runs have different {what}: {', '.join(values)}.")
     dirty = sum(dig(document, "provenance", "git_dirty") is True for document in documents)
@@ -166,6 +166,11 @@ def dig(document: Any, *path: str) -> Any:
     for key in path:
         document = document.get(key) if isinstance(document, dict) else None
     return document
+
+
+def precision(document: dict[str, Any]) -> Any:
+    """The resolved precision of a run: part of its training's configuration, or None where not recorded."""
+    return dig(document, "config", "train", "precision") or dig(document, "provenance", "precision")
 
 
 def _unequal_budgets(results: Results) -> list[str]:

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports import style, tables, words
 from reports.intervals import LEVEL, Estimate
 from reports.load import Results
-from reports.mixing import dig
+from reports.mixing import dig, precision
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order shown."""
@@ -71,7 +71,8 @@ def render(results: Results, pictures: Sequence[Picture], absent: Sequence[str])
     environment.filters["typeset"] = typeset
     main = tables.wide(tables.main_table(results))
     return environment.get_template("template.html").render(
-        name=results.name,
+        name=" + ".join(results.folders),
+        again=" ".join(["offmap report", *results.folders, *(["--mix"] if results.mixed else [])]),
         verdict=words.verdict(results),
         notes=results.notes,
         main=_rows(main),
@@ -155,14 +156,15 @@ def _gate_rows(results: Results, split: str) -> dict[str, Any] | None:
 def _split_facts(results: Results, split: str, document: dict[str, Any]) -> Facts:
     hashes = sorted(set(results.records.loc[results.records["split"] == split, "split_hash"]))
     null, ceiling = tables.declared_references(results, split)
-    lists = document.get("test lists") if isinstance(document.get("test lists"), dict) else {}
-    axis = " ".join(str(part) for part in (document.get("axis"), document.get("axis_unit")) if part)
+    lists = document.get("test_lists") or document.get("test lists") or {}
+    axis, unit = document.get("axis"), document.get("axis_unit")
     return [
         ("hash of the task lists", ", ".join(hashes) or "–"),
         ("shift", _text(document.get("shift"))),
         ("how the tasks were drawn", _text(document.get("drawn"))),
-        ("axis", axis or "–"),
-        *((f"tasks in {name}", str(len(values))) for name, values in lists.items()),
+        ("axis", f"{axis} ({unit})" if axis and unit else _text(axis)),
+        *((f"tasks in {name}", str(v if isinstance(v, int) else len(v))) for name, v in lists.items()),
+        *([("test_id", "the training tasks themselves (declared)")] if document.get("test_id_is_train") else []),
         ("adaptation transitions per task", _text(document.get("adaptation_transitions"))),
         ("return of the zero action (score 0)", "–" if null is None else style.number(null)),
         ("declared best return (score 1)", "–" if ceiling is None else style.number(ceiling)),
@@ -170,12 +172,17 @@ def _split_facts(results: Results, split: str, document: dict[str, Any]) -> Fact
 
 
 def _protocols(results: Results) -> list[dict[str, Any]]:
-    """Every protocol among the results with its hash and fields."""
-    found: dict[str, Any] = {}
-    rows = results.records.sort_values(["is_final", "run"], ascending=[False, True])
-    for row in rows.drop_duplicates("protocol_hash").itertuples():
-        found[row.protocol_hash] = dig(results.runs.get(row.run), "protocol") or {}
-    return [{"hash": key, "facts": _facts(value)} for key, value in found.items()]
+    """Every protocol among the results with its hash and fields; a field that a split resolves lists all values."""
+    fields: dict[str, dict[str, list[str]]] = {}
+    rows = results.records[["run", "is_final", "protocol_hash"]].drop_duplicates()
+    for row in rows.sort_values(["is_final", "run"], ascending=[False, True]).itertuples():
+        held = fields.setdefault(row.protocol_hash, {})
+        for name, value in _facts(dig(results.runs.get(row.run), "protocol") or {}):
+            held.setdefault(name, []).append(value)
+    return [
+        {"hash": key, "facts": [(name, " or ".join(sorted(set(values)))) for name, values in held.items()]}
+        for key, held in fields.items()
+    ]
 
 
 def _configurations(results: Results) -> list[dict[str, str]]:
@@ -203,7 +210,7 @@ def _runs(results: Results) -> dict[str, Any]:
     body = []
     for row in tables.run_table(results).to_dict("records"):
         where = [_text(row[key]) for key in ("host", "device", "precision") if _present(row[key])]
-        threads = [f"{_text(row['threads'])} threads"] if _present(row["threads"]) else []
+        threads = [f"threads: {_text(row['threads'])}"] if _present(row["threads"]) else []
         revision = _text(row["git_revision"])[:10] + (" + changes" if row["git_dirty"] is True else "")
         body.append([
             style.look(row["variant"]).name, row["split"], str(row["seed"]),
@@ -247,8 +254,9 @@ def _commands(results: Results) -> list[str]:
 def _environment(results: Results) -> Facts:
     """Package versions and hardware, all values that occur."""
     provenances = [dig(document, "provenance") or {} for document in results.runs.values()]
-    names = ("git_revision", "cpu", "device", "threads", "precision", "host")
+    names = ("git_revision", "cpu", "device", "threads", "host")
     facts = [(name.replace("_", " "), _all(p.get(name) for p in provenances)) for name in names]
+    facts.append(("precision", _all(precision(document) for document in results.runs.values())))
     packages = sorted({name for p in provenances for name in (dig(p, "versions") or {})})
     return facts + [(name, _all(dig(p, "versions", name) for p in provenances)) for name in packages]
 
@@ -271,6 +279,8 @@ def _present(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
     return str(value) if _present(value) else "–"
 
 

@@ -35,7 +35,7 @@ class FigureKind(NamedTuple):
 FIGURES = (
     FigureKind(
         "in_and_out", "In and out of distribution",
-        "Result on fresh tasks of the training distribution (hollow) and on the test tasks (filled); ticks: seeds.",
+        "Result on test_id, tasks of the training distribution (hollow), and on test (filled); ticks: seeds.",
         "results on both test and test_id",
         series.in_and_out, figures.in_and_out, words.describe_in_and_out,
     ),

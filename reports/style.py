@@ -123,6 +123,8 @@ def duration(seconds: float | None) -> str:
     """Wall-clock time for readers: seconds, minutes or hours."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
+    if seconds < 1:
+        return "under 1 s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -12,7 +12,7 @@ from reports import series, style
 from reports.intervals import Estimate, estimates
 from reports.load import Results
 from reports.metrics import gaps, normalised_score, per_seed
-from reports.mixing import dig
+from reports.mixing import dig, precision
 
 KEPT = 4
 """Tables kept for the next caller (page, files and summary need the same ones), who must not change them."""
@@ -95,7 +95,7 @@ def run_table(results: Results) -> pd.DataFrame:
         "evaluation_env_steps": ("cost", "evaluation_env_steps"),
         "git_revision": ("provenance", "git_revision"), "git_dirty": ("provenance", "git_dirty"),
         "host": ("provenance", "host"), "cpu": ("provenance", "cpu"), "device": ("provenance", "device"),
-        "threads": ("provenance", "threads"), "precision": ("provenance", "precision"),
+        "threads": ("provenance", "threads"),
         "mujoco": ("provenance", "versions", "mujoco"), "torch": ("provenance", "versions", "torch"),
         "command": ("provenance", "command"),
     }  # fmt: skip
@@ -103,6 +103,7 @@ def run_table(results: Results) -> pd.DataFrame:
     documents = [results.runs.get(run, {}) for run in table["run"]]
     for name, path in paths.items():
         table[name] = pd.Series([dig(document, *path) for document in documents], dtype=object)
+    table["precision"] = pd.Series([precision(document) for document in documents], dtype=object)
     return table
 
 

@@ -33,11 +33,11 @@ def document(variant="mier", seed=0, split=SPLIT, **given):
             "full_name": split, "hash": "s" * 12, "shift": "out_of_distribution",
             "description": "Target speeds above those trained on.", "drawn": "private generator, seed 1337",
             "axis": "target_velocity", "axis_unit": "m/s", "train_axis_values": [0.02, 0.4, 0.9, 1.48],
-            "test lists": {"test": [2.5, 2.7], "test_id": [0.3, 1.2]}, "adaptation_transitions": 200,
+            "test_lists": {"test": [2.5, 2.7], "test_id": [0.3, 1.2]}, "adaptation_transitions": 200,
             "references": {"null": -500.0, "ceiling": -100.0},
         },
         "protocol": {"name": "default", "evaluation_episodes": 3, "max_updates": 2000, "chunk": 500},
-        "config": {"train": {"learning_rate": 0.001}, "adapt": {"updates": 2000}},
+        "config": {"train": {"learning_rate": 0.001, "precision": "float32"}, "adapt": {"updates": 2000}},
         "budget_env_steps": 1000, "env_steps": 1000, "adaptation": {"updates": 2000},
         "cost": {
             "train_wall_seconds": 5400.0, "metatest_wall_seconds": 300.0, "train_env_steps": 1000,
@@ -45,7 +45,7 @@ def document(variant="mier", seed=0, split=SPLIT, **given):
         },
         "provenance": {
             "git_revision": "0123456789abcdef", "git_dirty": False, "host": "node1", "cpu": "a processor",
-            "device": "cpu", "threads": 1, "precision": "float32", "command": "offmap run experiment.yaml",
+            "device": "cpu", "threads": 1, "command": "offmap run experiment.yaml",
             "versions": {"mujoco": "4.0.0", "torch": "2.13.0"},
         },
     }  # fmt: skip

@@ -33,7 +33,7 @@ def test_out_and_several_folders(tmp_path, synthetic, call):
     assert not (tmp_path / "out").exists()
     accepted = call(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out", "--mix")
     assert accepted.exit_code == 0
-    assert (tmp_path / "out" / "report.html").exists()
+    assert "offmap report a b --mix" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_users_mistake_is_a_user_error(tmp_path, call):

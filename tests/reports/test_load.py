@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from reports.load import load
+from reports.tables import main_table
 from suite.errors import UserError
 from suite.records import METRICS_SCHEMA, SCHEMA, write_table
 
@@ -83,7 +84,7 @@ def test_several_folders_are_one_report(tmp_path, synthetic):
     synthetic.simple_run(tmp_path / "a", "mier", 0, test=[[1.0]])
     synthetic.simple_run(tmp_path / "b", "pearl", 0, test=[[2.0]])
     results = load([tmp_path / "a", tmp_path / "b"])
-    assert results.name == "a + b"
+    assert results.folders == ("a", "b")
     assert set(results.records["variant"]) == {"mier", "pearl"}
 
 
@@ -130,11 +131,11 @@ def test_broken_grids_are_problems(golden):
     (golden / "cells.json").write_text("{")
     (golden / "a").mkdir()
     (golden / "a" / "cells.json").write_text(
-        json.dumps([{"variant": "a", "split": "b", "seed": 0, "status": "odd", "run": None, "reason": None}])
+        json.dumps([{"variant": "a", "split": "b", "seed": "x", "status": "done", "run": None}])
     )
     reasons = [problem.why for problem in load(golden).problems]
     assert len(reasons) == 2
-    assert any("'odd' is none of done, running" in reason for reason in reasons)
+    assert all("is no list of cells" in reason for reason in reasons)
 
 
 def test_the_run_that_the_grid_names_replaces_an_older_one(golden, synthetic):
@@ -150,3 +151,16 @@ def test_a_run_with_checkpoints_only_is_still_running(tmp_path, synthetic):
     synthetic.write_run(tmp_path, [{"is_final": False, "return": 1.0}], synthetic.document())
     (cell,) = load(tmp_path).cells.to_dict("records")
     assert cell["status"] == "running"
+
+
+def test_any_status_is_shown_as_it_is(tmp_path, synthetic):
+    synthetic.write_cells(tmp_path, [("mier", synthetic.SPLIT, 0, "r", "killed", "no heartbeat for 90 s")])
+    (row,) = main_table(load(tmp_path)).itertuples()
+    assert row.text == "seed 0 killed: no heartbeat for 90 s"
+
+
+def test_of_two_grids_the_one_that_is_further_counts(tmp_path, synthetic):
+    synthetic.write_cells(tmp_path / "a", [("mier", synthetic.SPLIT, 0, None, "pending", None)])
+    synthetic.write_cells(tmp_path / "b", [("mier", synthetic.SPLIT, 0, "r", "running", "half way")])
+    (cell,) = load(tmp_path).cells.to_dict("records")
+    assert (cell["status"], cell["reason"]) == ("running", "half way")

@@ -78,3 +78,14 @@ def test_what_may_be_mixed_is_said(golden, synthetic):
     assert "Training budgets differ" in notes
     assert "torch" not in notes
     assert "between 1 and 2 tasks" in notes  # the new run has one test task, the others have two
+
+
+def test_splits_may_have_protocols_of_their_own(golden, synthetic):
+    synthetic.simple_run(golden, "mier", 0, test=[[1.0]], split="ant-goal.standard", protocol_hash="q" * 12)
+    assert numbers(load(golden))["mier", "ant-goal.standard"] == (1.0, 1)
+
+
+def test_different_precisions_are_said(golden, synthetic):
+    config = {"train": {"learning_rate": 0.001, "precision": "bf16"}}
+    synthetic.simple_run(golden, "pearl", 0, test=[[1.0], [1.0]], config=config)
+    assert load(golden).notes == ("The runs have different precisions: bf16, float32.",)

@@ -71,7 +71,7 @@ def test_intervals_share_decimals():
 
 
 def test_durations():
-    assert [style.duration(s) for s in (59.6, 600, 9000, None)] == ["60 s", "10 min", "2.5 h", "–"]
+    assert [style.duration(s) for s in (0.2, 59.6, 600, 9000, None)] == ["under 1 s", "60 s", "10 min", "2.5 h", "–"]
 
 
 def test_labels_hold_no_mathematics():
