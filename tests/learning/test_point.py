@@ -1,0 +1,116 @@
+"""Each algorithm learns to adapt on a point family: better than the best policy that is blind to the task."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from suite.collecting import Meter
+from suite.experiment import Experiment, expand
+from suite.metatest import Meters, Trial, run_trial
+from suite.training import open_training, train
+from tasks.point import STEP
+from tasks.registry import get_family, get_split
+
+SPLIT = get_split("point-goal.ood")
+HORIZON = 20
+BUDGETS = {"mier": 5000, "pearl": 10_000}
+RELABEL = {"relabel_updates": 300}
+
+
+def best_blind_return(split, list_name):
+    """The best mean return of any policy that goes to one place and stays, whatever the task.
+
+    The position never reveals the task, so a task-blind policy walks the same path in every task; a straight walk to
+    one place is the best such path up to the resolution of the grid.
+    """
+    goals = np.array([[np.cos(task.values[0]), np.sin(task.values[0])] for task in split.tasks(list_name)])
+    best = -np.inf
+    for radius in np.linspace(0, 1, 21):
+        for angle in np.linspace(0, 2 * np.pi, 73):
+            place = radius * np.array([np.cos(angle), np.sin(angle)])
+            reached = np.minimum(1.0, STEP * np.arange(1, HORIZON + 1) / max(radius, 1e-9))
+            path = reached[:, None] * place
+            best = max(best, -np.linalg.norm(goals[:, None] - path[None], axis=2).sum(1).mean())
+    return best
+
+
+class Silent:
+    """A status that nobody reads."""
+
+    def __getattr__(self, name):
+        return lambda *arguments, **keywords: None
+
+
+@pytest.fixture(scope="module", params=["mier", "pearl"])
+def learned(request, tmp_path_factory):
+    """A trained algorithm, its adapt configuration, and its training folder."""
+    from suite.files import write_json
+
+    name = request.param
+    choice = {"name": name, "adapt": RELABEL if name == "mier" else {}}
+    experiment = Experiment(
+        name="learning", splits=(SPLIT.full_name,), algorithms=(choice,), budget={"env_steps": BUDGETS[name]}
+    )
+    (cell,) = expand(experiment)
+    folder = tmp_path_factory.mktemp(name)
+    write_json(folder / "config.json", cell.training.model_dump(mode="json"))
+    train(folder, cell.execution, Silent())
+    newest = max(path.name for path in (folder / "checkpoints").iterdir())
+    return name, open_training(folder, "cpu", 20_000, newest).algorithm, cell
+
+
+def meta_test(name, algorithm, cell, list_name, change_agent=lambda agent: None):
+    from algorithms.registry import get_algorithm
+
+    config = get_algorithm(name).load("adapt").model_validate(cell.metatests[0].config)
+    trial = Trial(get_family(SPLIT.family), list_name, SPLIT.tasks(list_name), "ab" * 6)
+    agent = algorithm.agent(config, trial.agent_seed)
+    adapt = agent.adapt
+
+    def changed(every, limit=None):
+        for point in adapt(every, limit):
+            change_agent(agent)
+            yield point
+
+    agent.adapt = changed
+    rows, _ = run_trial(trial, agent, cell.metatests[0].protocol, 40, Meters(Meter(), Meter()))
+    rows = pd.DataFrame(rows)
+    return {phase: rows[rows.phase == phase]["return"].mean() for phase in ("before", "after")}
+
+
+def test_adaptation_beats_the_best_task_blind_policy(learned):
+    blind = best_blind_return(SPLIT, "test_id")
+    assert blind == pytest.approx(-15.2, abs=0.1)
+    result = meta_test(*learned, "test_id")
+    assert result["after"] > blind + 1
+    assert result["after"] > result["before"] + 4
+
+
+def test_permuting_the_task_embedding_across_tasks_lowers_returns_clearly(learned):
+    name, algorithm, cell = learned
+
+    def permute(agent):
+        shift = len(SPLIT.test_id) // 2
+        if name == "mier":
+            agent.contexts = agent.contexts.roll(shift, 0)
+        else:
+            agent.mean, agent.variance = agent.mean.roll(shift, 0), agent.variance.roll(shift, 0)
+
+    without = cell.metatests[0].config | ({"relabel_updates": 0} if name == "mier" else {})
+    plain = cell._replace(metatests=(cell.metatests[0].model_copy(update={"config": without}),))
+    right = meta_test(name, algorithm, plain, "test_id")
+    wrong = meta_test(name, algorithm, plain, "test_id", permute)
+    assert wrong["before"] == right["before"]
+    assert wrong["after"] < right["after"] - 4
+    assert wrong["after"] < best_blind_return(SPLIT, "test_id")
+
+
+def test_pearls_posterior_differs_between_opposite_tasks(learned):
+    name, algorithm, _ = learned
+    if name != "pearl":
+        pytest.skip("MIER has no posterior")
+    opposite = [np.argmin([abs(row[0] - angle) for row in SPLIT.train]) for angle in (0.5, 0.5 + np.pi)]
+    slots = algorithm.replay.sample(np.array(opposite), 40, torch.Generator().manual_seed(0))
+    mean, variance = (value.detach() for value in algorithm.posterior(algorithm.store.gather(slots)))
+    assert float((mean[0] - mean[1]).abs().max()) > 3 * float(variance.sqrt().max())
