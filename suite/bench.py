@@ -77,7 +77,9 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
     return process_figures()
 
 
-def run_bench(parts: tuple[str, ...] = PARTS, device: str = "cpu", on_part: Callable[[str], None] = print) -> list[Figure]:
+def run_bench(
+    parts: tuple[str, ...] = PARTS, device: str = "cpu", on_part: Callable[[str], None] = lambda part: None
+) -> list[Figure]:
     """All figures, each part in a process of its own that is set up as a worker; `on_part` hears which one begins.
 
     Raises:

@@ -23,8 +23,8 @@ def simulation_figures() -> list[Figure]:
         batched, raw = rates(split)
         body = split.partition("-")[0]
         figures.append(Figure(f"{body} simulation", raw, "steps/s", note="raw mj_step, no Python between the steps"))
-        figures.append(Figure(f"{body} environment", batched, "steps/s", limit * raw, at_least=True,
-                              note=f"observation, reward, bookkeeping; at least {limit:.0%} of the raw rate"))  # fmt: skip
+        note = f"observation, reward, bookkeeping; at least {limit:.0%} of the raw rate"
+        figures.append(Figure(f"{body} environment", batched, "steps/s", limit * raw, at_least=True, note=note))
     return figures
 
 

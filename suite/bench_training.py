@@ -27,6 +27,7 @@ MIER_LIMIT, MIER_BF16_MODEL_LIMIT = 0.130, 0.075  # s
 ADAPTATION_LIMIT = 0.008  # s per task
 FP32_LIMIT = 1.15  # of the time that a step's own float32 operations take, where bfloat16 is not native
 ADAPTED_TASKS = 10  # at once
+SEVERAL = f"adaptation step, {ADAPTED_TASKS} tasks"
 
 MIER_SIZES = {
     "predicts": "reward", "policy_hidden": (300, 300, 300), "meta_batch": 10, "task_batch": 200,
@@ -46,29 +47,27 @@ def training_figures(device: str = "cpu") -> list[Figure]:
     rate = PRODUCT_GFLOP / seconds["product"]
     figures = [Figure("fp32 product rate", rate, "GFLOP/s", note=f"{PRODUCT_SIZE}^3, {where.type}, one thread")]
     limits = _limits(rate, native, flop) if where.type == "cpu" else {}
-    for name, tasks in (("PEARL step", 1), ("MIER step", 1), ("MIER step, bf16 model", 1),
-                        ("adaptation step, 1 task", 1), (f"adaptation step, {ADAPTED_TASKS} tasks", ADAPTED_TASKS)):  # fmt: skip
-        if name in work:
-            limit = limits.get(name)
-            note = f"{flop[name] / tasks:.1f} GFLOP" + (", per task" if tasks > 1 else "")
-            value = 1000 * seconds[name] / tasks
-            figures.append(Figure(name, value, "ms", None if limit is None else 1000 * limit, note=note))
+    for name in list(work)[1:]:
+        tasks = ADAPTED_TASKS if name == SEVERAL else 1
+        limit = limits.get(name)
+        note = f"{flop[name] / tasks:.1f} GFLOP" + (", per task" if tasks > 1 else "")
+        value = 1000 * seconds[name] / tasks
+        figures.append(Figure(name, value, "ms", None if limit is None else 1000 * limit, note=note))
     return figures
 
 
 def _limits(rate: float, native: str, flop: dict[str, float]) -> dict[str, float]:
     """The most seconds that each step may take, per task, where float32 products run at `rate` GFLOP/s."""
-    several = f"adaptation step, {ADAPTED_TASKS} tasks"
     if native == "fp32":
         own = {name: FP32_LIMIT * gflop / rate for name, gflop in flop.items()}
-        return own | {"PEARL step": FP32_LIMIT * PEARL_GFLOP / rate, several: own[several] / ADAPTED_TASKS}
+        return own | {"PEARL step": FP32_LIMIT * PEARL_GFLOP / rate, SEVERAL: own[SEVERAL] / ADAPTED_TASKS}
     scale = REFERENCE_RATE / rate
     return {
         "PEARL step": PEARL_LIMIT * PEARL_GFLOP / rate,
         "MIER step": MIER_LIMIT * scale,
         "MIER step, bf16 model": MIER_BF16_MODEL_LIMIT * scale,
         "adaptation step, 1 task": ADAPTATION_LIMIT * scale,
-        several: ADAPTATION_LIMIT * scale,
+        SEVERAL: ADAPTATION_LIMIT * scale,
     }
 
 
@@ -81,8 +80,8 @@ def _steps(device: torch.device, native: str) -> dict[str, Callable[[], Any]]:
     if native == "bf16":
         other = _explored(Mier, MierTrain(**MIER_SIZES, model_precision="bf16"), device)
         steps["MIER step, bf16 model"] = lambda: other._gradient_step(tasks)
-    steps["adaptation step, 1 task"] = _adaptation_step(mier, 1)
-    steps[f"adaptation step, {ADAPTED_TASKS} tasks"] = _adaptation_step(mier, ADAPTED_TASKS)
+    steps["adaptation step, 1 task"] = adaptation_step(mier, 1)
+    steps[SEVERAL] = adaptation_step(mier, ADAPTED_TASKS)
     return steps
 
 
@@ -94,7 +93,7 @@ def _explored(algorithm: Any, config: Any, device: torch.device) -> Any:
     return built
 
 
-def _adaptation_step(mier: Mier, tasks: int) -> Callable[[], Any]:
+def adaptation_step(mier: Mier, tasks: int) -> Callable[[], Any]:
     """A fine-tuning step of `tasks` test tasks at once, relabeling left out, at MIER's defaults."""
     far = 1_000_000  # no step that is timed comes to a relabeling
     settings = RelabelSettings(

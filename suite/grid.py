@@ -8,7 +8,7 @@ from typing import Any
 from suite.errors import UserError
 from suite.experiment import Cell, Experiment, expand
 from suite.files import read_json, write_json
-from suite.status import read_status
+from suite.overview import read_cells
 from tasks.spec import fingerprint
 
 
@@ -23,6 +23,26 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
     """
     cells = expand(experiment)
     identity = {"name": experiment.name, "experiment": experiment.model_dump(mode="json")}
+    refuse_foreign(experiment, out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out} cannot be made: {error.strerror}; choose another folder with --out") from None
+    write_json(out / "experiment.json", identity)
+    folders: dict[Path, None] = {}
+    for cell in cells:
+        if cell.training is not None:
+            folders[_prepare_cell(out, cell)] = None
+    write_json(out / "cells.json", [_declared(cell) for cell in cells])
+    return list(folders)
+
+
+def refuse_foreign(experiment: Experiment, out: Path) -> None:
+    """Nothing, if `out` can hold the results of an experiment: it is new, empty, or its own.
+
+    Raises:
+        UserError: `out` belongs to another experiment, or holds other files.
+    """
     marker = out / "experiment.json"
     if marker.exists() and read_json(marker).get("name") != experiment.name:
         raise UserError(
@@ -31,17 +51,6 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
         )
     if out.is_dir() and not marker.exists() and any(out.iterdir()):
         raise UserError(f"{out} holds files but no experiment; choose an empty or new folder with --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out} cannot be made: {error.strerror}; choose another folder with --out") from None
-    write_json(marker, identity)
-    folders: dict[Path, None] = {}
-    for cell in cells:
-        if cell.training is not None:
-            folders[_prepare_cell(out, cell)] = None
-    write_json(out / "cells.json", [_declared(cell) for cell in cells])
-    return list(folders)
 
 
 def _prepare_cell(out: Path, cell: Cell) -> Path:
@@ -87,14 +96,8 @@ def pending(folder: Path) -> bool:
 def refresh_cells(out: Path) -> list[dict[str, Any]]:
     """`cells.json` with every cell's status as it is now: done, running, pending, killed, failed or unsupported."""
     cells = read_json(out / "cells.json")
-    for cell in cells:
-        if cell["training"] is None:
-            continue
-        folder = out / cell["training"]
-        status = read_status(folder)
-        done = (folder / "metatests" / cell["run"] / "records.parquet").exists()
-        cell["status"] = "done" if done else status["state"] if status["state"] != "done" else "pending"
-        cell["reason"] = None if done else status.get("message")
+    for cell, found in zip(cells, read_cells(out)):
+        cell["status"], cell["reason"] = found.state, found.reason
     write_json(out / "cells.json", cells)
     return cells
 

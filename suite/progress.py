@@ -49,9 +49,9 @@ def read_progress(folder: Path) -> RunProgress:
     fraction, remaining, speed = fields.get("fraction"), fields.get("remaining_seconds"), None
     if stage == "training" and fields["state"] == "running" and budget:
         steps = steps or 0
-        speed = recent_speed(folder) or fields.get("steps_per_second")
-        fraction = min(steps / budget, 1.0)
-        remaining = max(budget - steps, 0) / speed if speed else None
+        recent = recent_speed(folder)
+        speed, fraction = recent or fields.get("steps_per_second"), min(steps / budget, 1.0)
+        remaining = max(budget - steps, 0) / recent if recent else None
     if stage == "meta-test" and fields.get("metatest"):
         stage = f"meta-test {fields['metatest']}"
     return RunProgress(
@@ -84,7 +84,13 @@ def _last_metrics(folder: Path) -> list[dict[str, Any]]:
     except OSError:
         return []
     whole = lines[:-1] if size <= TAIL_BYTES else lines[1:-1]
-    return [json.loads(line) for line in whole if line]
+    rows = []
+    for line in whole:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # the end of a file that is being written
+            continue
+    return rows
 
 
 def _declared_budget(folder: Path) -> int | None:
@@ -119,9 +125,10 @@ class Display:
         for outcome in pool.outcomes[self._ended :]:
             self.seen[outcome.folder] = _after(read_progress(outcome.folder), outcome.code)
         for folder in pool.running:
+            # Before a worker has written anything, its folder still tells of the attempt before it.
             read = read_progress(folder)
-            # Before a worker has written anything its folder still tells of the attempt before it.
-            self.seen[folder] = read if read.state == "running" else RunProgress("running", "starting")
+            known = self.seen.get(folder, RunProgress("running", "starting"))
+            self.seen[folder] = read if read.state == "running" else known
         self._updated, self._ended = now, len(pool.outcomes)
         self.show(pool, now)
 
@@ -227,13 +234,16 @@ def steps_text(progress: RunProgress) -> str:
     return f"{progress.env_steps:,} / {progress.budget:,}"
 
 
+def stage_text(progress: RunProgress) -> str:
+    """The stage and how much of it is done, such as `training 40%`."""
+    return progress.stage if progress.fraction is None else f"{progress.stage} {progress.fraction:.0%}"
+
+
 def sentence(progress: RunProgress) -> str:
     """All that is known of a run, in one line."""
     if progress.state != "running":
         return progress.state + (f": {progress.message}" if progress.message else "")
-    parts = [progress.stage]
-    if progress.fraction is not None:
-        parts[0] += f" {progress.fraction:.0%}"
+    parts = [stage_text(progress)]
     if progress.stage == "training":
         parts.append(f"{steps_text(progress)} env steps")
     if progress.steps_per_second is not None:

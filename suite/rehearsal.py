@@ -20,7 +20,6 @@ class RandomSource:
         self.steps = 0
         self._family = family
         self._generator = np.random.default_rng(0)
-        self._blocks: dict[int, tuple[np.ndarray, ...]] = {}
 
     def collect(
         self,
@@ -48,12 +47,10 @@ class RandomSource:
         return termination_rule(self._family)(next_observations)
 
     def _noise(self, episodes: int) -> tuple[np.ndarray, ...]:
-        """Observations, actions and rewards of so many episodes; drawn once per number."""
-        if episodes not in self._blocks:
-            spaces, draw = self.spaces, self._generator.standard_normal
-            self._blocks[episodes] = (
-                draw((episodes, spaces.horizon + 1, spaces.observation_dim), np.float32),
-                np.tanh(draw((episodes, spaces.horizon, spaces.action_dim), np.float32)),
-                draw((episodes, spaces.horizon), np.float32),
-            )
-        return self._blocks[episodes]
+        """Observations, actions and rewards of so many episodes."""
+        spaces, draw = self.spaces, self._generator.standard_normal
+        return (
+            draw((episodes, spaces.horizon + 1, spaces.observation_dim), np.float32),
+            np.tanh(draw((episodes, spaces.horizon, spaces.action_dim), np.float32)),
+            draw((episodes, spaces.horizon), np.float32),
+        )

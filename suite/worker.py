@@ -18,6 +18,7 @@ import torch
 from algorithms.base import Diverged
 from suite.collect_results import metrics_table
 from suite.errors import UserError
+from suite.executor import end_with_parent
 from suite.files import read_json, write_json
 from suite.grid import metatest_folders
 from suite.metatest import adaptation_transitions, run_metatest
@@ -31,6 +32,7 @@ from tasks.registry import get_family
 
 def main(arguments: list[str]) -> int:
     """Exit status of the work on one folder."""
+    end_with_parent()
     (folder,) = map(Path, arguments)
     torch.set_num_threads(1)
     try:

@@ -1,0 +1,16 @@
+"""The command line, `offmap`. Commands import what they need when they are called, so that all answer quickly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from suite.cli.failures import explained
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line on `arguments` (None: those of the process) and leave the process with its exit code."""
+    with explained():
+        from suite.cli.app import app
+
+        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="offmap")

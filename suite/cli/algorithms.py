@@ -1,0 +1,84 @@
+"""`offmap algorithms`: what can be compared, and every knob of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from suite.cli.output import AsJson, print_json, print_lines, print_table
+
+app = typer.Typer(help="Algorithms: a meta-training and a way to adapt.", no_args_is_help=True)
+
+
+@app.command(name="list")
+def list_algorithms(as_json: AsJson = False) -> None:
+    """All algorithms."""
+    from algorithms.registry import ALGORITHMS
+
+    if as_json:
+        kept = ("name", "training", "summary", "source")
+        entries = ALGORITHMS.values()
+        print_json({"algorithms": [{field: getattr(entry, field) for field in kept} for entry in entries]})
+        return
+    rows = [(entry.name, entry.training, entry.summary, entry.source) for entry in ALGORITHMS.values()]
+    print_table("", ("algorithm", "meta-training", "summary", "source"), rows)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: AsJson = False) -> None:
+    """Every field of an algorithm's configuration: type, default, and where the default comes from."""
+    from algorithms.registry import get_algorithm
+    from suite.presets import presets
+
+    entry = get_algorithm(name)
+    blocks = {block: fields_of(entry.load(block)) for block in ("train", "adapt")}
+    names = list(presets(entry.training))
+    if as_json:
+        about = {"name": entry.name, "training": entry.training, "summary": entry.summary, "source": entry.source}
+        print_json(about | {"presets": names} | blocks)
+        return
+    print_lines([f"{entry.name}: {entry.summary} ({entry.source})"])
+    if names:
+        print_lines([f"presets (configs/algorithms/{entry.training}.yaml): {', '.join(names)}"])
+    for block, fields in blocks.items():
+        rows = [(field["name"], field["type"], str(field["default"]), field["description"]) for field in fields]
+        print_lines([""])
+        print_table(f"{block}: {_first_line(entry.load(block))}", ("field", "type", "default", "description"), rows)
+
+
+def fields_of(model: Any) -> list[dict[str, Any]]:
+    """Name, type, default and description of each field of a Pydantic model, in the order of its schema."""
+    schema = model.model_json_schema()
+    defaults = model().model_dump(mode="json")
+    return [
+        {
+            "name": name,
+            "type": _type(described),
+            "default": defaults[name],
+            "description": described.get("description", ""),
+        }
+        for name, described in schema["properties"].items()
+    ]
+
+
+def _type(described: dict[str, Any]) -> str:
+    """A JSON schema type in words."""
+    if "anyOf" in described:
+        return " or ".join(dict.fromkeys(_type(choice) for choice in described["anyOf"]))
+    if "enum" in described:
+        return " or ".join(map(str, described["enum"]))
+    if "const" in described:
+        return str(described["const"])
+    if described.get("type") == "array":
+        return f"list of {_type(described['items'])}" if "items" in described else "list"
+    names = {"null": "none", "number": "float", "integer": "int", "boolean": "true or false", "string": "text"}
+    limits = {
+        "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below",
+    }  # fmt: skip
+    bounds = [f"{words} {described[key]:g}" for key, words in limits.items() if key in described]
+    return ", ".join([names.get(described.get("type", ""), "any"), *bounds])
+
+
+def _first_line(model: Any) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,76 @@
+"""`offmap status`, `collect` and `video`: what has come out so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from suite.cli.output import AsJson, console, print_json, print_lines, print_table
+
+if TYPE_CHECKING:
+    from suite.overview import CellState
+
+ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+
+
+def status(folder: ResultsFolder, as_json: AsJson = False) -> None:
+    """Show how far the runs of a results folder are; reads only."""
+    from suite.files import read_json
+    from suite.overview import STATES, describe, read_cells
+
+    cells = read_cells(folder)
+    counts = {state: sum(cell.state == state for cell in cells) for state in STATES}
+    if as_json:
+        name = read_json(folder / "experiment.json")["name"]
+        print_json({"experiment": name, "folder": str(folder), "counts": counts, "cells": list(map(describe, cells))})
+        return
+    columns = ("variant", "split", "seed", "state", "stage", "env steps", "steps/s", "return", "time left", "reason")
+    print_table("", columns, [_row(cell) for cell in cells])
+    print_lines(["", ", ".join(f"{number} {state}" for state, number in counts.items() if number)])
+
+
+def _row(cell: CellState) -> tuple:
+    from suite.progress import duration, stage_text, steps_text
+
+    named = (cell.variant, cell.split, cell.seed, cell.state)
+    progress = cell.progress
+    if progress is None:
+        return (*named, "", "", "", "", "", cell.reason)
+    is_running = cell.state == "running"
+    remaining = progress.remaining_seconds
+    return (
+        *named,
+        stage_text(progress) if is_running else "",
+        steps_text(progress),
+        progress.steps_per_second if is_running else "",
+        progress.value,
+        duration(remaining) if is_running and remaining is not None else "",
+        cell.reason,
+    )
+
+
+def collect(
+    folder: ResultsFolder,
+    mix: Annotated[bool, typer.Option("--mix", help="Put runs together that were not measured alike.")] = False,
+) -> None:
+    """Make one tidy table, `results.parquet`, of the records of all runs in a results folder."""
+    from suite.collect_results import collect as collect_records
+
+    print_lines([str(collect_records(folder, mix))])
+
+
+def video(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished training, or of one meta-test.")],
+    task: Annotated[int, typer.Option(min=0, help="Number of the task in its list.")] = 0,
+    task_list: Annotated[str, typer.Option("--list", help="List of the split the task is in.")] = "test",
+    updates: Annotated[int | None, typer.Option(min=0, help="Cap on adaptation updates; by default the run's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .gif to write; by default in RUN/videos.")] = None,
+) -> None:
+    """Film a finished run: adapt its agent to one task as the meta-test did, then roll it out."""
+    from suite.film import film
+
+    with console().status("adapting"):
+        path = film(run, task_list, task, updates, out)
+    print_lines([str(path)])

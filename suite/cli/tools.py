@@ -1,0 +1,46 @@
+"""`offmap schema` and `offmap bench`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from suite.cli.output import AsJson, print_json, print_lines, print_table
+
+
+def schema() -> None:
+    """The JSON schema of an experiment file, for editors."""
+    from suite.experiment import Experiment
+
+    print_json(Experiment.model_json_schema())
+
+
+def bench(
+    as_json: AsJson = False,
+    device: Annotated[str, typer.Option(help="Where gradient steps are timed; limits hold for the cpu.")] = "cpu",
+) -> None:
+    """Measure the declared speed and memory figures on one thread; about two minutes on an idle machine."""
+    from rich.console import Console
+
+    from suite.bench import run_bench
+
+    with Console(stderr=True).status("measuring") as spinner:
+        figures = run_bench(device=device, on_part=lambda part: spinner.update(f"measuring: {part}"))
+    broken = [figure for figure in figures if figure.holds is False]
+    if as_json:
+        print_json({"figures": [figure.as_json() for figure in figures], "holds": not broken})
+    else:
+        columns = ("figure", "value", "unit", "limit", "ratio", "", "note")
+        rows = []
+        for figure in figures:
+            limit = ""
+            if figure.reference is not None:
+                limit = f"{'at least' if figure.at_least else 'at most'} {figure.reference:,.3g}"
+            verdict = {True: "holds", False: "BROKEN", None: ""}[figure.holds]
+            rows.append((figure.name, figure.value, figure.unit, limit, figure.ratio, verdict, figure.note))
+        print_table("", columns, rows)
+        if broken:
+            print_lines([f"{len(broken)} of the limits do not hold here"])
+    if broken:
+        raise typer.Exit(1)

@@ -1,0 +1,160 @@
+"""What running an experiment would do: its cells, its trainings, what is done of both, and the hours of the rest."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from suite.errors import UserError
+from suite.experiment import Cell, Experiment, expand
+from suite.grid import refuse_foreign
+from suite.progress import duration
+from suite.specs import MetatestSpec
+
+
+class PlannedCell(NamedTuple):
+    """A cell of the grid: done, to do, or unsupported and why."""
+
+    variant: str
+    algorithm: str
+    split: str
+    seed: int
+    training: str | None
+    run: str | None
+    state: str
+    reason: str | None
+
+
+class PlannedTraining(NamedTuple):
+    """A training, shared by the cells in its label, and what is left of it; hours are None without calibration."""
+
+    label: str
+    training: str
+    budget: int
+    env_steps_left: int
+    metatests: int
+    metatests_left: int
+    hours: float | None
+
+
+class Plan(NamedTuple):
+    """Everything that `offmap run` would do."""
+
+    name: str
+    out: Path
+    workers: int
+    cells: list[PlannedCell]
+    trainings: list[PlannedTraining]
+
+    @property
+    def hours(self) -> float | None:
+        """From start to end, the trainings given to the workers in their order as each becomes free."""
+        if any(training.hours is None for training in self.trainings):
+            return None
+        free = [0.0] * self.workers
+        for training in self.trainings:
+            heapq.heappush(free, heapq.heappop(free) + (training.hours or 0.0))
+        return max(free)
+
+    def summary(self) -> list[str]:
+        """The plan in a few sentences."""
+        done = sum(cell.state == "done" for cell in self.cells)
+        left = sum(training.env_steps_left for training in self.trainings)
+        sentences = [
+            f"{len(self.cells)} cells, {done} done; {len(self.trainings)} trainings; {left:,} env steps of "
+            f"meta-training to do; results in {self.out}"
+        ]
+        if self.hours is not None:
+            sentences.append(
+                f"about {duration(3600 * self.hours)} with {self.workers} workers on this machine, if it does nothing "
+                "else and every relabeling gate opens"
+            )
+        return sentences
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON document."""
+        left = sum(training.env_steps_left for training in self.trainings)
+        return {
+            "experiment": self.name, "out": str(self.out), "workers": self.workers,
+            "cells": [cell._asdict() for cell in self.cells],
+            "trainings": [training._asdict() for training in self.trainings],
+            "total": {"env_steps_left": left, "hours": self.hours},
+        }  # fmt: skip
+
+
+def make_plan(
+    experiment: Experiment, out: Path, workers: int, calibrate: bool, say: Callable[[str], None] = lambda words: None
+) -> Plan:
+    """The plan of an experiment whose results are in `out`, or would be; `say` hears what is being timed.
+
+    Raises:
+        UserError: the experiment is not valid, or `out` belongs to another one.
+    """
+    cells = expand(experiment)
+    refuse_foreign(experiment, out)
+    by_training: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.training is not None:
+            by_training.setdefault(cell.training.hash, []).append(cell)
+    trainings = [_planned_training(found, out, calibrate, say) for found in by_training.values()]
+    return Plan(experiment.name, out, workers, [_planned_cell(cell, out) for cell in cells], trainings)
+
+
+def _planned_cell(cell: Cell, out: Path) -> PlannedCell:
+    if cell.training is None:
+        named = (cell.variant, cell.algorithm, cell.split.full_name, cell.seed)
+        return PlannedCell(*named, None, None, "unsupported", cell.reason)
+    state = "done" if all(_is_done(test, out) for test in cell.metatests) else "to do"
+    return PlannedCell(
+        cell.variant, cell.algorithm, cell.split.full_name, cell.seed, cell.training.hash, cell.metatests[-1].hash,
+        state, None,
+    )  # fmt: skip
+
+
+def _planned_training(cells: list[Cell], out: Path, calibrate: bool, say: Callable[[str], None]) -> PlannedTraining:
+    training, execution = cells[0].training, cells[0].execution
+    assert training is not None
+    assert execution is not None
+    tests = {test.hash: test for cell in cells for test in cell.metatests}
+    left = [test for test in tests.values() if not _is_done(test, out)]
+    taken = 0 if left else execution.env_steps
+    if left:
+        taken = min(_env_steps_taken(out / training.hash), execution.env_steps)
+    names = [", ".join(dict.fromkeys(found)) for found in zip(*((c.variant, c.split.full_name) for c in cells))]
+    label = f"{' · '.join(names)} · seed {training.seed}"
+    hours = None
+    if calibrate:
+        hours = _seconds(cells, left, taken, label, say) / 3600
+    return PlannedTraining(
+        label, training.hash, execution.env_steps, execution.env_steps - taken, len(tests), len(left), hours
+    )
+
+
+def _seconds(cells: list[Cell], left: list[MetatestSpec], taken: int, label: str, say: Callable[[str], None]) -> float:
+    """Seconds of what is left of a training and its meta-tests."""
+    from suite.calibration import estimate
+
+    training, execution = cells[0].training, cells[0].execution
+    assert training is not None
+    assert execution is not None
+    total, training_seconds = 0.0, 0.0
+    for test in left:
+        try:
+            cost = estimate(training, test, execution.device, lambda: say(f"timing {label}"))
+        except RuntimeError as error:
+            raise UserError(f"{error}\nUse --no-calibrate to plan without hours.") from None
+        training_seconds = cost.training.seconds(execution.env_steps, taken)
+        total += cost.metatest_seconds(test)
+    return total + training_seconds
+
+
+def _is_done(test: MetatestSpec, out: Path) -> bool:
+    return (out / test.training / "metatests" / test.hash / "records.parquet").exists()
+
+
+def _env_steps_taken(folder: Path) -> int:
+    """Environment steps of the newest checkpoint, whose name tells them."""
+    names = [path.name for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdigit()]
+    return max(map(int, names), default=0)
