@@ -29,13 +29,13 @@ FP32_LIMIT = 1.15  # of the time that a step's own float32 operations take, wher
 ADAPTED_TASKS = 10  # at once
 SEVERAL = f"adaptation step, {ADAPTED_TASKS} tasks"
 
-MIER_SIZES = {
+MIER_SIZES: dict[str, Any] = {
     "predicts": "reward", "policy_hidden": (300, 300, 300), "meta_batch": 10, "task_batch": 200,
     "initial_transitions": TRANSITIONS,
 }  # fmt: skip
 
 
-def training_figures(device: str = "cpu") -> list[Figure]:
+def training_figures(device: str = "cpu", rounds: int = ROUNDS) -> list[Figure]:
     """Seconds per gradient step against the limits; on another device than the processor without limits."""
     where = torch.device(device)
     native = native_precision(where.type)
@@ -43,7 +43,7 @@ def training_figures(device: str = "cpu") -> list[Figure]:
     work: dict[str, Callable[[], Any]] = {"product": lambda: torch.mm(left, right)} | _steps(where, native)
     flop = {name: _gflop(function) for name, function in work.items()}
     waiting = {name: _waited(function, where) for name, function in work.items()}
-    seconds = least_seconds(waiting, ROUNDS, time.process_time if where.type == "cpu" else time.perf_counter)
+    seconds = least_seconds(waiting, rounds, time.process_time if where.type == "cpu" else time.perf_counter)
     rate = PRODUCT_GFLOP / seconds["product"]
     figures = [Figure("fp32 product rate", rate, "GFLOP/s", note=f"{PRODUCT_SIZE}^3, {where.type}, one thread")]
     limits = _limits(rate, native, flop) if where.type == "cpu" else {}

@@ -6,18 +6,19 @@ import typer
 
 from suite.cli import algorithms, experiments, plugins, results, tasks, tools
 
-PLAIN = {"no_args_is_help": True, "pretty_exceptions_enable": False}
-
 app = typer.Typer(
     help="Measures meta-reinforcement learning on tasks outside the distribution it was trained on.",
-    add_completion=True,
-    **PLAIN,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(algorithms.app, name="algorithms")
-for command in (experiments.plan, experiments.run, results.status, results.collect):
-    app.command()(command)
+app.command()(experiments.plan)
+app.command()(experiments.run)
+app.command()(results.status)
+app.command()(results.collect)
 for name, function in plugins.commands():
     app.command(name)(function)
-for command in (results.video, tools.schema, tools.bench):
-    app.command()(command)
+app.command()(results.video)
+app.command()(tools.schema)
+app.command()(tools.bench)

@@ -143,17 +143,18 @@ def _say(words: str) -> None:
 def _print_plan(made: Plan) -> None:
     from suite.progress import duration
 
-    rows = [
-        (cell.variant, cell.split, cell.seed, cell.state, cell.reason or "") for cell in made.cells
-    ]  # fmt: skip
-    print_table("", ("variant", "split", "seed", "state", "reason"), rows)
+    cells = [(cell.variant, cell.split, cell.seed, cell.state, cell.reason) for cell in made.cells]
+    print_table("", ("variant", "split", "seed", "state", "reason"), cells)
     print_lines([""])
-    rows = [
+    trainings = [
         (
-            training.label, training.budget, training.env_steps_left, f"{training.metatests_left} of "
-            f"{training.metatests}", "" if training.hours is None else duration(3600 * training.hours),
+            training.label,
+            training.budget,
+            training.env_steps_left,
+            f"{training.metatests_left} of {training.metatests}",
+            "" if training.hours is None else duration(3600 * training.hours),
         )
         for training in made.trainings
-    ]  # fmt: skip
-    print_table("", ("training", "env steps", "to do", "meta-tests to do", "time"), rows)
+    ]
+    print_table("", ("training", "env steps", "to do", "meta-tests to do", "time"), trainings)
     print_lines(["", *made.summary()])

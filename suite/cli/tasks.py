@@ -84,7 +84,7 @@ def verify(
             out.print(mark + words, soft_wrap=True, highlight=False)
             failed += not check.passed
     if failed:
-        print_lines([f"{failed} checks failed"])
+        print_lines([f"checks failed: {failed}"])
         raise typer.Exit(1)
 
 
@@ -98,7 +98,7 @@ def render(
     """Draw splits: the training range and the test tasks, one picture each."""
     from tasks.render import save_split
 
-    chosen = [split for name in names or [None] for split in splits_of(name)]
+    chosen = [split for name in names for split in splits_of(name)] if names else splits_of(None)
     for split in chosen:
         print_lines([str(save_split(split, out / f"{split.full_name}.png"))])
 
@@ -146,8 +146,8 @@ def _print_family(family: TaskFamily) -> None:
     rows = [(p.name, p.size, p.low, p.high, p.unit, p.description) for p in family.parameters]
     print_table("", ("parameter", "elements", "low", "high", "unit", "description"), rows)
     splits = splits_of(family.name)
-    rows = [(s.full_name, s.shift.replace("_", " "), len(s.train), len(s.test), s.description) for s in splits]
-    print_table("", ("split", "shift", "train", "test", "description"), rows)
+    lists = [(s.full_name, s.shift.replace("_", " "), len(s.train), len(s.test), s.description) for s in splits]
+    print_table("", ("split", "shift", "train", "test", "description"), lists)
 
 
 def _print_split(split: TaskSplit, family: TaskFamily) -> None:

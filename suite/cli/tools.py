@@ -41,6 +41,6 @@ def bench(
             rows.append((figure.name, figure.value, figure.unit, limit, figure.ratio, verdict, figure.note))
         print_table("", columns, rows)
         if broken:
-            print_lines([f"{len(broken)} of the limits do not hold here"])
+            print_lines([f"limits that do not hold here: {len(broken)}"])
     if broken:
         raise typer.Exit(1)

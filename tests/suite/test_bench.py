@@ -1,0 +1,169 @@
+"""The figures of `offmap bench`: what they compare, at sizes that take seconds."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from algorithms.kit.networks import native_precision
+from suite import bench, bench_simulation, bench_training
+from suite.bench import PRODUCT_GFLOP, Figure, least_seconds
+from suite.executor import worker_environment
+from suite.rehearsal import RandomSource
+from tasks.registry import get_family, make_batch
+
+
+def test_a_figure_is_judged_in_its_own_direction():
+    assert Figure("step", 50.0, "ms", 100.0).ratio == 0.5
+    assert Figure("step", 50.0, "ms", 100.0).holds is True
+    assert Figure("step", 101.0, "ms", 100.0).holds is False
+    assert Figure("rate", 50.0, "steps/s", 100.0, at_least=True).holds is False
+    assert Figure("rate", 150.0, "steps/s", 100.0, at_least=True).holds is True
+    assert Figure("rate", 150.0, "steps/s").as_json() == {
+        "name": "rate", "value": 150.0, "unit": "steps/s", "reference": None, "at_least": False, "note": "",
+        "ratio": None, "holds": None,
+    }  # fmt: skip
+
+
+def test_the_least_time_counts_and_the_warm_up_does_not():
+    now, costs = [0.0], {"a": iter([9.0, 3.0, 2.0, 4.0]), "b": iter([1.0, 5.0, 6.0, 7.0])}
+    order = []
+
+    def work(name):
+        def run():
+            order.append(name)
+            now[0] += next(costs[name])
+
+        return run
+
+    least = least_seconds({"a": work("a"), "b": work("b")}, 3, lambda: now[0])
+    assert least == {"a": 2.0, "b": 5.0}
+    assert order == ["a", "b"] * 4  # they take turns
+
+
+def test_limits_follow_the_product_rate():
+    flop = {"PEARL step": 27.0, "MIER step": 19.0, "adaptation step, 1 task": 1.5, bench_training.SEVERAL: 15.0}
+    limits = bench_training._limits(105.0, "bf16", flop)
+    assert limits["PEARL step"] == pytest.approx(0.35 * 30.7 / 105)
+    assert limits["MIER step"] == pytest.approx(0.130)
+    assert limits["MIER step, bf16 model"] == pytest.approx(0.075)
+    assert limits["adaptation step, 1 task"] == limits[bench_training.SEVERAL] == pytest.approx(0.008)
+    assert bench_training._limits(210.0, "bf16", flop)["MIER step"] == pytest.approx(0.065)
+    slow = bench_training._limits(100.0, "fp32", flop)
+    assert slow["PEARL step"] == pytest.approx(1.15 * 0.307)
+    assert slow["MIER step"] == pytest.approx(1.15 * 0.19)
+    assert slow[bench_training.SEVERAL] == slow["adaptation step, 1 task"] == pytest.approx(1.15 * 0.015)
+
+
+def check_training_figures(device):
+    figures = {figure.name: figure for figure in bench_training.training_figures(device, rounds=1)}
+    names = {"fp32 product rate", "PEARL step", "MIER step", "adaptation step, 1 task", bench_training.SEVERAL}
+    if native_precision(torch.device(device).type) == "bf16":
+        names.add("MIER step, bf16 model")
+    assert set(figures) == names
+    assert all(figure.value > 0 for figure in figures.values())
+    assert figures["PEARL step"].note == "27.0 GFLOP"  # the public code's 30.7 less the critics' wasted gradients
+    return figures
+
+
+def test_training_figures():
+    figures = check_training_figures("cpu")
+    rate = figures.pop("fp32 product rate").value
+    assert (
+        figures["MIER step"].reference == pytest.approx(1000 * 0.130 * 105 / rate)
+        or not torch.cpu._is_avx512_bf16_supported()
+    )
+    assert all(figure.holds is not None for figure in figures.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_figures_on_a_gpu():
+    figures = check_training_figures("cuda")
+    assert all(figure.holds is None for figure in figures.values())  # the limits are for one core
+
+
+def test_the_product_is_counted_right():
+    left, right = torch.rand(2, bench.PRODUCT_SIZE, bench.PRODUCT_SIZE)
+    assert bench_training._gflop(lambda: torch.mm(left, right)) == pytest.approx(PRODUCT_GFLOP)
+
+
+def test_both_simulations_do_the_same_work(monkeypatch):
+    """The raw loop and the batched environment end in the same physical state, so their times compare."""
+    from mujoco import rollout
+
+    monkeypatch.setattr(bench_simulation, "ROWS", 4)
+    monkeypatch.setattr(bench_simulation, "STEPS", 20)
+    monkeypatch.setattr(bench_simulation, "CHUNK", 2)
+    environment = make_batch("ant-direction", 4)
+    environment.set_tasks(np.zeros((4, 1)))
+    actions = np.random.default_rng(0).uniform(-1, 1, (20, 4, 8)).astype(np.float32)
+    started = bench_simulation._start(environment)
+    seen, original = [], rollout.rollout
+    monkeypatch.setattr(bench_simulation.rollout, "rollout", lambda *given: seen.append(original(*given)[0]))
+    bench_simulation._raw(environment, started, actions)()
+    bench_simulation._batched(environment, actions)()
+    raw = np.concatenate(seen)[:, -1]
+    batched = np.concatenate([environment.qpos, environment.qvel], axis=1)
+    assert np.abs(batched - started[:, 1:]).max() > 0.1
+    np.testing.assert_array_equal(raw[:, 1:], batched)
+
+
+def test_simulation_figures(monkeypatch):
+    monkeypatch.setattr(bench_simulation, "rates", lambda split: (600.0 if "ant" in split else 700.0, 1000.0))
+    figures = {figure.name: figure for figure in bench_simulation.simulation_figures()}
+    assert figures["cheetah environment"].holds is True
+    assert figures["cheetah environment"].reference == pytest.approx(650.0)
+    assert figures["ant environment"].holds is False
+    monkeypatch.undo()
+    monkeypatch.setattr(bench_simulation, "STEPS", 10)
+    batched, raw = bench_simulation.rates("cheetah-velocity.standard", rounds=1)
+    assert 0.1 < batched / raw < 1.5
+
+
+@pytest.mark.parametrize("transitions", [200, 450])
+def test_a_random_source_collects_exactly_what_was_asked_for(transitions):
+    source = RandomSource(get_family("cheetah-velocity"), 5)
+    asked = []
+    batch = source.collect(lambda observations: observations, [3, 1], transitions, asked.append)
+    assert source.steps == 2 * transitions
+    for row, task in enumerate((3, 1)):
+        assert batch.lengths[batch.rows == row].sum() == transitions
+        assert set(batch.tasks[batch.rows == row]) == {task}
+    episodes = -(-transitions // 200)
+    assert len(asked) == episodes
+    assert batch.observations.shape == (2 * episodes, 201, 20)
+    assert batch.actions.shape == (2 * episodes, 200, 6)
+    assert np.abs(batch.actions).max() <= 1
+    assert not source.terminated(batch.observations).any()
+
+
+@pytest.mark.slow
+def test_memory_of_a_small_run():
+    command = [sys.executable, "-P", "-m", "suite.bench_process", "cheetah-velocity", "60000"]
+    done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
+    assert 0.2 < float(done.stdout) < 1.5
+
+
+def test_a_failing_measurement_shows_what_it_printed():
+    with pytest.raises(RuntimeError, match=r"(?s)measuring training failed:.*no-such-device"):
+        bench.run_bench(("training",), "no-such-device")
+
+
+def test_the_command_prints_one_document_and_fails_with_a_broken_limit(offmap, monkeypatch):
+    figures = [Figure("fp32 product rate", 100.0, "GFLOP/s"), Figure("PEARL step", 50.0, "ms", 100.0)]
+    monkeypatch.setattr("suite.bench.run_bench", lambda **named: figures)
+    answer = offmap("bench", "--json")
+    assert answer.code == 0
+    assert json.loads(answer.out)["figures"][1]["ratio"] == 0.5
+    figures.append(Figure("offmap --help", 1.0, "s", 0.5, note="processor time"))
+    answer = offmap("bench", "--json")
+    assert answer.code == 1
+    assert json.loads(answer.out)["holds"] is False
+    answer = offmap("bench")
+    assert answer.code == 1
+    assert "BROKEN" in answer.out
+    assert "limits that do not hold here: 1" in answer.out

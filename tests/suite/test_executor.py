@@ -1,0 +1,134 @@
+"""The local executor: bounded, one failure alone, nothing left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from suite import executor
+from suite.executor import LEASH, Interrupted, Outcome, available_cores, run_local, worker_command, worker_environment
+
+
+@pytest.fixture
+def folders(tmp_path):
+    made = [tmp_path / name for name in "abcde"]
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+def shell(script):
+    """A fake worker: a shell script whose $1 is the folder."""
+    return lambda folder: ["/bin/sh", "-c", script, "worker", str(folder)]
+
+
+def is_alive(pid):
+    """Whether a process runs; one that only waits to be reaped by its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, seconds=10.0):
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert condition()
+
+
+def test_a_failure_stops_no_other_run(folders):
+    script = 'case "$1" in *b) echo broken >&2; exit 3;; *c) kill -9 $$;; *) echo fine; touch "$1/done";; esac'
+    outcomes = run_local(folders, 2, command=shell(script))
+    assert dict(outcomes) == {folder: {"b": 3, "c": -9}.get(folder.name, 0) for folder in folders}
+    assert [(folder / "done").exists() for folder in folders] == [True, False, False, True, True]
+    assert (folders[1] / "worker.log").read_text() == "broken\n"
+    run_local(folders[:1], 1, command=shell("echo again"))
+    assert (folders[0] / "worker.log").read_text() == "fine\nagain\n"
+
+
+def test_at_most_so_many_run_at_once(folders):
+    pools = []
+    outcomes = run_local(folders, 2, pools.append, shell("sleep 0.3"))
+    assert {outcome.folder for outcome in outcomes} == set(folders)
+    assert max(len(pool.running) for pool in pools) == 2
+    for pool in pools:
+        known = [*pool.waiting, *pool.running, *(outcome.folder for outcome in pool.outcomes)]
+        assert sorted(known) == folders
+    assert pools[-1].outcomes == tuple(outcomes)
+    assert pools[-1].running == ()
+
+
+def test_started_in_the_order_given(folders):
+    assert run_local(folders, 1, command=shell("true")) == [Outcome(folder, 0) for folder in folders]
+    assert run_local([], 3) == []
+
+
+def test_a_worker_has_one_thread_and_a_leash(folders):
+    run_local(folders[:1], 1, command=shell('echo "$OMP_NUM_THREADS $MALLOC_MMAP_MAX_ $OFFMAP_LEASH"'))
+    assert (folders[0] / "worker.log").read_text() == "1 0 1\n"
+    assert LEASH not in worker_environment()
+    assert worker_command(folders[0])[1:] == ["-P", "-m", "suite.worker", str(folders[0])]
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_ends_every_worker(folders, number):
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def tick(pool):
+        if all((folder / "pid").exists() for folder in folders[:2]):
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted):
+        run_local(folders, 2, tick, shell('echo $$ > "$1/pid.new"; mv "$1/pid.new" "$1/pid"; exec sleep 60'))
+    pids = [int((folder / "pid").read_text()) for folder in folders[:2]]
+    assert not any(map(is_alive, pids))
+    assert not (folders[2] / "pid").exists()
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_a_worker_that_does_not_listen_is_killed(folders, monkeypatch):
+    monkeypatch.setattr(executor, "GRACE_SECONDS", 0.2)
+
+    def tick(pool):
+        if (folders[0] / "pid").exists():
+            raise KeyboardInterrupt
+
+    deaf = 'trap "" TERM; echo $$ > "$1/pid.new"; mv "$1/pid.new" "$1/pid"; while true; do sleep 0.1; done'
+    with pytest.raises(Interrupted):
+        run_local(folders[:1], 1, tick, shell(deaf))
+    assert not is_alive(int((folders[0] / "pid").read_text()))
+
+
+def test_an_error_of_the_display_leaves_nothing_running(folders):
+    def tick(pool):
+        if (folders[0] / "pid").exists():
+            raise ValueError("display")
+
+    with pytest.raises(ValueError, match="display"):
+        run_local(folders[:1], 1, tick, shell('echo $$ > "$1/pid.new"; mv "$1/pid.new" "$1/pid"; exec sleep 60'))
+    assert not is_alive(int((folders[0] / "pid").read_text()))
+
+
+def test_workers_end_when_their_executor_is_killed(folders):
+    worker = (
+        "import os, sys, time; from pathlib import Path; from suite.executor import end_with_parent;"
+        "end_with_parent(); new = Path(sys.argv[1], 'pid.new'); new.write_text(str(os.getpid()));"
+        "new.rename(new.with_name('pid')); time.sleep(60)"
+    )
+    parent = (
+        "import sys; from pathlib import Path; from suite.executor import run_local;"
+        f"run_local([Path(sys.argv[1])], 1, command=lambda folder: [sys.executable, '-c', {worker!r}, str(folder)])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent, str(folders[0])])
+    wait_until((folders[0] / "pid").exists, 30)
+    pid = int((folders[0] / "pid").read_text())
+    assert is_alive(pid)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not is_alive(pid))
