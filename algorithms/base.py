@@ -151,8 +151,8 @@ class Algorithm(ABC):
         return {"torch": self.generator.get_state(), "numpy": self.choices.bit_generator.state}
 
     def load_random_state(self, state: State) -> None:
-        """Restore what `random_state` gave."""
-        self.generator.set_state(state["torch"])
+        """Restore what `random_state` gave; a generator's state is a CPU tensor on every device."""
+        self.generator.set_state(state["torch"].cpu())
         self.choices.bit_generator.state = state["numpy"]
 
 

@@ -113,10 +113,11 @@ class TaskIndex:
             wider = self._slots.new_zeros((len(self.counts), width))
             wider[:, : self._slots.shape[1]] = self._slots
             self._slots = wider
-        start = int(self.counts[task])
-        positions = torch.arange(start, start + len(slots), device=self._slots.device) % self.capacity
-        self._slots[task, positions] = slots.to(self._slots.device)
-        self.counts[task] += len(slots)
+        end = int(self.counts[task]) + len(slots)
+        newest = slots[-self.capacity :]
+        positions = torch.arange(end - len(newest), end, device=self._slots.device) % self.capacity
+        self._slots[task, positions] = newest.to(self._slots.device)
+        self.counts[task] = end
 
     def clear(self, task: int) -> None:
         """Forget a task's slots (the store keeps the frames)."""
@@ -132,10 +133,10 @@ class TaskIndex:
         if (lengths == 0).any():
             raise ValueError(f"task {int(np.asarray(tasks)[lengths == 0][0])} has no transitions to sample from")
         device = self._slots.device
-        counts = torch.as_tensor(lengths, device=device).unsqueeze(1)
+        counts = on_device(lengths, device).unsqueeze(1)
         uniforms = torch.rand((len(tasks), number), generator=generator, device=device, dtype=torch.float64)
         positions = (uniforms * counts).long()
-        return self._slots[torch.as_tensor(np.asarray(tasks), device=device).unsqueeze(1), positions]
+        return self._slots[on_device(tasks, device).unsqueeze(1), positions]
 
     def held(self, task: int) -> Tensor:
         """The slots a task's view holds, (number,), in the order of the ring."""
@@ -156,3 +157,9 @@ class TaskIndex:
         for task, slots in enumerate(flat.split(lengths.tolist())):
             self._slots[task, : len(slots)] = slots
         self.counts = counts.copy()
+
+
+def on_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """The values as a tensor on the device; a GPU is not waited for, so that a gradient step never stalls on it."""
+    held = torch.as_tensor(np.asarray(values))
+    return held.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else held
