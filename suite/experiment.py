@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from algorithms.registry import UnknownAlgorithm, get_algorithm
 from suite.errors import UserError
+from suite.explain import explain, nearest
+from suite.overrides import as_choice, put
 from suite.presets import resolve_blocks
 from suite.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
 from tasks.declare import SplitDeclaration
@@ -27,6 +37,13 @@ class Budget(Frozen):
     milestones: tuple[PositiveInt, ...] = Field(
         default=(), description="env steps at which a checkpoint is kept and tested under `milestone_protocol`"
     )
+
+    @model_validator(mode="after")
+    def _milestones_on_the_way(self) -> Budget:
+        beyond = [steps for steps in self.milestones if steps >= self.env_steps]
+        if beyond:
+            raise ValueError(f"milestones lie on the way to env_steps ({self.env_steps}); {beyond} do not")
+        return self
 
 
 class Choice(Frozen):
@@ -44,10 +61,6 @@ class Choice(Frozen):
         return self.label or self.name
 
 
-def _as_choice(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 class Experiment(Frozen):
     """A declared grid: splits x algorithms x axes x seeds, with a budget and a protocol."""
 
@@ -55,19 +68,23 @@ class Experiment(Frozen):
     description: str = ""
     splits: tuple[str, ...] = Field(min_length=1, description="`family.split` names, own splits included")
     own_splits: tuple[SplitDeclaration, ...] = Field(default=(), description="further splits of existing families")
-    algorithms: tuple[Annotated[Choice, BeforeValidator(_as_choice)], ...] = Field(min_length=1)
+    algorithms: tuple[Annotated[Choice, BeforeValidator(as_choice)], ...] = Field(min_length=1)
     axes: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict,
         description="hyper-parameter grid: `label.train.field` or `label.adapt.field` -> values to try",
     )
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     budget: Budget
     protocol: EvaluationProtocol = EvaluationProtocol()
     milestone_protocol: EvaluationProtocol = Field(
         default=EvaluationProtocol(max_tasks=10, max_updates=2000), description="how checkpoints on the way are tested"
     )
-    device: str = Field(default="cpu", description="`cpu`, `cuda` or `cuda:N`; changes no identity")
-    checkpoint_seconds: float = Field(default=300.0, gt=0, description="least time between checkpoints")
+    device: str = Field(
+        default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="`cpu`, `cuda` or `cuda:N`; changes no identity"
+    )
+    checkpoint_seconds: float = Field(
+        default=300.0, gt=0, allow_inf_nan=False, description="least time between checkpoints"
+    )
 
     @field_validator("seeds", "splits")
     @classmethod
@@ -75,6 +92,14 @@ class Experiment(Frozen):
         if len(set(values)) < len(values):
             raise ValueError(f"{list(values)} names something twice")
         return values
+
+    @field_validator("axes")
+    @classmethod
+    def _no_empty_axis(cls, axes: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        empty = [key for key, values in axes.items() if not values]
+        if empty:
+            raise ValueError(f"{', '.join(empty)} has no values, so nothing would run")
+        return axes
 
 
 class Cell(NamedTuple):
@@ -109,131 +134,97 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     if not isinstance(document, dict):
         raise UserError(f"{path}: an experiment is a mapping of keys such as name, splits, algorithms and budget")
     for override in overrides:
-        _put(document, override)
+        put(document, override)
     try:
         return Experiment.model_validate(document)
     except ValidationError as error:
         raise UserError(explain(error, str(path), Experiment)) from None
 
 
-def _put(document: dict[str, Any], override: str) -> None:
-    """Set `a.b=c` in a nested document; list elements by number, algorithms also by their label."""
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise UserError(f"--set {override!r}: write it as key=value, such as budget.env_steps=50000")
-    target: Any = document
-    *parents, last = path.split(".")
-    for key in parents:
-        target = _element(target, key, override) if isinstance(target, list) else target.setdefault(key, {})
-        if not isinstance(target, dict | list):
-            raise UserError(f"--set {override!r}: {key} holds the single value {target!r}, so nothing can be set in it")
-    if isinstance(target, list):
-        target[target.index(_element(target, last, override))] = yaml.safe_load(text)
-    else:
-        target[last] = yaml.safe_load(text)
-
-
-def _element(target: list, key: str, override: str) -> Any:
-    if key.isdigit() and int(key) < len(target):
-        target[int(key)] = _as_choice(target[int(key)])
-        return target[int(key)]
-    for index, item in enumerate(target):
-        item = _as_choice(item)
-        if isinstance(item, dict) and key in (item.get("label"), item.get("name")):
-            target[index] = item
-            return item
-    raise UserError(f"--set {override!r}: there is no {key} in a list of {len(target)}; use a number from 0 or a label")
-
-
-def explain(error: ValidationError, where: str, model: type) -> str:
-    """A validation error in words: each place, what was given, and the nearest valid key."""
-    lines = []
-    for item in error.errors():
-        place = ".".join(str(part) for part in item["loc"]) or "the document"
-        if item["type"] == "extra_forbidden":
-            known = _fields_at(model, item["loc"][:-1])
-            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-            lines.append(f"{where}: {place} is not a known key; {hint}")
-        elif item["type"] == "missing":
-            lines.append(f"{where}: {place} is missing")
-        else:
-            given = repr(item["input"])
-            lines.append(f"{where}: {place}: {item['msg']}, given {given[:80]}")
-    return "\n".join(lines)
-
-
-def _fields_at(model: Any, location: tuple) -> list[str]:
-    """Names of the fields of the model found by walking `location` from `model`; [] where it is not a model."""
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            return []
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        candidates += [inner for found in candidates for inner in getattr(found, "__args__", ())]
-        model = next((found for found in candidates if hasattr(found, "model_fields")), None)
-    return sorted(getattr(model, "model_fields", {}))
-
-
 def expand(experiment: Experiment) -> list[Cell]:
     """All cells of the grid, in the order splits, algorithms, axes, seeds.
 
     Raises:
-        UserError: an unknown algorithm, split, preset or key, an impossible value, or a budget that ends before the
-            initial exploration.
+        UserError: an unknown algorithm, split, preset or key, an impossible value, two variants that are the same, or
+            a budget that ends before the initial exploration.
     """
-    own = {}
-    for declaration in experiment.own_splits:
-        try:
-            split = declaration.split()
-        except (UnknownName, InvalidDeclaration) as error:
-            raise UserError(f"own_splits: {error}") from None
-        own[split.full_name] = split
+    own = _own_splits(experiment)
     splits = [_split(name, own) for name in experiment.splits]
     choices = list(_variants(experiment))
     labels = [choice.variant for choice in choices]
     if len(set(labels)) < len(labels):
         repeated = sorted({label for label in labels if labels.count(label) > 1})
         raise UserError(f"algorithms: {', '.join(repeated)} occurs twice; give one of them another `label`")
-    return [
+    cells = [
         _cell(experiment, choice, split, seed)
         for split, choice, seed in itertools.product(splits, choices, experiment.seeds)
     ]
+    _refuse_twins(cells)
+    return cells
+
+
+def _own_splits(experiment: Experiment) -> dict[str, TaskSplit]:
+    own: dict[str, TaskSplit] = {}
+    for declaration in experiment.own_splits:
+        try:
+            split = declaration.split()
+        except (UnknownName, InvalidDeclaration) as error:
+            raise UserError(f"own_splits: {error}") from None
+        if split.full_name in own:
+            raise UserError(f"own_splits: {split.full_name} is declared twice; give one of them another name")
+        own[split.full_name] = split
+    return own
 
 
 def _split(name: str, own: dict[str, TaskSplit]) -> TaskSplit:
-    if name in own:
-        return own[name]
+    """The split of that name, the user's own among them; its family may be given by its nickname."""
     try:
-        return get_split(name)
+        family, _, last = name.partition(".")
+        full_name = f"{get_family(family).name}.{last}"
+        return own[full_name] if full_name in own else get_split(name)
     except UnknownName as error:
-        raise UserError(f"splits: {error}") from None
+        near = difflib.get_close_matches(name, own, n=1)
+        hint = f" Of own_splits, did you mean {near[0]}?" if near else ""
+        raise UserError(f"splits: {error}{hint}") from None
 
 
 def _variants(experiment: Experiment) -> Iterator[Choice]:
     """Each algorithm, once per combination of the axes that name it."""
     labels = [choice.variant for choice in experiment.algorithms]
-    for key in experiment.axes:
-        label, _, field = key.partition(".")
-        if label not in labels or field.partition(".")[0] not in ("train", "adapt") or field.count(".") != 1:
-            near = difflib.get_close_matches(label, labels, n=1)
-            hint = f"did you mean {near[0]}?" if near and label not in labels else f"labels: {', '.join(labels)}"
-            raise UserError(f"axes: {key} is not `label.train.field` or `label.adapt.field`; {hint}")
+    axes = {key: _axis(key, labels) for key in experiment.axes}
     for choice in experiment.algorithms:
-        axes = {key.split(".", 1)[1]: values for key, values in experiment.axes.items()
-                if key.split(".")[0] == choice.variant}  # fmt: skip
-        for values in itertools.product(*axes.values()):
-            point = dict(zip(axes, values))
-            blocks = {
-                block: getattr(choice, block)
-                | {key.split(".")[1]: value for key, value in point.items() if key.startswith(f"{block}.")}
-                for block in ("train", "adapt")
-            }
-            suffix = "".join(f" {key.split('.')[1]}={value}" for key, value in point.items())
+        mine = {place: experiment.axes[key] for key, place in axes.items() if place[0] == choice.variant}
+        for values in itertools.product(*mine.values()):
+            blocks = {"train": dict(choice.train), "adapt": dict(choice.adapt)}
+            for (_, block, field), value in zip(mine, values):
+                blocks[block][field] = value
+            suffix = "".join(f" {field}={value}" for (_, _, field), value in zip(mine, values))
             label = f"{choice.variant}{suffix}" if suffix else choice.label
             yield choice.model_copy(update={"label": label, **blocks})
+
+
+def _axis(key: str, labels: list[str]) -> tuple[str, str, str]:
+    """Label, block and field that an axis names; a label may hold dots."""
+    for label in labels:
+        block, _, field = key.removeprefix(f"{label}.").partition(".")
+        if key.startswith(f"{label}.") and block in ("train", "adapt") and field and "." not in field:
+            return label, block, field
+    stem, _, field = key.rpartition(".")
+    hint = nearest(stem, [f"{label}.{block}" for label in labels for block in ("train", "adapt")])
+    raise UserError(f"axes: {key} is not `label.train.field` or `label.adapt.field`; before {field!r}: {hint}")
+
+
+def _refuse_twins(cells: list[Cell]) -> None:
+    """Nothing, if no two variants stand for the same run."""
+    seen: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.metatests:
+            twin = seen.setdefault(cell.metatests[-1].hash, cell)
+            if twin.variant != cell.variant:
+                raise UserError(
+                    f"algorithms: {twin.variant!r} and {cell.variant!r} have the same configuration on "
+                    f"{cell.split.full_name}, so they are one run; take one out or change it"
+                )
 
 
 def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -> Cell:
@@ -245,13 +236,15 @@ def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -
     reason = entry.unsupported(family)
     if reason is not None:
         return Cell(choice.variant, choice.name, split, seed, reason)
+    for which in ("protocol", "milestone_protocol"):
+        _require_lists(getattr(experiment, which), split, which)
     train, adapt = resolve_blocks(entry, split, choice.preset, choice.train, choice.adapt, experiment.device)
     training = TrainingSpec(
         algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=split.train,
         config=train.model_dump(mode="json"), seed=seed,
     )  # fmt: skip
     budget = experiment.budget
-    least, needed = min(budget.env_steps, *budget.milestones, budget.env_steps), train.first_steps(len(split.train))
+    least, needed = min((budget.env_steps, *budget.milestones)), train.first_steps(len(split.train))
     if least < needed:
         raise UserError(
             f"budget: {least} env steps are fewer than the {needed} of the first iteration of {choice.variant} on "
@@ -268,6 +261,21 @@ def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -
             split=split, protocol=protocol, config=adapt.model_dump(mode="json"),
         )  # fmt: skip
 
-    tests = [metatest(steps, experiment.milestone_protocol) for steps in budget.milestones if steps < budget.env_steps]
+    tests = [metatest(steps, experiment.milestone_protocol) for steps in sorted(set(budget.milestones))]
     tests.append(metatest(budget.env_steps, experiment.protocol))
     return Cell(choice.variant, choice.name, split, seed, None, training, execution, tuple(tests))
+
+
+def _require_lists(protocol: EvaluationProtocol, split: TaskSplit, which: str) -> None:
+    """Nothing, if the split has every list that the protocol tests, and a task in one of them."""
+    known = ["train", "test", "test_id", *split.extra]
+    unknown = [name for name in protocol.task_lists if name not in known]
+    if unknown:
+        raise UserError(
+            f"{which}.task_lists: {split.full_name} has no list {unknown[0]!r}; {nearest(unknown[0], known)}"
+        )
+    if not any(split.tasks(name) for name in protocol.task_lists):
+        held = ", ".join(name for name in known if split.tasks(name))
+        raise UserError(
+            f"{which}.task_lists: {list(protocol.task_lists)} of {split.full_name} are empty; it has {held}"
+        )

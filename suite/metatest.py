@@ -143,7 +143,9 @@ class _Evaluator:
         )  # fmt: skip
         found = {"phase": phase, "update": update, "transitions": transitions}
         tasks = batch.rows // self.episodes
-        return _episode_rows(self.trial, batch, tasks, batch.rows % self.episodes, found, cut=np.zeros(len(tasks), bool))
+        return _episode_rows(
+            self.trial, batch, tasks, batch.rows % self.episodes, found, cut=np.zeros(len(tasks), bool)
+        )
 
 
 def _collect_adaptation(trial: Trial, agent: Agent, transitions: int, meter: Meter) -> list[Row]:

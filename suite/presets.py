@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import math
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from algorithms.base import AdaptConfig, TrainConfig
-from algorithms.registry import AlgorithmEntry
+from algorithms.registry import ALGORITHMS, AlgorithmEntry
 from suite.errors import UserError
+from suite.explain import explain, nearest
 from tasks.spec import TaskSplit
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -41,32 +42,40 @@ def resolve_blocks(
     """
     known = presets(entry.training)
     if preset is not None and preset not in known:
-        near = difflib.get_close_matches(preset, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        raise UserError(f"{entry.name} has no preset {preset!r}; {hint}")
-    named = [known.get("default", {})] + ([known[preset]] if preset else [])
-    blocks = {"train": {}, "adapt": {}}
-    for layer in named:
-        for part in (layer, *(part for pattern, part in layer.get("splits", {}).items()
-                              if fnmatch(split.full_name, pattern))):  # fmt: skip
+        raise UserError(f"{entry.name} has no preset {preset!r}; {nearest(preset, known)}")
+    layers = [known.get("default", {})] + ([known[preset]] if preset else [])
+    blocks: dict[str, dict[str, Any]] = {"train": {}, "adapt": {}}
+    for layer in layers:
+        matching = (part for pattern, part in layer.get("splits", {}).items() if fnmatch(split.full_name, pattern))
+        for part in (layer, *matching):
             for name, block in blocks.items():
                 block |= part.get(name) or {}
-    # MIER and MIER-wR share a file of presets, so a preset may state more than the shorter block has.
-    fields = entry.load("adapt").model_fields
-    blocks["adapt"] = {key: value for key, value in blocks["adapt"].items() if key in fields}
-    resolved = []
-    for name, own in (("train", train), ("adapt", adapt)):
-        resolved.append(_validated(entry.load(name), blocks[name] | own, f"{entry.name}.{name}"))
+    for field in _fields_of_siblings(entry):
+        blocks["adapt"].pop(field, None)
+    resolved = [
+        _validated(entry.load(name), blocks[name] | own, f"{entry.name}.{name}")
+        for name, own in (("train", train), ("adapt", adapt))
+    ]
     return _with_precision(resolved[0], device), resolved[1]
 
 
-def _validated(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
-    from suite.experiment import explain
+def _fields_of_siblings(entry: AlgorithmEntry) -> set[str]:
+    """What only others with this meta-training adapt with: they share a file of presets (MIER and MIER-wR)."""
+    siblings = [other for other in ALGORITHMS.values() if other.training == entry.training]
+    return {field for other in siblings for field in other.load("adapt").model_fields} - set(
+        entry.load("adapt").model_fields
+    )
 
+
+def _validated(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
     try:
-        return model.model_validate(values)
+        config = model.model_validate(values)
     except ValidationError as error:
         raise UserError(explain(error, where, model)) from None
+    for name, value in config.model_dump().items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{where}: {name} must be a finite number, given {value}")
+    return config
 
 
 def _with_precision(config: TrainConfig, device: str) -> TrainConfig:

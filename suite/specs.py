@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from tasks.spec import Frozen, TaskSplit, fingerprint
 
@@ -39,11 +39,20 @@ class EvaluationProtocol(Frozen):
     max_updates: NonNegativeInt | None = Field(
         default=None, description="cap on adaptation updates; None: what the algorithm declares"
     )
-    task_lists: tuple[str, ...] = Field(default=("test", "test_id"), description="lists of the split that are tested")
+    task_lists: tuple[str, ...] = Field(
+        default=("test", "test_id"), min_length=1, description="lists of the split that are tested"
+    )
     max_tasks: PositiveInt | None = Field(default=None, description="only the first so many tasks of each list")
     tasks_at_once: PositiveInt = Field(
         default=10, description="test tasks adapted side by side: more is faster and takes more memory"
     )
+
+    @field_validator("task_lists")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"{list(names)} names a list twice")
+        return names
 
     @property
     def hash(self) -> str:

@@ -1,0 +1,67 @@
+"""`--set a.b=c`: changes put into an experiment's document before it is validated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from suite.errors import UserError
+from suite.explain import nearest
+
+
+def as_choice(value: Any) -> Any:
+    """An algorithm that was given by its name alone, as a mapping."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def put(document: dict[str, Any], override: str) -> None:
+    """Set `a.b=c` in a nested document; elements of a list by their number, algorithms also by their label.
+
+    Raises:
+        UserError: the override is not `key=value`, or leads to no place in the document.
+    """
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise UserError(f"--set {override!r}: write it as key=value, such as budget.env_steps=50000")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override!r}: {text!r} is not a YAML value: {' '.join(str(error).split())}") from None
+    target: Any = document
+    for key in keys[:-1]:
+        target = _entered(target, key, override)
+    if isinstance(target, list):
+        target[_position(target, keys[-1], override)] = value
+    else:
+        target[keys[-1]] = value
+
+
+def _entered(target: Any, key: str, override: str) -> Any:
+    """What stands below `key`, a mapping or a list; made where nothing stands there yet."""
+    place = _position(target, key, override) if isinstance(target, list) else key
+    if isinstance(target, list):
+        target[place] = as_choice(target[place])
+    elif target.get(place) is None:
+        target[place] = {}
+    if not isinstance(target[place], dict | list):
+        raise UserError(
+            f"--set {override!r}: {key} is the single value {target[place]!r}; nothing can be set inside it"
+        )
+    return target[place]
+
+
+def _position(target: list, key: str, override: str) -> int:
+    """The index of a list's element, by number or by the label or name of an algorithm."""
+    if key.isdigit() and int(key) < len(target):
+        return int(key)
+    items = [as_choice(item) for item in target]
+    named = [(item.get("label"), item.get("name")) if isinstance(item, dict) else (None, None) for item in items]
+    for column in (0, 1):  # labels first: two variants may share the name of their algorithm
+        for index, names in enumerate(named):
+            if names[column] == key:
+                return index
+    labels = [str(label or name) for label, name in named if label or name]
+    hint = nearest(key, labels) if labels else f"it has {len(target)} elements, numbered from 0"
+    raise UserError(f"--set {override!r}: there is no element {key} in that list; {hint}")
