@@ -162,7 +162,7 @@ def require_finite(metrics: dict[str, float]) -> dict[str, float]:
     Raises:
         Diverged: one is not; the message names it.
     """
-    bad = [name for name, value in metrics.items() if not np.isfinite(value) and name != "return"]
+    bad = [name for name, value in metrics.items() if not np.isfinite(value) and not name.startswith("return")]
     if bad:
         raise Diverged(f"{', '.join(bad)} became {metrics[bad[0]]}")
     return metrics
