@@ -8,6 +8,7 @@ al. 2019, "Efficient Off-Policy Meta-Reinforcement Learning via Probabilistic Co
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from tasks.spec import Parameter, TaskFamily
 
@@ -31,14 +32,14 @@ def _multiplier(name: str, size: int, description: str) -> Parameter:
     return Parameter(name=name, unit="x nominal", low=0.0, size=size, description=description)
 
 
-_CHEETAH = {"body": "cheetah", "observation_dim": 20, "action_dim": 6, "dt": 0.05, "terminates": False}
-_ANT = {"body": "ant", "observation_dim": 27, "action_dim": 8, "dt": 0.05, "terminates": True}
-_POINT = {
-    "body": "point", "observation_dim": 2, "action_dim": 2, "dt": 1.0, "terminates": False, "horizon": 20,
-}  # fmt: skip
+_cheetah = partial(TaskFamily, body="cheetah", observation_dim=20, action_dim=6, dt=0.05, terminates=False)
+_ant = partial(TaskFamily, body="ant", observation_dim=27, action_dim=8, dt=0.05, terminates=True)
+_point = partial(
+    TaskFamily, body="point", observation_dim=2, action_dim=2, dt=1.0, terminates=False, horizon=20
+)  # fmt: skip
 
 FAMILIES: tuple[TaskFamily, ...] = (
-    TaskFamily(
+    _cheetah(
         name="cheetah-velocity",
         nickname="cheetah-vel",
         varies="reward",
@@ -46,9 +47,8 @@ FAMILIES: tuple[TaskFamily, ...] = (
         entry_point="tasks.cheetah:CheetahVelocity",
         description="Run at a target speed that only the reward tells.",
         source=PEARL,
-        **_CHEETAH,
     ),
-    TaskFamily(
+    _cheetah(
         name="cheetah-direction",
         nickname="cheetah-fwd-back",
         varies="reward",
@@ -56,9 +56,8 @@ FAMILIES: tuple[TaskFamily, ...] = (
         entry_point="tasks.cheetah:CheetahDirection",
         description="Run as fast as possible forwards or backwards.",
         source=PEARL,
-        **_CHEETAH,
     ),
-    TaskFamily(
+    _cheetah(
         name="cheetah-negated-joints",
         nickname="cheetah-neg",
         varies="dynamics",
@@ -66,9 +65,8 @@ FAMILIES: tuple[TaskFamily, ...] = (
         entry_point="tasks.cheetah:CheetahNegatedJoints",
         description="Run forwards while the actions of some joints are negated.",
         source=MIER,
-        **_CHEETAH,
     ),
-    TaskFamily(
+    _ant(
         name="ant-direction",
         nickname="ant-dir",
         varies="reward",
@@ -76,19 +74,19 @@ FAMILIES: tuple[TaskFamily, ...] = (
         entry_point="tasks.ant:AntDirection",
         description="Walk in a direction of the plane that only the reward tells.",
         source=f"{PEARL}; {MIER}",
-        **_ANT,
     ),
-    TaskFamily(
+    _ant(
         name="ant-goal",
         nickname="ant-position",
         varies="reward",
+        observation_dim=113,
+        terminates=False,
         parameters=(Parameter(name="goal", unit="m", size=2, description="x and y of the place to be at"),),
         entry_point="tasks.ant:AntGoal",
         description="Walk to a goal on a disc of radius 3 m.",
         source=PEARL,
-        **(_ANT | {"observation_dim": 113, "terminates": False}),
     ),
-    TaskFamily(
+    _ant(
         name="ant-negated-joints",
         nickname="ant-neg",
         varies="dynamics",
@@ -96,7 +94,6 @@ FAMILIES: tuple[TaskFamily, ...] = (
         entry_point="tasks.ant:AntNegatedJoints",
         description="Walk forwards while the actions of some joints are negated.",
         source=MIER,
-        **_ANT,
     ),
     TaskFamily(
         name="humanoid-direction",
@@ -131,7 +128,7 @@ FAMILIES: tuple[TaskFamily, ...] = (
         description="Walk forwards with a body whose masses, inertias, damping and friction are unknown.",
         source=f"{PEARL}; {MIER}",
     ),
-    TaskFamily(
+    _point(
         name="point-goal",
         nickname="point",
         varies="reward",
@@ -139,9 +136,8 @@ FAMILIES: tuple[TaskFamily, ...] = (
         entry_point="tasks.point:PointGoal",
         description="Move a point from the origin to a goal on the unit circle that only the reward tells.",
         source="this benchmark: a family that trains in seconds",
-        **_POINT,
     ),
-    TaskFamily(
+    _point(
         name="point-dynamics",
         nickname="point-rotation",
         varies="dynamics",
@@ -149,6 +145,5 @@ FAMILIES: tuple[TaskFamily, ...] = (
         entry_point="tasks.point:PointDynamics",
         description="Bring a point to the origin while its actions are rotated by an unknown angle.",
         source="this benchmark: a family that trains in seconds",
-        **_POINT,
     ),
 )

@@ -82,7 +82,7 @@ class TaskEnv(gymnasium.Env):
         list_name: the list to draw tasks from: train, test, test_id, or a further list of the split.
     """
 
-    metadata = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(self, family: str, split: str | None = None, list_name: str = "train") -> None:
         self.family = get_family(family)

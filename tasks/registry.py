@@ -125,17 +125,17 @@ def check_lists(split: TaskSplit, family: TaskFamily) -> None:
     """
     names = [(parameter.name, parameter) for parameter in family.parameters for _ in range(parameter.size)]
     for list_name in ("train", "test", "test_id", *split.extra):
-        rows = split.extra.get(list_name) or getattr(split, list_name, ())
-        if not rows and list_name in ("train", "test"):
+        tasks = split.tasks(list_name)
+        if not tasks and list_name in ("train", "test"):
             raise InvalidDeclaration(f"split {split.full_name!r}: its {list_name} list is empty.")
-        for index, row in enumerate(rows):
-            where = f"split {split.full_name!r}, {list_name} task {index}"
-            if len(row) != family.parameter_dim:
+        for task in tasks:
+            where = f"split {split.full_name!r}, {list_name} task {task.index}"
+            if len(task.values) != family.parameter_dim:
                 wanted = ", ".join(f"{p.name} ({p.size})" for p in family.parameters)
                 raise InvalidDeclaration(
-                    f"{where}: {len(row)} values given, {family.name} takes {family.parameter_dim}: {wanted}."
+                    f"{where}: {len(task.values)} values given, {family.name} takes {family.parameter_dim}: {wanted}."
                 )
-            for (name, parameter), value in zip(names, row):
+            for (name, parameter), value in zip(names, task.values):
                 low = parameter.low if parameter.low is not None else float("-inf")
                 high = parameter.high if parameter.high is not None else float("inf")
                 if not low <= value <= high:

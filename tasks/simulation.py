@@ -180,7 +180,7 @@ class Simulation(ABC):
         if diverged is not None:
             observations[diverged] = self._observations[diverged]
             rewards[diverged], terminated[diverged] = 0.0, True
-        if rows is not None:
+        if active is not None:
             rewards[~active], terminated[~active] = 0.0, False
         self._observations = observations
         return Step(observations.copy(), rewards, terminated)

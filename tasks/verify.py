@@ -176,7 +176,7 @@ def _side_by_side(
     num_rows, num_steps = actions.shape[:2]
     rows, idle = np.arange(num_rows), np.random.default_rng(4)
     environment.set_tasks(values)
-    first = environment.reset(rows, [np.random.default_rng([3, row]) for row in rows])
+    first = environment.reset(rows, [np.random.default_rng([3, row]) for row in range(num_rows)])
     observations = np.empty((num_rows, num_steps + 1, first.shape[1]), dtype=np.float32)
     rewards = np.empty((num_rows, num_steps), dtype=np.float32)
     terminated = np.empty((num_rows, num_steps), dtype=bool)
