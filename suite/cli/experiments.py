@@ -60,12 +60,12 @@ def run(
     folders = prepare(declared, folder)
     todo = [training for training in folders if pending(training)]
     out_console = console()
-    out_console.print(_intention(declared, folder, len(folders), len(todo)), markup=False, highlight=False)
+    out_console.print(_intention(declared, folder, len(folders), len(todo)), markup=False, soft_wrap=True)
     outcomes: list[Outcome] = []
     try:
         with display_for(labels(read_cells(folder)), out_console) as display:
             outcomes = run_local(todo, workers or available_cores(), display.update)
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         print_lines([
             "interrupted: the runs have stopped, and everything up to their last checkpoints is kept.",
             f"To continue: {_same_command(experiment, set_, out, workers)}",

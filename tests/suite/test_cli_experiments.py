@@ -207,7 +207,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, offmap):
     out = tmp_path / "out"
     command = [sys.executable, "-P", "-m", "suite.cli", "run", str(path), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not list(out.glob("*/metrics.jsonl")) and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
