@@ -26,7 +26,9 @@ def random_transitions(generator, tasks, rows, observation_dim, action_dim):
 
 
 def meta_problem(source, predicts, gradient_clip=10.0):
-    mier = small_mier(source, predicts=predicts, learn_initial_context=True, gradient_clip=gradient_clip, inner_learning_rate=0.1)
+    mier = small_mier(
+        source, predicts=predicts, learn_initial_context=True, gradient_clip=gradient_clip, inner_learning_rate=0.1
+    )
     generator = torch.Generator().manual_seed(1)
     theta = as_leaves([parameter.double() for parameter in mier.theta])
     with torch.no_grad():  # away from the kinks and symmetries of the initialisation

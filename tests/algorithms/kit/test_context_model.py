@@ -29,8 +29,9 @@ def drawn(*shape, seed=1):
 
 def transitions(tasks, rows, seed=1):
     return Transitions(
-        drawn(tasks, rows, STATE, seed=seed), drawn(tasks, rows, ACTION, seed=seed + 1), drawn(tasks, rows, seed=seed + 2),
-        drawn(tasks, rows, STATE, seed=seed + 3), torch.zeros(tasks, rows, dtype=torch.float64),
+        drawn(tasks, rows, STATE, seed=seed), drawn(tasks, rows, ACTION, seed=seed + 1),
+        drawn(tasks, rows, seed=seed + 2), drawn(tasks, rows, STATE, seed=seed + 3),
+        torch.zeros(tasks, rows, dtype=torch.float64),
     )  # fmt: skip
 
 
@@ -146,9 +147,7 @@ def test_samples_are_the_mean_plus_noise_of_the_predicted_size():
     mean, log_variance = model.predict(theta, model.first_layer(theta, model.inputs(data)), context)
     zeros = torch.zeros_like(mean)
     torch.testing.assert_close(model.sample(theta, data, context, zeros), mean)
-    torch.testing.assert_close(
-        model.sample(theta, data, context, zeros - 2), mean - 2 * torch.exp(log_variance).sqrt()
-    )
+    torch.testing.assert_close(model.sample(theta, data, context, zeros - 2), mean - 2 * torch.exp(log_variance).sqrt())
 
 
 def test_clipping_by_hand():

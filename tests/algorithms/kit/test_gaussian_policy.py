@@ -51,9 +51,7 @@ def test_a_saturated_action_keeps_a_finite_exact_density_in_float32(sign):
 
 def test_samples_are_reparameterised():
     noise = torch.randn((3, 2), generator=seeded(), dtype=torch.float64)
-    inputs = [
-        torch.randn((3, 2), generator=seeded(seed), dtype=torch.float64, requires_grad=True) for seed in (1, 2)
-    ]
+    inputs = [torch.randn((3, 2), generator=seeded(seed), dtype=torch.float64, requires_grad=True) for seed in (1, 2)]
     assert torch.autograd.gradcheck(lambda mean, log_std: squashed_sample(mean, log_std, noise), inputs)
 
 
@@ -67,8 +65,13 @@ def test_each_policy_of_an_ensemble_serves_its_own_rows():
     for member in range(3):
         alone = [parameter[member : member + 1] for parameter in policies]
         rows = slice(2 * member, 2 * member + 2)
-        np.testing.assert_allclose(together[rows], act(alone, inputs[rows], explore=False, generator=seeded()), rtol=1e-5)
-    assert np.abs(together[:2] - act([p[1:2] for p in policies], inputs[:2], explore=False, generator=seeded())).max() > 0.01
+        np.testing.assert_allclose(
+            together[rows], act(alone, inputs[rows], explore=False, generator=seeded()), rtol=1e-5
+        )
+    assert (
+        np.abs(together[:2] - act([p[1:2] for p in policies], inputs[:2], explore=False, generator=seeded())).max()
+        > 0.01
+    )
 
 
 def test_acting_is_tanh_of_the_mean_and_exploring_adds_the_generators_noise():

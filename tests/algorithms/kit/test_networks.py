@@ -140,7 +140,10 @@ def test_an_ensemble_repeats_as_a_whole():
 
 
 def test_polyak_by_hand():
-    targets, sources = [torch.tensor([1.0, 0.0]), torch.tensor([[4.0]])], [torch.tensor([3.0, -1.0]), torch.tensor([[4.0]])]
+    targets, sources = (
+        [torch.tensor([1.0, 0.0]), torch.tensor([[4.0]])],
+        [torch.tensor([3.0, -1.0]), torch.tensor([[4.0]])],
+    )
     polyak(targets, sources, 0.25)
     assert targets[0].tolist() == [1.5, -0.25]
     assert targets[1].tolist() == [[4.0]]
@@ -158,7 +161,10 @@ def test_a_step_is_adams_and_touches_only_what_is_named():
     assert float(b.detach()) == 2.0
     first, second = 22.0, 6 * float(a.detach()) + 10
     step(optimiser, [a], (3 * a.square() + 5 * a * b).sum())
-    moment, square = 0.1 * (0.9 * first + second) / (1 - 0.9**2), 0.001 * (0.999 * first**2 + second**2) / (1 - 0.999**2)
+    moment, square = (
+        0.1 * (0.9 * first + second) / (1 - 0.9**2),
+        0.001 * (0.999 * first**2 + second**2) / (1 - 0.999**2),
+    )
     before = 2.0 - 0.1 * 22 / (22 + 1e-8)
     assert float(a.detach()) == pytest.approx(before - 0.1 * moment / (math.sqrt(square) + 1e-8), rel=1e-9)
 
