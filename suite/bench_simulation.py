@@ -11,7 +11,7 @@ from mujoco import rollout
 from suite.bench import Figure, least_seconds
 from tasks.registry import get_split, make_batch
 
-ROWS, STEPS, ROUNDS = 40, 200, 5
+ROWS, STEPS, ROUNDS = 40, 200, 3
 LIMITS = {"cheetah-velocity.standard": 0.65, "ant-direction.standard": 0.70}  # the ant's with its contact forces
 CHUNK = 10  # rows that the raw simulator steps at once
 

@@ -19,7 +19,7 @@ from suite.rehearsal import RandomSource
 from tasks.registry import get_family
 
 FAMILY, NUM_TASKS, TRANSITIONS = "cheetah-velocity", 100, 2000  # initial exploration of its splits, per task
-ROUNDS = 12
+ROUNDS = 6
 PEARL_GFLOP = 30.7  # of a gradient step, counted as the public code does them
 PEARL_LIMIT = 0.35  # of the time that so many float32 operations take
 REFERENCE_RATE = 105.0  # GFLOP/s, float32, of the core on which the limits below were set
