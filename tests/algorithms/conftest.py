@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from algorithms.mier import Mier, MierTrain
 from tasks.spec import EpisodeBatch, SpaceSpec
 
 
@@ -38,3 +39,37 @@ class RandomSource:
 @pytest.fixture
 def random_source():
     return RandomSource()
+
+
+@pytest.fixture
+def small_mier(random_source):
+    """A function (**changes of the configuration) -> a MIER with tiny networks on random data."""
+
+    def build(**changes):
+        config = {"model_hidden": (7, 6, 5), "policy_hidden": (8, 8), "context_dim": 2, "precision": "fp32"}
+        config |= {"task_batch": 6, "meta_batch": 3, "steps_per_iteration": 2, "tasks_per_iteration": 2}
+        config |= {"initial_transitions": 20, "prior_transitions": 20, "adapted_transitions": 20}
+        config = MierTrain(**(config | changes))
+        return Mier(config, random_source, seed=0, device=torch.device("cpu"), capacity=1000)
+
+    return build
+
+
+@pytest.fixture
+def finite_differences():
+    """A function (scalar loss of nothing, float64 tensor) -> the loss's gradient in the tensor, by central steps."""
+
+    def differentiate(loss, tensor, epsilon=1e-6):
+        gradient = torch.empty_like(tensor, requires_grad=False)
+        values, entries = tensor.detach().view(-1), gradient.view(-1)
+        for index in range(len(values)):
+            kept = values[index].item()
+            values[index] = kept + epsilon
+            high = loss().item()
+            values[index] = kept - epsilon
+            low = loss().item()
+            values[index] = kept
+            entries[index] = (high - low) / (2 * epsilon)
+        return gradient
+
+    return differentiate

@@ -1,18 +1,11 @@
+import numpy as np
 import pytest
 import torch
 
-from algorithms.kit.context_model import context_step
+from algorithms.base import Diverged
+from algorithms.kit.context_model import adapt_context, context_step
 from algorithms.kit.networks import as_leaves, frozen
 from algorithms.kit.replay import Transitions
-from algorithms.mier import Mier, MierTrain
-
-CPU = torch.device("cpu")
-
-
-def small_mier(source, **changes):
-    config = {"model_hidden": (7, 6, 5), "policy_hidden": (8, 8), "task_batch": 6, "meta_batch": 3, "context_dim": 2}
-    config |= {"initial_transitions": 20, "prior_transitions": 20, "adapted_transitions": 20, "precision": "fp32"}
-    return Mier(MierTrain(**(config | changes)), source, seed=0, device=CPU, capacity=1000)
 
 
 def random_transitions(generator, tasks, rows, observation_dim, action_dim):
@@ -25,9 +18,9 @@ def random_transitions(generator, tasks, rows, observation_dim, action_dim):
     )  # fmt: skip
 
 
-def meta_problem(source, predicts, gradient_clip=10.0):
+def meta_problem(small_mier, predicts, gradient_clip=10.0):
     mier = small_mier(
-        source, predicts=predicts, learn_initial_context=True, gradient_clip=gradient_clip, inner_learning_rate=0.1
+        predicts=predicts, learn_initial_context=True, gradient_clip=gradient_clip, inner_learning_rate=0.1
     )
     generator = torch.Generator().manual_seed(1)
     theta = as_leaves([parameter.double() for parameter in mier.theta])
@@ -42,28 +35,18 @@ def meta_problem(source, predicts, gradient_clip=10.0):
 
 @pytest.mark.parametrize("predicts", ["reward", "dynamics"])
 @pytest.mark.parametrize("gradient_clip", [10.0, 0.05])
-def test_meta_gradient_matches_finite_differences_in_float64(random_source, predicts, gradient_clip):
-    mier, theta, contexts, adapt, judge = meta_problem(random_source, predicts, gradient_clip)
+def test_meta_gradient_matches_finite_differences_in_float64(small_mier, finite_differences, predicts, gradient_clip):
+    mier, theta, contexts, adapt, judge = meta_problem(small_mier, predicts, gradient_clip)
     loss, _ = mier.meta_loss(theta, contexts, adapt, judge)
     gradients = torch.autograd.grad(loss, [*theta, contexts])
-    epsilon = 1e-6
     for tensor, gradient in zip([*theta, contexts], gradients):
-        flat = tensor.detach().flatten()
-        for index in {0, len(flat) // 2, len(flat) - 1}:
-            values = []
-            for sign in (1, -1):
-                with torch.no_grad():
-                    tensor.view(-1)[index] += sign * epsilon
-                values.append(float(mier.meta_loss(theta, contexts, adapt, judge)[0]))
-                with torch.no_grad():
-                    tensor.view(-1)[index] -= sign * epsilon
-            numeric = (values[0] - values[1]) / (2 * epsilon)
-            assert float(gradient.flatten()[index]) == pytest.approx(numeric, rel=1e-4, abs=1e-8)
+        numeric = finite_differences(lambda: mier.meta_loss(theta, contexts, adapt, judge)[0], tensor)
+        torch.testing.assert_close(gradient, numeric, rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize("predicts", ["reward", "dynamics"])
-def test_meta_gradient_is_second_order(random_source, predicts):
-    mier, theta, contexts, adapt, judge = meta_problem(random_source, predicts)
+def test_meta_gradient_is_second_order(small_mier, predicts):
+    mier, theta, contexts, adapt, judge = meta_problem(small_mier, predicts)
     loss, adapted = mier.meta_loss(theta, contexts, adapt, judge)
     exact = torch.cat([g.flatten() for g in torch.autograd.grad(loss, theta)])
     model = mier.model
@@ -74,8 +57,8 @@ def test_meta_gradient_is_second_order(random_source, predicts):
     assert float((exact - first).norm() / exact.norm()) > 0.01
 
 
-def test_inner_step_matches_finite_differences_and_is_clipped(random_source):
-    mier, theta, contexts, adapt, _ = meta_problem(random_source, "dynamics")
+def test_inner_step_matches_finite_differences_and_is_clipped(small_mier):
+    mier, theta, contexts, adapt, _ = meta_problem(small_mier, "dynamics")
     model = mier.model
     first, targets = model.first_layer(frozen(theta), model.inputs(adapt)), model.targets(adapt)
 
@@ -97,9 +80,9 @@ def test_inner_step_matches_finite_differences_and_is_clipped(random_source):
         torch.testing.assert_close(stepped, expected.detach(), rtol=1e-5, atol=1e-9)
 
 
-def test_likelihood_loss_by_hand(random_source):
+def test_likelihood_loss_by_hand(small_mier):
     """One row, one task: the loss is (r - mean)^2 / var + log var for the reward plus the mean of it over s' - s."""
-    mier, theta, contexts, adapt, _ = meta_problem(random_source, "dynamics")
+    mier, theta, contexts, adapt, _ = meta_problem(small_mier, "dynamics")
     model = mier.model
     one = Transitions(*(field[:1, :1] for field in adapt))
     first = model.first_layer(theta, model.inputs(one))
@@ -107,8 +90,194 @@ def test_likelihood_loss_by_hand(random_source):
     target = torch.cat([one.rewards.unsqueeze(-1), one.next_observations - one.observations], dim=-1)
     terms = (mean - target) ** 2 / log_variance.exp() + log_variance
     loss = model.likelihood_losses(theta, first, contexts[:1], model.targets(one))
-    assert float(loss.detach()) == pytest.approx(float(terms[0, 0, 0] + terms[0, 0, 1:].mean()))
+    assert loss.item() == pytest.approx((terms[0, 0, 0] + terms[0, 0, 1:].mean()).item())
     low, high = theta[-1], theta[-2]
-    assert float(model.bound_term(theta).detach()) == pytest.approx(0.01 * float((high - low).sum()))
+    assert model.bound_term(theta).item() == pytest.approx(0.01 * (high - low).sum().item())
     assert bool((log_variance < high).all())
     assert bool((log_variance > low).all())
+
+
+# Gradient steps and iterations ----------------------------------------------------------------------------------
+
+
+def explored(small_mier, **changes):
+    """A MIER past its initial exploration."""
+    mier = small_mier(**changes)
+    mier.iterate()
+    return mier
+
+
+def copied(tensors):
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+def test_the_trained_initial_context_gets_the_meta_gradient(small_mier, finite_differences):
+    mier, theta, _, adapt, judge = meta_problem(small_mier, "dynamics")
+    context = torch.tensor([[0.3, -0.2]], dtype=torch.float64, requires_grad=True)
+    mier.initial_context = context
+
+    def loss():
+        return mier.meta_loss(theta, mier._prior_contexts(3), adapt, judge)[0]
+
+    (gradient,) = torch.autograd.grad(loss(), context)
+    assert float(gradient.abs().min()) > 1e-4
+    torch.testing.assert_close(gradient, finite_differences(loss, context), rtol=1e-4, atol=1e-8)
+
+
+def test_the_papers_preset_trains_the_initial_context_and_the_default_keeps_it_zero(small_mier):
+    from algorithms.registry import get_algorithm
+    from suite.presets import resolve_blocks
+    from tasks.registry import get_split
+
+    for preset, is_trained in (("paper", True), (None, False)):
+        train, _ = resolve_blocks(get_algorithm("mier"), get_split("ant-direction.ood"), preset, {}, {}, "cpu")
+        assert train.learn_initial_context is is_trained
+        mier = explored(small_mier, predicts=train.predicts, learn_initial_context=train.learn_initial_context)
+        for expected in (2, 4):
+            mier.iterate()
+            moments = mier.model_optimiser.state.get(mier.initial_context, {})
+            assert moments.get("step", 0) == (expected if is_trained else 0)
+        assert bool((mier.initial_context != 0).all()) is is_trained
+        assert mier.initial_context.requires_grad is is_trained
+        agent = mier.agent(get_algorithm("mier-wr").load("adapt")(), seed=0)
+        agent.begin(2)
+        assert torch.equal(agent.contexts, mier.initial_context.detach().expand(2, -1))
+
+
+def test_the_initial_context_survives_a_checkpoint(small_mier):
+    mier, again = (explored(small_mier, learn_initial_context=True) for _ in range(2))
+    mier.iterate()
+    again.load_state(mier.state(), None)
+    assert torch.equal(again.initial_context, mier.initial_context)
+    assert again.initial_context is again.trained[-1]
+
+
+def test_the_outer_gradient_is_clipped_as_one_vector_and_each_bound_by_itself(small_mier):
+    """At a limit of 10 nothing is clipped; at a tenth of its norm the network's gradient keeps its direction."""
+    mier, _, _, adapt, judge = meta_problem(small_mier, "dynamics", gradient_clip=1e6)
+    adapt, judge = (Transitions(*(field.float() for field in data)) for data in (adapt, judge))
+
+    def gradients(limit):
+        mier.config = mier.config.model_copy(update={"gradient_clip": 1e6})
+        loss, _ = mier.meta_loss(mier.theta, mier._prior_contexts(3), adapt, judge)
+        mier.config = mier.config.model_copy(update={"gradient_clip": limit})
+        return mier._meta_gradient(loss)
+
+    free = gradients(1e6)
+    norm = torch.cat([gradient.flatten() for gradient in free[:-3]]).norm()
+    limit = 0.1 * min(float(norm), *(float(gradient.norm()) for gradient in free[-3:]))
+    tight = gradients(limit)
+    assert float(torch.cat([gradient.flatten() for gradient in tight[:-3]]).norm()) == pytest.approx(limit, rel=1e-4)
+    for before, after in zip(free[:-3], tight[:-3]):
+        torch.testing.assert_close(after, before * (limit / norm), rtol=1e-4, atol=1e-9)
+    for before, after in zip(free[-3:], tight[-3:]):
+        assert float(after.norm()) == pytest.approx(limit, rel=1e-4)
+        torch.testing.assert_close(after, before * (limit / before.norm()), rtol=1e-4, atol=1e-9)
+
+
+def test_a_gradient_step_is_adam_on_the_model_then_sac_with_the_contexts_it_adapted(small_mier, monkeypatch):
+    """Adapted on the prior view, judged on everything, from the weights before the step; SAC does not reach them."""
+    mier = explored(small_mier, predicts="dynamics", inner_learning_rate=0.1)
+    mier.prior.clear(1)
+    mier.prior.add(1, mier.everything.held(1)[:2])
+    slots, batches = {}, []
+
+    def remember(name):
+        original = getattr(mier, name).sample
+
+        def sample(*arguments):
+            slots[name] = original(*arguments)
+            return slots[name]
+
+        monkeypatch.setattr(getattr(mier, name), "sample", sample)
+
+    for name in ("prior", "everything"):
+        remember(name)
+    update = mier.sac.update
+    monkeypatch.setattr(mier.sac, "update", lambda batch, draws: batches.append(batch) or update(batch, draws))
+    before = as_leaves(mier.theta)
+    metrics = mier._gradient_step(np.array([2, 1, 0]))
+
+    assert set(slots["prior"][1].tolist()) <= set(mier.prior.held(1).tolist())
+    assert len(set(slots["everything"][1].tolist())) > 2
+    adapt, judge = (mier.store.gather(slots[name]) for name in ("prior", "everything"))
+    zeros = torch.zeros(3, 2)
+    loss, contexts = mier.meta_loss(before, zeros, adapt, judge)
+    gradients = torch.autograd.grad(loss, before)
+    for old, new, gradient in zip(before, mier.theta, gradients):
+        step = -1e-3 * gradient / (gradient.abs() + 1e-8)
+        torch.testing.assert_close((new - old).detach(), step, rtol=1e-3, atol=2e-6)
+    expected = loss.item() - mier.model.bound_term(frozen(before)).item()
+    assert metrics["model_loss"].item() == pytest.approx(expected, rel=1e-5)
+    again = adapt_context(mier.model, frozen(before), zeros, adapt, [0.1, 0.1], clip=10.0)
+    torch.testing.assert_close(contexts.detach(), again)
+
+    (batch,) = batches
+    assert batch.observations.shape == (1, 18, 3 + 2)
+    assert torch.equal(batch.rewards[0], judge.rewards.flatten())
+    for observations in (batch.observations, batch.next_observations):
+        torch.testing.assert_close(observations[0, :, 3:], again.repeat_interleave(6, dim=0), rtol=1e-5, atol=1e-7)
+        assert not observations.requires_grad
+
+
+@pytest.mark.parametrize(("policy_batch", "rows"), [(None, 6), (7, 3), (9, 3), (30, 10)])
+def test_policy_batch_is_shared_out_over_the_tasks(small_mier, monkeypatch, policy_batch, rows):
+    """Rounded up per task; each row is of its task and carries its task's context."""
+    mier, batches = explored(small_mier, policy_batch=policy_batch), []
+    monkeypatch.setattr(mier.sac, "update", lambda batch, generator: batches.append(batch) or {})
+    tasks, contexts = np.array([3, 0, 2]), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    judged = mier.store.gather(mier.everything.sample(tasks, 6, mier.generator))
+    mier._policy_step(tasks, judged, contexts)
+    (batch,) = batches
+    assert batch.rewards.shape == (1, 3 * rows)
+    assert torch.equal(batch.observations[0, :, 3:], contexts.repeat_interleave(rows, dim=0))
+    for position, task in enumerate(tasks):
+        own = mier.store.gather(mier.everything.held(int(task))).rewards.tolist()
+        assert set(batch.rewards[0, position * rows : (position + 1) * rows].tolist()) <= set(own)
+    assert torch.equal(batch.rewards[0], judged.rewards.flatten()) is (policy_batch is None)
+
+
+def test_an_iterations_steps_share_their_tasks_without_replacement(small_mier, monkeypatch):
+    mier, seen = explored(small_mier, steps_per_iteration=5), []
+    step = mier._gradient_step
+    monkeypatch.setattr(mier, "_gradient_step", lambda tasks: seen.append(tasks.tolist()) or step(tasks))
+    for _ in range(6):
+        mier.iterate()
+    assert len(seen) == 30
+    iterations = [seen[start : start + 5] for start in range(0, 30, 5)]
+    assert all(len({tuple(tasks) for tasks in steps}) == 1 for steps in iterations)
+    assert all(len(set(tasks)) == 3 for tasks in seen)
+    assert len({tuple(steps[0]) for steps in iterations}) > 1
+    assert len(small_mier(meta_batch=9)._meta_batch_tasks()) == 9  # four tasks: with replacement
+
+
+def test_an_iteration_collects_with_the_prior_then_with_phi_adapted_to_that_very_data(small_mier, monkeypatch):
+    mier, calls = explored(small_mier, inner_learning_rate=0.3), []
+    collect = mier._collect
+
+    def remember(tasks, contexts, transitions, is_prior=True):
+        batch, slots = collect(tasks, contexts, transitions, is_prior)
+        calls.append((tasks, contexts.detach().clone(), slots))
+        return batch, slots
+
+    monkeypatch.setattr(mier, "_collect", remember)
+    monkeypatch.setattr(mier, "_train", lambda tasks: {})
+    held = mier.everything.lengths.copy(), mier.prior.lengths.copy()
+    mier.iterate()
+    (tasks, prior, slots), (same, adapted, _) = calls
+    assert same is tasks
+    assert not prior.any()
+    expected = adapt_context(mier.model, frozen(mier.theta), prior, mier.store.gather(slots), [0.3, 0.3], clip=10.0)
+    torch.testing.assert_close(adapted, expected)
+    assert float(adapted.abs().max()) > 0
+    times = np.bincount(tasks, minlength=4)
+    assert (mier.everything.lengths - held[0]).tolist() == (40 * times).tolist()
+    assert (mier.prior.lengths - held[1]).tolist() == (20 * times).tolist()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(small_mier):
+    mier = explored(small_mier)
+    with torch.no_grad():
+        mier.theta[0][:] = float("nan")
+    with pytest.raises(Diverged, match="model_loss"):
+        mier.iterate()
