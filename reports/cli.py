@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
 
 def report(
@@ -43,7 +44,7 @@ def report(
     console.print(str(path), soft_wrap=True, markup=False, highlight=False)
 
 
-def _fill(table: object, frame: pd.DataFrame) -> None:
+def _fill(table: Table, frame: pd.DataFrame) -> None:
     """Put a frame with its index into a rich table; brackets of intervals are text, not markup."""
     from rich.text import Text
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -24,6 +24,8 @@ from reports import series, style
 from reports.mixing import dig
 
 if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
     from reports.load import Results
 
 SIZE = (4.8, 3.6)
@@ -35,7 +37,7 @@ LEGEND_COLUMNS = 3
 @contextmanager
 def house_style() -> Iterator[None]:
     """Seaborn's plain style in our ink, for figures made and saved inside."""
-    ours = {
+    ours: dict[RcKeyType, Any] = {
         "axes.edgecolor": style.INK, "axes.labelcolor": style.INK, "text.color": style.INK,
         "xtick.color": style.INK, "ytick.color": style.INK, "grid.color": style.GRID,
         "axes.grid": True, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
@@ -49,11 +51,11 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_axes() -> Axes:
-    """Empty axes in a figure of their own, which no global state knows."""
+def new_figure() -> Figure:
+    """An empty figure, which no global state knows."""
     figure = Figure(figsize=SIZE, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure.add_subplot()
+    return figure
 
 
 def settle(figure: Figure) -> None:
@@ -284,7 +286,7 @@ def _axis_label(results: Results, split: str) -> str:
     return f"{axis} ({unit})" if unit else axis
 
 
-def _split_fact(results: Results, split: str, key: str) -> object:
+def _split_fact(results: Results, split: str, key: str) -> Any:
     runs = results.records.loc[results.records["split"] == split, "run"]
     facts = [dig(results.runs.get(run), "split", key) for run in sorted(set(runs))]
     return next((fact for fact in facts if fact is not None), None)

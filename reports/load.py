@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reports import mixing
+from reports.rows import named_rows
 from suite.errors import UserError
 from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, RecordsError, read_table
 
@@ -208,7 +209,7 @@ def _drop_superseded(results: Results) -> Results:
     answered = set(final.loc[final["run"].isin(named), cell].itertuples(index=False, name=None))
     old = [
         (row.run, f"{row.variant}, {row.split}, seed {row.seed}")
-        for row in final.itertuples()
+        for row in named_rows(final)
         if row.run not in named and (row.variant, row.split, row.seed) in answered
     ]
     if not old:
@@ -243,5 +244,6 @@ def _with_every_cell(results: Results) -> Results:
                 cells.loc[known, "status"] = "done"
             continue
         status, reason = ("done", None) if done else ("running", "only checkpoints on the way were tested so far")
-        cells.loc[len(cells)] = [variant, algorithm, split, int(seed), rows["run"].iloc[0], status, reason]
+        cell = [variant, algorithm, split, int(rows["seed"].iloc[0]), rows["run"].iloc[0], status, reason]
+        cells.loc[len(cells)] = cell
     return replace(results, cells=cells.sort_values(["split", "variant", "seed"], ignore_index=True))

@@ -7,10 +7,15 @@ comes later, so nothing here averages over seeds.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import pandas as pd
 
 SEED_KEY = ["variant", "split", "task_list", "seed"]
+
+Returns = TypeVar("Returns", float, pd.Series)
+"""One return, or a column of them."""
 
 
 def mean_return(tasks: np.ndarray, returns: np.ndarray) -> float:
@@ -27,12 +32,12 @@ def mean_return(tasks: np.ndarray, returns: np.ndarray) -> float:
     return float(np.mean(np.bincount(task_of_episode, weights=returns[order]) / episodes))
 
 
-def adaptation_gain(before: float, after: float) -> float:
+def adaptation_gain(before: Returns, after: Returns) -> Returns:
     """The return after adaptation minus the return of the same agent before any adaptation data."""
     return after - before
 
 
-def generalisation_gap(in_distribution: float, out_of_distribution: float) -> float:
+def generalisation_gap(in_distribution: Returns, out_of_distribution: Returns) -> Returns:
     """The return on fresh training-distribution tasks minus that on the test tasks: what the shift costs."""
     return in_distribution - out_of_distribution
 

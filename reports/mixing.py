@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reports.rows import named_rows
 from suite.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _protocols(facts: pd.DataFrame) -> list[Conflict]:
         if len(hashes) > 1:
             what = "results" if is_final else "checkpoints on the way"
             text = f"{split}: {what} follow {len(hashes)} different protocols: {', '.join(hashes)}"
-            suffix = {row.run: f"protocol {row.protocol_hash[:6]}" for row in rows.itertuples()}
+            suffix = {row.run: f"protocol {row.protocol_hash[:6]}" for row in named_rows(rows)}
             conflicts.append((text, "variant", suffix))
     return conflicts
 
@@ -83,7 +84,7 @@ def _task_lists(facts: pd.DataFrame) -> list[Conflict]:
         hashes = sorted(set(rows["split_hash"]))
         if len(hashes) > 1:
             text = f"{split} stands for {len(hashes)} different sets of task lists: {', '.join(hashes)}"
-            suffix = {row.run: f"lists {row.split_hash[:6]}" for row in rows.itertuples()}
+            suffix = {row.run: f"lists {row.split_hash[:6]}" for row in named_rows(rows)}
             conflicts.append((text, "split", suffix))
     return conflicts
 
@@ -97,16 +98,16 @@ def _within_variants(facts: pd.DataFrame) -> list[Conflict]:
         configs = sorted(set(rows["config"]))
         repeated = rows[rows["seed"].duplicated(keep=False)]
         if len(budgets) > 1:
-            suffix = {row.run: f"budget {row.budget}" for row in rows.itertuples()}
+            suffix = {row.run: f"budget {row.budget}" for row in named_rows(rows)}
             conflicts.append((f"{where}: budgets of {' and '.join(budgets)} env steps", "variant", suffix))
         elif len(configs) > 1:
             number = {config: index + 1 for index, config in enumerate(configs)}
-            suffix = {row.run: f"configuration {number[row.config]}" for row in rows.itertuples()}
+            suffix = {row.run: f"configuration {number[row.config]}" for row in named_rows(rows)}
             keys = ", ".join(_differing_keys(configs))
             conflicts.append((f"{where}: {len(configs)} configurations, which differ in {keys}", "variant", suffix))
         elif not repeated.empty:
-            runs = ", ".join(f"seed {row.seed}: run {row.run}" for row in repeated.itertuples())
-            suffix = {row.run: f"run {row.run}" for row in repeated.itertuples()}
+            runs = ", ".join(f"seed {row.seed}: run {row.run}" for row in named_rows(repeated))
+            suffix = {row.run: f"run {row.run}" for row in named_rows(repeated)}
             conflicts.append((f"{where}: more than one result for the same seed ({runs})", "variant", suffix))
     return conflicts
 
@@ -130,15 +131,16 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def _relabel(results: Results, conflicts: list[Conflict]) -> Results:
     """The results with suffixed labels, and a note for every difference."""
-    frames = {"records": results.records, "diagnostics": results.diagnostics, "cells": results.cells}
-    frames = {name: frame.copy() for name, frame in frames.items()}
+    records, diagnostics, cells = (frame.copy() for frame in (results.records, results.diagnostics, results.cells))
     for _, column, suffix in conflicts:
-        for frame in frames.values():
+        for frame in (records, diagnostics, cells):
             end = frame["run"].map(suffix)
             touched = end.notna()
             frame.loc[touched, column] = frame.loc[touched, column] + " [" + end[touched] + "]"
     notes = dict.fromkeys(f"Mixed on request: {text}." for text, _, _ in conflicts)
-    return replace(results, **frames, notes=(*results.notes, *notes))
+    return replace(
+        results, records=records, diagnostics=diagnostics, cells=cells, notes=(*results.notes, *notes)
+    )  # fmt: skip
 
 
 def warnings(results: Results) -> tuple[str, ...]:

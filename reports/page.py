@@ -16,6 +16,7 @@ from reports import style, tables, words
 from reports.intervals import LEVEL, Estimate
 from reports.load import Results
 from reports.mixing import dig, precision
+from reports.rows import named_rows
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order shown."""
@@ -116,7 +117,7 @@ def _split_table(results: Results, split: str) -> pd.DataFrame:
     columns: dict[str, dict[str, str]] = {}
     for task_list in style.ordered_lists(gain["task_list"]):
         rows = gain[gain["task_list"] == task_list]
-        columns[f"before, {task_list}"] = {row.variant: style.number(row.before) for row in rows.itertuples()}
+        columns[f"before, {task_list}"] = {row.variant: style.number(row.before) for row in named_rows(rows)}
         columns[f"gain from adapting, {task_list}"] = _briefly(rows)
     for name, table in (("gap: test_id - test", tables.gap_table), ("score on test", tables.score_table)):
         rows = table(results).query("split == @split")
@@ -134,7 +135,7 @@ def _briefly(rows: pd.DataFrame) -> dict[str, str]:
         row.variant: row.text
         if row.n == 0
         else tables.cell_text(Estimate(row.mean, row.low, row.high, row.n), row.declared, "")
-        for row in rows.itertuples()
+        for row in named_rows(rows)
     }
 
 
@@ -143,7 +144,7 @@ def _gate_rows(results: Results, split: str) -> dict[str, Any] | None:
     if table.empty:
         return None
     text = pd.DataFrame({
-        "tasks": [f"{row.task_list}, {row.tasks} tasks x seeds" for row in table.itertuples()],
+        "tasks": [f"{row.task_list}, {row.tasks} tasks x seeds" for row in named_rows(table)],
         "gate open": [f"{value:.0%}" for value in table["open"]],
         "mean gain where open": [style.number(value) for value in table["gain_open"]],
         "mean gain where closed": [style.number(value) for value in table["gain_closed"]],
@@ -175,7 +176,7 @@ def _protocols(results: Results) -> list[dict[str, Any]]:
     """Every protocol among the results with its hash and fields; a field that a split resolves lists all values."""
     fields: dict[str, dict[str, list[str]]] = {}
     rows = results.records[["run", "is_final", "protocol_hash"]].drop_duplicates()
-    for row in rows.sort_values(["is_final", "run"], ascending=[False, True]).itertuples():
+    for row in named_rows(rows.sort_values(["is_final", "run"], ascending=[False, True])):
         held = fields.setdefault(row.protocol_hash, {})
         for name, value in _facts(dig(results.runs.get(row.run), "protocol") or {}):
             held.setdefault(name, []).append(value)
@@ -189,7 +190,7 @@ def _configurations(results: Results) -> list[dict[str, str]]:
     """The resolved configuration of every variant on every split that records one, each written once."""
     texts: dict[tuple[str, str], list[str]] = {}
     done = results.cells.dropna(subset="run")
-    for row in done.itertuples():
+    for row in named_rows(done):
         config = dig(results.runs.get(row.run), "config")
         if isinstance(config, dict):
             text = json.dumps({k: v for k, v in config.items() if k != "seed"}, indent=2, sort_keys=True, default=str)
@@ -241,9 +242,7 @@ def _holes(results: Results) -> list[tuple[str, str, str]]:
     """Every cell of the main table that lacks seeds: variant, where, why."""
     table = tables.main_table(results)
     missing = table[table["missing"] != ""]
-    return [
-        (style.look(row.variant).name, f"{row.split}, {row.task_list}", row.missing) for row in missing.itertuples()
-    ]
+    return [(style.look(row.variant).name, f"{row.split}, {row.task_list}", row.missing) for row in named_rows(missing)]
 
 
 def _commands(results: Results) -> list[str]:

@@ -156,7 +156,8 @@ def _write_figure(results: Results, split: str, kind: FigureKind, folder: Path) 
     stem = f"{kind.name}_{file_name(split)}"
     tables.write_csv(numbers, folder / f"{stem}.csv")
     with figures.house_style():
-        figure = kind.draw(results, split=split, ax=figures.new_axes()).figure
+        figure = figures.new_figure()
+        kind.draw(results, split=split, ax=figure.add_subplot())
         figures.settle(figure)
         figure.savefig(folder / f"{stem}.png", dpi=200, facecolor="white", metadata={"Software": None})
         figure.savefig(folder / f"{stem}.pdf", facecolor="white", metadata={"CreationDate": None})

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 INK = "#262626"
 """Text and axes. In the page it follows the reader's colour scheme."""
@@ -17,13 +17,16 @@ SHADE = "#9AA0A6"
 """The training range behind a per-task figure; always drawn translucent."""
 
 
+Dashes = Literal["-", "--", "-.", ":"]
+
+
 class Look(NamedTuple):
     """How one variant is drawn, in every figure."""
 
     name: str
     colour: str
     marker: str
-    dashes: str
+    dashes: Dashes
 
 
 # Chosen for distance under simulated red- and green-blindness and for contrast on white and on near-black;
@@ -41,7 +44,7 @@ LOOKS = {
 
 OTHER_COLOURS = ("#A0522D", "#5B7F00", "#C2185B", "#00838F", "#7E57C2", "#5D6D7E")
 OTHER_MARKERS = ("<", ">", "h", "d", "*", "8")
-OTHER_DASHES = ("-", "--", "-.", ":")
+OTHER_DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
 
 TASK_LISTS = {"test": "test tasks", "test_id": "test_id tasks (training distribution)"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from reports.intervals import Estimate, estimates
 from reports.load import Results
 from reports.metrics import gaps, normalised_score, per_seed
 from reports.mixing import dig, precision
+from reports.rows import named_rows
 
 KEPT = 4
 """Tables kept for the next caller (page, files and summary need the same ones), who must not change them."""
@@ -50,7 +52,7 @@ def score_table(results: Results) -> pd.DataFrame:
     seeds = per_seed(results.records)
     seeds = seeds[seeds["task_list"] == "test"].copy()
     ends = {split: declared_references(results, split) for split in sorted(set(seeds["split"]))}
-    seeds["score"] = [normalised_score(row.after, *ends[row.split]) for row in seeds.itertuples()]
+    seeds["score"] = [normalised_score(row.after, *ends[row.split]) for row in named_rows(seeds)]
     known = [split for split, (null, ceiling) in ends.items() if null is not None and ceiling is not None]
     return _complete(results, seeds[seeds["split"].isin(known)], "score", known)
 
@@ -130,9 +132,9 @@ def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str
     if cells.empty:
         return 0, "not in the grid"
     rows = seeds[(seeds["variant"] == variant) & (seeds["split"] == split) & (seeds["task_list"] == task_list)]
-    values = {row.seed: row for row in rows.itertuples()}
+    values = {row.seed: row for row in named_rows(rows)}
     reasons: dict[str, list[int]] = {}
-    for row in cells.itertuples():
+    for row in named_rows(cells):
         result = values.get(row.seed)
         if result is None or not np.isfinite(getattr(result, column)):
             reasons.setdefault(_why(row, result, task_list), []).append(row.seed)
@@ -141,8 +143,8 @@ def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str
     return len(cells), "; ".join(f"{_seed_words(held)} {why}" for why, held in reasons.items())
 
 
-def _why(cell: tuple, result: tuple | None, task_list: str) -> str:
-    """Why a declared cell has no number."""
+def _why(cell: Any, result: Any, task_list: str) -> str:
+    """Why a declared cell has no number: its row in the grid, and its row among the seeds or None."""
     failed_tasks = getattr(result, "failed_tasks", 0)
     if result is not None and failed_tasks:
         return f"failed: a return is not a number in {failed_tasks} of {result.tasks} tasks"
@@ -172,7 +174,7 @@ def cell_text(estimate: Estimate, declared: int, missing: str) -> str:
 def wide(table: pd.DataFrame) -> pd.DataFrame:
     """A tidy table of cells as a reader wants it: rows variants, columns `split task_list`, cells text."""
     columns = list(dict.fromkeys(zip(table["split"], table["task_list"])))
-    texts = {(row.variant, row.split, row.task_list): row.text for row in table.itertuples()}
+    texts = {(row.variant, row.split, row.task_list): row.text for row in named_rows(table)}
     variants = style.ordered(table["variant"])
     rows = [[texts.get((variant, *column), "–") for column in columns] for variant in variants]
     names = pd.Index([style.look(variant).name for variant in variants], name="variant")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,7 +113,7 @@ def _name(variant: str) -> str:
     return style.look(variant).name
 
 
-def _value(row: pd.Series) -> str:
+def _value(row: pd.Series | dict[Hashable, Any]) -> str:
     return style.interval(row["mean"], row["low"], row["high"])
 
 
@@ -138,7 +140,7 @@ def describe_checkpoints(results: Results, split: str) -> str:
     """The alternative text of the checkpoint curve."""
     frame = series.checkpoints(results, split)
     alike = "; ".join(
-        f"{_name(v)}: {part['tasks'].iloc[0]} tasks, {part['update'].iloc[0]} updates"
+        f"{_name(str(v))}: {part['tasks'].iloc[0]} tasks, {part['update'].iloc[0]} updates"
         for v, part in frame.groupby("variant", sort=True)
     )
     text = describe_curve(results, split, "Return after adaptation of meta-tested checkpoints", frame)
@@ -178,11 +180,12 @@ def describe_tasks(results: Results, split: str) -> str:
 
 def describe_in_and_out(results: Results, split: str) -> str:
     """The alternative text of the figure that sets test_id next to test."""
-    frame = series.in_and_out(results, split).set_index(["variant", "task_list"])
+    frame = series.in_and_out(results, split)
+    held = frame.set_index(["variant", "task_list"]).to_dict("index")
     parts = [
-        f"{_name(name)} {_value(frame.loc[(name, 'test_id')])} on test_id, {_value(frame.loc[(name, 'test')])} on test "
-        f"(n = {frame.loc[(name, 'test'), 'n']})"
-        for name in style.ordered(frame.index.get_level_values("variant"))
+        f"{_name(name)} {_value(held[name, 'test_id'])} on test_id, {_value(held[name, 'test'])} on test "
+        f"(n = {held[name, 'test']['n']})"
+        for name in style.ordered(frame["variant"])
     ]
     return f"Return after adaptation on {split}, training distribution next to test tasks. {'; '.join(parts)}."
 

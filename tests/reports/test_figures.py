@@ -19,7 +19,7 @@ def lines_of(ax, colour):
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
 def test_every_figure_draws_on_the_axes_it_is_given(results, synthetic, kind):
     with figures.house_style():
-        ax = figures.new_axes()
+        ax = figures.new_figure().add_subplot()
         assert kind.draw(results, split=synthetic.SPLIT, ax=ax) is ax
     assert ax.has_data()
     assert ax.get_xlabel()
@@ -29,7 +29,7 @@ def test_every_figure_draws_on_the_axes_it_is_given(results, synthetic, kind):
 
 def test_the_adaptation_curve_draws_the_series(results, synthetic):
     with figures.house_style():
-        ax = figures.adaptation_curve(results, split=synthetic.SPLIT, ax=figures.new_axes())
+        ax = figures.adaptation_curve(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
     frame = series.adaptation(results, synthetic.SPLIT)
     mier = frame[(frame["variant"] == "mier") & (frame["phase"] != "before")]
     curves = [line for line in lines_of(ax, style.look("mier").colour) if len(line.get_xdata()) == len(mier)]
@@ -41,7 +41,7 @@ def test_the_adaptation_curve_draws_the_series(results, synthetic):
 
 def test_the_training_range_is_shaded_and_the_axis_has_its_unit(results, synthetic):
     with figures.house_style():
-        ax = figures.per_task(results, split=synthetic.SPLIT, ax=figures.new_axes())
+        ax = figures.per_task(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
     (shade,) = [patch for patch in ax.patches if to_hex(patch.get_facecolor()) == style.SHADE.lower()]
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((0.02, 1.48))
     assert ax.get_xlabel() == "target velocity (m/s)"
@@ -51,14 +51,14 @@ def test_tasks_without_a_parameter_stand_at_their_index(tmp_path, synthetic):
     rows = [{"task": task, "parameter": float("nan"), "return": float(task)} for task in range(3)]
     synthetic.write_run(tmp_path, rows, synthetic.document())
     with figures.house_style():
-        ax = figures.per_task(load(tmp_path), split=synthetic.SPLIT, ax=figures.new_axes())
+        ax = figures.per_task(load(tmp_path), split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
     assert "index" in ax.get_xlabel()
     assert [len(patch.get_path()) for patch in ax.patches] == []
 
 
 def test_in_and_out_has_one_row_per_variant_in_order(results, synthetic):
     with figures.house_style():
-        ax = figures.in_and_out(results, split=synthetic.SPLIT, ax=figures.new_axes())
+        ax = figures.in_and_out(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
     names = [tick.get_text() for tick in ax.get_yticklabels()]
     assert names == ["ProMP", "PEARL", "MIER-wR", "MIER"]  # bottom to top; GrBAL has no result
 
@@ -68,7 +68,7 @@ def test_no_global_figure_is_left_behind(results, synthetic):
 
     before = dict(rcParams)
     with figures.house_style():
-        figures.gate(results, split=synthetic.SPLIT, ax=figures.new_axes())
+        figures.gate(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
     assert pyplot.get_fignums() == []
     assert dict(rcParams) == before
 
@@ -78,5 +78,5 @@ def test_one_seed_draws_no_band(tmp_path, synthetic):
     results = load(tmp_path)
     for kind in FIGURES:
         with figures.house_style():
-            ax = kind.draw(results, split=synthetic.SPLIT, ax=figures.new_axes())
+            ax = kind.draw(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
         assert [c for c in ax.collections if type(c).__name__ == "FillBetweenPolyCollection"] == []
