@@ -33,7 +33,7 @@ class RandomSource:
         )
 
     def terminated(self, next_observations):
-        return torch.zeros(next_observations.shape[:-1], dtype=torch.bool)
+        return torch.zeros(next_observations.shape[:-1], dtype=torch.bool, device=next_observations.device)
 
 
 @pytest.fixture
