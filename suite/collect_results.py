@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ def metrics_table(folder: Path) -> None:
     write_table(folder / "metrics.parquet", rows, METRICS_SCHEMA, {"training": folder.name})
 
 
-def collect(folder: Path, mix: bool = False) -> Path:
+def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda sentence: None) -> Path:
     """Write `results.parquet` in a results folder: the records of all its runs as one tidy table; returns its path.
+
+    `say` hears of each records file that is damaged and left out; the table's metadata lists them too.
 
     Raises:
         UserError: there are no records, or (unless `mix`) runs of one split disagree about its tasks or the protocol.
@@ -41,21 +44,36 @@ def collect(folder: Path, mix: bool = False) -> Path:
         raise UserError(f"there is no results folder {folder}")
     tables, broken = [], []
     for path in sorted(folder.rglob("records.parquet")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
         try:
-            tables.append(read_table(path)[0])
+            tables.append(_tidy(path))
         except RecordsError as error:
             broken.append(str(error))
+            say(f"left out: {error}")
     if not tables:
         what = "; ".join(broken) if broken else "no run has finished; `offmap status` tells how far they are"
         raise UserError(f"{folder}: nothing to collect: {what}")
-    table = pa.concat_tables([part.replace_schema_metadata(None) for part in tables])
+    table = pa.concat_tables(tables)
     if not mix:
         _refuse_mixture(table, folder)
     scratch = folder / ".results.parquet.partial"
     document = {"schema_version": SCHEMA_VERSION, "broken": broken, "runs": len(tables)}
-    described = table.cast(SCHEMA).replace_schema_metadata({"offmap": json.dumps(document)})
-    pq.write_table(described, scratch, compression="zstd")
+    pq.write_table(table.replace_schema_metadata({"offmap": json.dumps(document)}), scratch, compression="zstd")
     return scratch.replace(folder / "results.parquet")
+
+
+def _tidy(path: Path) -> pa.Table:
+    """The rows of a records file in the columns of the schema.
+
+    Raises:
+        RecordsError: it cannot be read, or lacks columns.
+    """
+    table, _ = read_table(path)
+    missing = [name for name in SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise RecordsError(f"{path}: lacks the columns {', '.join(missing)}; delete it and run the experiment again")
+    return table.select(SCHEMA.names).replace_schema_metadata(None).cast(SCHEMA)
 
 
 def _refuse_mixture(table: pa.Table, folder: Path) -> None:

@@ -8,10 +8,18 @@ from typing import Any
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write `document` by atomic rename."""
+    """Write `document` by atomic rename.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; what there was of it is gone.
+    """
     scratch = path.with_name(f".{path.name}.partial")
-    scratch.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
-    scratch.replace(path)
+    try:
+        scratch.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> Any:

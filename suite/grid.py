@@ -5,21 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from suite.errors import UserError
 from suite.experiment import Cell, Experiment, expand
 from suite.files import read_json, write_json
 from suite.overview import read_cells
-from tasks.spec import fingerprint
+from suite.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
+from suite.storage import owned
+
+SET_ASIDE = ".set-aside"  # hidden, so that nothing below it is collected or reported
 
 
 def prepare(experiment: Experiment, out: Path) -> list[Path]:
     """Write every training folder of an experiment; returns them, in the order of the grid.
 
     A folder holds `config.json` (training), `execution.json`, and `metatests/<hash>/config.json` and `label.json`.
-    Preparing again adds what is new, extends budgets, and touches nothing that is done.
+    Preparing again adds what is new, extends budgets, and repeats nothing that is done. Meta-tests that the grid no
+    longer asks for, such as those of a protocol since changed, move to `.set-aside`, and come back when it does.
 
     Raises:
-        UserError: `out` belongs to another experiment or cannot be written, or the experiment is not valid.
+        UserError: `out` belongs to another experiment or cannot be written, a run that has to change is being worked
+            on, or the experiment is not valid.
     """
     cells = expand(experiment)
     identity = {"name": experiment.name, "experiment": experiment.model_dump(mode="json")}
@@ -29,12 +36,13 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"{out} cannot be made: {error.strerror}; choose another folder with --out") from None
     write_json(out / "experiment.json", identity)
-    folders: dict[Path, None] = {}
+    trainings: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.training is not None:
-            folders[_prepare_cell(out, cell)] = None
+            trainings.setdefault(cell.training.hash, []).append(cell)
+    folders = [_prepare_training(out / name, found) for name, found in trainings.items()]
     write_json(out / "cells.json", [_declared(cell) for cell in cells])
-    return list(folders)
+    return folders
 
 
 def refuse_foreign(experiment: Experiment, out: Path) -> None:
@@ -53,23 +61,64 @@ def refuse_foreign(experiment: Experiment, out: Path) -> None:
         raise UserError(f"{out} holds files but no experiment; choose an empty or new folder with --out")
 
 
-def _prepare_cell(out: Path, cell: Cell) -> Path:
-    folder = out / cell.training.hash
+def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
+    """Write the folder of a training that all of `cells` share."""
+    training, execution = cells[0].training, cells[0].execution
+    assert training is not None
+    assert execution is not None
     folder.mkdir(exist_ok=True)
-    write_json(folder / "config.json", cell.training.model_dump(mode="json"))
-    execution = cell.execution
+    _set_aside(folder, cells)
+    write_json(folder / "config.json", training.model_dump(mode="json"))
     known = folder / "execution.json"
-    if known.exists():  # cells that share a training need all of their milestones
+    if known.exists():  # checkpoints that were kept for a meta-test stay kept, those of a smaller budget too
         before = read_json(known)
-        milestones = sorted({*execution.milestones, *before["milestones"]})
+        milestones = sorted({*execution.milestones, *before["milestones"], before["env_steps"]} - {execution.env_steps})
         execution = execution.model_copy(update={"milestones": tuple(milestones)})
     write_json(known, execution.model_dump(mode="json"))
-    for metatest in cell.metatests:
-        below = folder / "metatests" / metatest.hash
-        below.mkdir(parents=True, exist_ok=True)
-        write_json(below / "config.json", metatest.model_dump(mode="json"))
-        write_json(below / "label.json", {"variant": cell.variant})
+    for cell in cells:
+        for metatest in cell.metatests:
+            below = folder / "metatests" / metatest.hash
+            if (folder / SET_ASIDE / metatest.hash).exists():
+                below.parent.mkdir(exist_ok=True)
+                (folder / SET_ASIDE / metatest.hash).rename(below)
+            below.mkdir(parents=True, exist_ok=True)
+            write_json(below / "config.json", metatest.model_dump(mode="json"))
+            write_json(below / "label.json", {"variant": cell.variant})
+            relabel(below, cell.variant, metatest.is_final, execution.env_steps)
     return folder
+
+
+def _set_aside(folder: Path, cells: list[Cell]) -> None:
+    """Move away the meta-tests that `cells` do not ask for, if unfinished or if they ask for another in its place."""
+    asked = {metatest.hash for cell in cells for metatest in cell.metatests}
+    places = {(cell.variant, cell.split.full_name) for cell in cells}
+    for below in metatest_folders(folder):
+        if below.name in asked:
+            continue
+        split = read_json(below / "config.json")["split"]
+        place = (read_json(below / "label.json")["variant"], f"{split['family']}.{split['name']}")
+        if place in places or not (below / "records.parquet").exists():
+            with owned(folder):
+                (folder / SET_ASIDE).mkdir(exist_ok=True)
+                below.rename(folder / SET_ASIDE / below.name)
+
+
+def relabel(below: Path, variant: str, is_final: bool, budget: int) -> None:
+    """Bring the records of a finished meta-test up to what the grid calls it now; the rows' numbers stay."""
+    for kind, schema in (("diagnostics", DIAGNOSTICS_SCHEMA), ("records", SCHEMA)):
+        path = below / f"{kind}.parquet"
+        try:
+            table, metadata = read_table(path)
+        except RecordsError:  # not there yet, or damaged, which whoever collects it says
+            continue
+        renamed = table
+        for name, value in (("variant", variant), ("is_final", is_final)):
+            if name in schema.names:
+                column = pa.array([value] * len(table), schema.field(name).type)
+                renamed = renamed.set_column(schema.get_field_index(name), schema.field(name), column)
+        described = metadata | {"variant": variant, "budget_env_steps": budget}
+        if described != metadata or not renamed.equals(table):
+            write_table(path, renamed.to_pylist(), schema, described)
 
 
 def _declared(cell: Cell) -> dict[str, Any]:
@@ -100,8 +149,3 @@ def refresh_cells(out: Path) -> list[dict[str, Any]]:
         cell["status"], cell["reason"] = found.state, found.reason
     write_json(out / "cells.json", cells)
     return cells
-
-
-def experiment_hash(experiment: Experiment) -> str:
-    """Identity of a whole experiment file, for the report."""
-    return fingerprint(experiment.model_dump(mode="json"))

@@ -19,7 +19,7 @@ import numpy as np
 from algorithms.base import Adaptation, Agent
 from algorithms.registry import get_algorithm
 from suite.collecting import ADAPTATION, EVALUATION, Meter, Watch, collect
-from suite.records import DIAGNOSTICS_SCHEMA, SCHEMA, read_table, write_table
+from suite.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
 from suite.specs import EvaluationProtocol, MetatestSpec
 from suite.training import Training
 from tasks.registry import get_family, make_batch
@@ -74,7 +74,7 @@ def run_metatest(
     parts.mkdir(parents=True, exist_ok=True)
     for number, trial in enumerate(trials):
         name = f"{trial.list_name}-{trial.tasks[0].index:06d}"
-        if not (parts / f"{name}.records.parquet").exists():
+        if not _is_whole(parts, name):
             agent = training.algorithm.agent(config, trial.agent_seed)
             started, meters = time.monotonic(), Meters(Meter(), Meter())
             rows, diagnostics = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), meters)
@@ -88,6 +88,16 @@ def run_metatest(
             write_table(parts / f"{name}.records.parquet", _with(fixed, rows, SCHEMA), SCHEMA, {"cost": cost})
         report((number + 1) / len(trials))
     _merge(folder, parts, metadata)
+
+
+def _is_whole(parts: Path, name: str) -> bool:
+    """Whether a batch of tasks is done and its files can be read."""
+    try:
+        for kind in ("diagnostics", "records"):
+            read_table(parts / f"{name}.{kind}.parquet")
+    except RecordsError:
+        return False
+    return True
 
 
 def trials_of(spec: MetatestSpec, family: TaskFamily) -> Iterator[Trial]:

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from suite.files import read_json, write_json
+
 PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
 
 
@@ -25,6 +27,18 @@ def provenance(command: str, device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "command": command,
     }
+
+
+def write_provenance(path: Path, document: dict[str, Any]) -> None:
+    """Write where a run's work is done now; what it was done by before, where that differs, is kept in `earlier`."""
+    if path.exists():
+        before = read_json(path)
+        earlier = before.pop("earlier", [])
+        if any(before.get(name) != document[name] for name in document if name not in ("command", "git_dirty")):
+            earlier = [*earlier, before]
+        if earlier:
+            document = document | {"earlier": earlier}
+    write_json(path, document)
 
 
 def _git(root: Path) -> dict[str, Any]:

@@ -101,7 +101,10 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise RecordsError(f"{path}: cannot be read as parquet ({error}); collect the run again") from error
+        raise RecordsError(
+            f"{path}: cannot be read as parquet ({error}); delete it, then `offmap run` (a run's files) or "
+            f"`offmap collect` (results.parquet) writes it again"
+        ) from error
     raw = (table.schema.metadata or {}).get(b"offmap")
     if raw is None:
         raise RecordsError(f"{path}: holds no offmap metadata, so it is not a records file")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
 import threading
@@ -71,7 +73,7 @@ class Status:
         self.write(notes=[*self._fields["notes"], sentence])
 
     def write(self, **fields: Any) -> None:
-        """Change fields and write the file."""
+        """Change fields and write the file; a disk that is full never ends a run here."""
         with self._lock:
             self._fields |= fields
             now = time.time()
@@ -80,7 +82,16 @@ class Status:
                 self._fields["env_steps"] = self._meter.steps
                 self._fields["steps_per_second"] = (self._meter.steps - steps) / max(now - since, 1e-9)
                 self._fields["seconds"] = now - since
-            write_json(self._path, self._fields | {"heartbeat": now})
+            self._put(self._fields | {"heartbeat": now})
+
+    def _put(self, document: dict[str, Any]) -> None:
+        """Write whole or not at all; where there is no space for a second file, into the space of the first."""
+        try:
+            write_json(self._path, document)
+        except OSError:
+            with contextlib.suppress(OSError), self._path.open("r+") as handle:
+                handle.write(json.dumps(document))
+                handle.truncate()
 
     def _beat(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
@@ -88,16 +99,27 @@ class Status:
 
 
 def read_status(folder: Path, now: float | None = None) -> dict[str, Any]:
-    """The status of a training folder; `pending` where nothing has begun, `killed` where the heartbeat stopped."""
+    """The status of a training folder.
+
+    `pending` where nothing has begun, `killed` where the process is gone or has given no sign of life for a while,
+    `unknown` where the file cannot be understood.
+    """
     try:
         fields = read_json(folder / "status.json")
+        age = (time.time() if now is None else now) - fields["heartbeat"]
+        is_running, alive = fields["state"] == "running", _alive(fields)
     except FileNotFoundError:
         return {"state": "pending"}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return {"state": "unknown", "message": f"status.json cannot be read: {error}"}
-    age = (time.time() if now is None else now) - fields["heartbeat"]
-    if fields["state"] == "running" and (age > STALE_SECONDS or not _alive(fields)):
-        fields |= {"state": "killed", "message": f"the process ended without a word, {age:.0f} s after its last sign"}
+    except (KeyError, TypeError):
+        return {"state": "unknown", "message": "status.json is not a status"}
+    if is_running and not alive:
+        message = f"its process is gone; the last sign of life is {age:.0f} s old. Run again to continue."
+        return fields | {"state": "killed", "message": message}
+    if is_running and age > STALE_SECONDS:
+        message = f"no sign of life for {age:.0f} s on {fields['host']}. Run again to continue, once it has ended."
+        return fields | {"state": "killed", "message": message}
     return fields
 
 

@@ -5,9 +5,11 @@ Nothing here is pickled: tensors are safetensors files, everything else is JSON.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from suite.errors import UserError
 from suite.files import read_json, write_json
 
 KEPT_CHECKPOINTS = 2  # the newest, and the one before it to fall back to
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Checkpoint(NamedTuple):
@@ -40,6 +43,9 @@ def save_checkpoint(
     """Write a checkpoint called `name` below `folder`; it appears whole or not at all.
 
     Of the append-only `log` only the rows since the last segment are written.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; what there was of it is gone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = 0 if log is None else len(log)
@@ -47,28 +53,35 @@ def save_checkpoint(
     tensors, plain = _flattened(state)
     scratch = folder / f".{name}.partial"
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    save_file(tensors, scratch / "state.safetensors")
-    digest = _digest(scratch / "state.safetensors")
-    document = {"plain": plain, "counters": counters, "log_rows": rows, "sha256": digest}
-    write_json(scratch / "state.json", document)
-    for path in scratch.iterdir():
-        _sync(path)
-    final = folder / name
-    shutil.rmtree(final, ignore_errors=True)
-    scratch.replace(final)
+    try:
+        scratch.mkdir()
+        _save_tensors(tensors, scratch / "state.safetensors")
+        digest = _digest(scratch / "state.safetensors")
+        document = {"plain": plain, "counters": counters, "log_rows": rows, "sha256": digest}
+        write_json(scratch / "state.json", document)
+        for path in scratch.iterdir():
+            _sync(path)
+        final = folder / name
+        shutil.rmtree(final, ignore_errors=True)
+        scratch.replace(final)
+    except OSError:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
     _sync(folder)
 
 
 def newest_checkpoint(folder: Path) -> tuple[str | None, list[str]]:
     """The name of the newest whole checkpoint, or None, and a sentence for each damaged one that was passed over."""
-    passed_over = []
+    faults: list[tuple[str, str]] = []
+    found = None
     for name in reversed(checkpoint_names(folder)):
         fault = _fault(folder, name)
         if fault is None:
-            return name, passed_over
-        passed_over.append(f"checkpoint {name} is damaged ({fault}); the one before it is used")
-    return None, passed_over
+            found = name
+            break
+        faults.append((name, fault))
+    instead = "training starts again" if found is None else f"checkpoint {found} is used"
+    return found, [f"checkpoint {name} is damaged ({fault}); {instead}" for name, fault in faults]
 
 
 def checkpoint_names(folder: Path) -> list[str]:
@@ -84,13 +97,32 @@ def load_checkpoint(folder: Path, name: str, device: torch.device) -> Checkpoint
     """
     fault = _fault(folder, name)
     if fault is not None:
-        raise UserError(f"{folder / name}: {fault}. Run again to continue from an earlier checkpoint.")
+        raise UserError(
+            f"checkpoint {folder / name} is damaged ({fault}); delete it to use the one before it, or delete "
+            f"{folder.parent} and run again to train anew"
+        )
     document = read_json(folder / name / "state.json")
     tensors = load_file(folder / name / "state.safetensors", device=str(device))
     rows = document["log_rows"]
     parts = [load_file(path)["rows"] for path, start, _ in _segments(folder.parent / "log") if start < rows]
     log = torch.cat(parts)[:rows] if rows else None
     return Checkpoint(_nested(tensors, document["plain"]), log, document["counters"])
+
+
+def discard_after(folder: Path, name: str | None) -> None:
+    """Remove the checkpoints after the one called `name` (None: all), which a continued training writes again."""
+    for later in checkpoint_names(folder):
+        if name is None or later > name:
+            shutil.rmtree(folder / later)
+
+
+def discard_partials(folder: Path) -> None:
+    """Remove the checkpoints and log segments of a training folder that a killed process had only begun to write."""
+    for path in (*folder.glob("checkpoints/.*.partial"), *folder.glob("log/.*.partial")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def discard_log_after(folder: Path, rows: int) -> None:
@@ -118,8 +150,10 @@ def owned(folder: Path) -> Iterator[None]:
     """Hold a folder's lock: one owner at a time.
 
     Raises:
-        UserError: another process holds it.
+        UserError: there is no such folder, or another process holds it.
     """
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
     with (folder / "lock").open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,9 +170,27 @@ def _append_segment(folder: Path, log: Tensor | None) -> None:
     if len(log) > written:
         path = folder / f"{written:012d}-{len(log):012d}.safetensors"
         scratch = path.with_name(f".{path.name}.partial")
-        save_file({"rows": log[written:].contiguous()}, scratch)
-        _sync(scratch)
-        scratch.replace(path)
+        try:
+            _save_tensors({"rows": log[written:].contiguous()}, scratch)
+            _sync(scratch)
+            scratch.replace(path)
+        except OSError:
+            scratch.unlink(missing_ok=True)
+            raise
+        _sync(folder)
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file, whose library hides what the system said in the text of an error of its own."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        number = int(code.group(1))
+        raise OSError(number, os.strerror(number), str(path)) from error
+    path.chmod(path.parent.stat().st_mode & 0o666)  # the library lets nobody else read it, whatever the umask says
 
 
 def _segments(folder: Path) -> list[tuple[Path, int, int]]:
@@ -160,18 +212,32 @@ def _fault(folder: Path, name: str) -> str | None:
     """Why a checkpoint cannot be used, or None."""
     try:
         document = read_json(folder / name / "state.json")
+        rows = document["log_rows"]
         if _digest(folder / name / "state.safetensors") != document["sha256"]:
             return "its tensors do not match their digest"
-        covered = 0
-        for path, start, end in _segments(folder.parent / "log"):
-            if covered >= document["log_rows"]:
-                break
-            if start != covered or _rows_in(path) != end - start:
-                return f"log segment {path.name} does not follow the one before it"
-            covered = end
-        return None if covered >= document["log_rows"] else "log segments are missing"
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        return str(error)
+        return _log_fault(folder.parent / "log", rows)
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError) as error:
+        return f"it cannot be read: {error}"
+    except (KeyError, TypeError):
+        return "its state.json is not that of a checkpoint"
+
+
+def _log_fault(folder: Path, rows: int) -> str | None:
+    """Why the log does not hold `rows` rows, or None."""
+    covered = 0
+    for path, start, end in _segments(folder):
+        if covered >= rows:
+            break
+        try:
+            whole = start == covered and _rows_in(path) == end - start
+        except (OSError, SafetensorError) as error:
+            return f"log segment {path.name} cannot be read: {error}"
+        if not whole:
+            return f"log segment {path.name} does not follow the one before it"
+        covered = end
+    return None if covered >= rows else f"the log holds {covered} of its {rows} rows"
 
 
 def _flattened(state: Any, prefix: str = "") -> tuple[dict[str, Tensor], Any]:

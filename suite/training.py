@@ -17,7 +17,10 @@ from suite.files import read_json
 from suite.specs import Execution, TrainingSpec
 from suite.status import Status
 from suite.storage import (
+    checkpoint_names,
+    discard_after,
     discard_log_after,
+    discard_partials,
     load_checkpoint,
     newest_checkpoint,
     prune_checkpoints,
@@ -68,16 +71,18 @@ def train(folder: Path, execution: Execution, status: Status) -> None:
         Diverged: a loss or an action stopped being finite.
     """
     checkpoints = folder / "checkpoints"
+    discard_partials(folder)
     name, passed_over = newest_checkpoint(checkpoints)
     for sentence in passed_over:
         status.note(sentence)
+    discard_after(checkpoints, name)
     training = open_training(folder, execution.device, execution.env_steps, name)
     _, algorithm, source, meter, counters = training
     log = algorithm.log()
     discard_log_after(folder / "log", 0 if log is None else len(log))
     status.follow(meter, execution.env_steps)
     with (folder / "metrics.jsonl").open("a") as metrics:
-        metrics.truncate(counters["metrics_bytes"])
+        metrics.truncate(_whole_metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status))
         saved_at = clock = time.monotonic()
         milestones = [steps for steps in execution.milestones if steps > meter.steps]
         while meter.steps + algorithm.steps_of_next_iteration() <= execution.env_steps:
@@ -104,14 +109,23 @@ def checkpoint_name(env_steps: int) -> str:
 
 def checkpoint_for(folder: Path, env_steps: int) -> str | None:
     """The last checkpoint within a budget of `env_steps`: what a meta-test of that budget tests; None if none."""
-    names = [path.name for path in (folder / "checkpoints").glob("[0-9]*")]
-    return max((name for name in names if int(name) <= env_steps), default=None)
+    within = [name for name in checkpoint_names(folder / "checkpoints") if int(name) <= env_steps]
+    return within[-1] if within else None
 
 
 def kept_checkpoints(checkpoints: Path, execution: Execution) -> set[str]:
     """Names of the checkpoints that stand for a milestone or for the budget."""
     wanted = [*execution.milestones, execution.env_steps]
     return {name for steps in wanted if (name := checkpoint_for(checkpoints.parent, steps)) is not None}
+
+
+def _whole_metrics(path: Path, expected: int, status: Status) -> int:
+    """Bytes of the metrics to keep: those written by the checkpoint, or the whole lines of a file that was cut."""
+    held = path.read_bytes()
+    if len(held) >= expected:
+        return expected
+    status.note(f"{path.name} was cut: the training curve has a gap, the training itself has none")
+    return held.rfind(b"\n") + 1
 
 
 def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
 """All work of one training folder, in one process: `python -P -m suite.worker FOLDER`.
 
 Reads everything it needs from the folder, continues from the newest whole checkpoint, runs the meta-tests that have
-no records yet, and leaves with 0 when done, 1 when failed; `status.json` tells what happened.
+no records yet, and leaves with 0 when done, 1 when failed, 2 when the user has to do something first; `status.json`
+tells what happened.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
@@ -19,13 +21,14 @@ from algorithms.base import Diverged
 from suite.collect_results import metrics_table
 from suite.errors import UserError
 from suite.executor import end_with_parent
-from suite.files import read_json, write_json
+from suite.files import read_json
 from suite.grid import metatest_folders
 from suite.metatest import adaptation_transitions, run_metatest
-from suite.provenance import provenance
+from suite.provenance import provenance, write_provenance
+from suite.records import RecordsError
 from suite.specs import Execution, MetatestSpec
 from suite.status import Status
-from suite.storage import owned
+from suite.storage import DISK_FULL, checkpoint_names, discard_partials, owned
 from suite.training import Training, checkpoint_for, open_training, train
 from tasks.registry import get_family
 
@@ -33,38 +36,88 @@ from tasks.registry import get_family
 def main(arguments: list[str]) -> int:
     """Exit status of the work on one folder."""
     end_with_parent()
-    (folder,) = map(Path, arguments)
+    if len(arguments) != 1:
+        print("usage: python -P -m suite.worker FOLDER", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
     torch.set_num_threads(1)
     try:
         with owned(folder), Status(folder) as status:
             return _work(folder, status)
     except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+        _say(str(error))
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        _say(_disk_full(folder, error))
+    return 2
 
 
 def _work(folder: Path, status: Status) -> int:
     try:
         execution = Execution.model_validate(read_json(folder / "execution.json"))
-        write_json(folder / "provenance.json", provenance(shlex.join(sys.argv), execution.device))
+        require_device(execution.device)
+        write_provenance(folder / "provenance.json", provenance(shlex.join(sys.argv), execution.device))
         train(folder, execution, status)
         run_metatests(folder, execution, status)
     except Diverged as error:
-        status.write(state="failed", message=f"diverged: {error}, near env step {status.env_steps}")
-        return 1
+        return _failed(status, 1, f"diverged: {error}, near env step {status.env_steps}")
+    except (UserError, RecordsError) as error:
+        return _failed(status, 2, str(error))
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            return _failed(status, 2, _disk_full(folder, error))
+        return _unforeseen(status, error)
     except Exception as error:
-        traceback.print_exc()
-        status.write(state="failed", message=f"{type(error).__name__}: {error}")
-        return 1
+        return _unforeseen(status, error)
     status.write(state="done", stage="done")
     return 0
+
+
+def _failed(status: Status, code: int, message: str) -> int:
+    status.write(state="failed", message=message)
+    _say(message)
+    return code
+
+
+def _unforeseen(status: Status, error: Exception) -> int:
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+    status.write(state="failed", message=f"{type(error).__name__}: {error}")
+    return 1
+
+
+def _disk_full(folder: Path, error: OSError) -> str:
+    discard_partials(folder)
+    newest = checkpoint_names(folder / "checkpoints")[-1:]
+    kept = f"the checkpoint at env step {int(newest[0])} is whole" if newest else "there is no checkpoint yet"
+    where = error.filename or folder
+    return f"the disk is full: {where} could not be written. Nothing is lost, {kept}: free space, then run again."
+
+
+def _say(message: str) -> None:
+    """On standard error, which may be a file on the disk that is full."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
+def require_device(device: str) -> None:
+    """Nothing, if this machine has the device.
+
+    Raises:
+        UserError: it has not.
+    """
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"device: {device} was asked for, and there is no CUDA device here; set device: cpu")
+    if ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
+        raise UserError(f"device: {device} was asked for, and there are {torch.cuda.device_count()} CUDA devices here")
 
 
 def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
     """Every meta-test of the folder that has no records yet, then the training's metrics as a table.
 
     Raises:
-        UserError: no checkpoint lies within a meta-test's budget.
+        UserError: the checkpoint at the end of a meta-test's budget is not there.
     """
     held: tuple[str, Training] | None = None
     for below in metatest_folders(folder):
@@ -74,9 +127,11 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
         variant = read_json(below / "label.json")["variant"]
         name = checkpoint_for(folder, spec.env_steps)
         if name is None:
-            raise UserError(f"{folder} has no checkpoint within {spec.env_steps} env steps; run the training first")
+            raise UserError(_no_checkpoint(folder, spec.env_steps))
         if held is None or held[0] != name:
             held = (name, open_training(folder, execution.device, int(name), name))
+        if held[1].meter.steps + held[1].algorithm.steps_of_next_iteration() <= spec.env_steps:
+            raise UserError(_no_checkpoint(folder, spec.env_steps))  # an earlier one would stand for a smaller budget
         started = time.monotonic()
 
         def report(fraction: float, label: str = f"{variant} on {spec.split.name}", since: float = started) -> None:
@@ -90,6 +145,14 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
         metadata = describe(folder, spec, held[1], variant, execution)
         run_metatest(below, spec, held[1], metadata, report)
     metrics_table(folder)
+
+
+def _no_checkpoint(folder: Path, env_steps: int) -> str:
+    kept = ", ".join(str(int(name)) for name in checkpoint_names(folder / "checkpoints"))
+    return (
+        f"{folder}: the checkpoint of a budget of {env_steps} env steps is not there; kept are those at env steps "
+        f"{kept or '(none)'}: ask for one of these budgets or milestones, or give another --out to train anew"
+    )
 
 
 def describe(

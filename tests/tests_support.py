@@ -1,16 +1,23 @@
-"""Builders that contract tests share."""
+"""Builders and comparisons that tests of several floors share."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
+
 import torch
 from conftest import TINY, TINY_ADAPT
+from safetensors.torch import load_file
 
 from algorithms.registry import training_entry
 from suite.collecting import Meter, TrainingSource
-from suite.storage import _flattened
+from suite.files import read_json
+from suite.records import read_table
+from suite.storage import _flattened, checkpoint_names
 from tasks.registry import get_family, get_split
 
-__all__ = ["TINY", "TINY_ADAPT", "build_algorithm", "tensors_of"]
+__all__ = ["TINY", "TINY_ADAPT", "build_algorithm", "checkpoint_of", "outcome", "rows_of", "tensors_of"]
 
 
 def build_algorithm(training, split_name, seed=0, meter=None, **changes):
@@ -24,3 +31,39 @@ def build_algorithm(training, split_name, seed=0, meter=None, **changes):
 def tensors_of(state):
     """All tensors of a state by path."""
     return _flattened(state)[0]
+
+
+def outcome(folder: Path) -> dict:
+    """All of a finished training folder that has to come out bit for bit the same, whatever happened on the way."""
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {
+        "checkpoint": checkpoint_of(folder, checkpoint_names(folder / "checkpoints")[-1]),
+        "metrics": [{name: value for name, value in row.items() if name != "seconds"} for row in metrics],
+        "metatests": {path.name: rows_of(path) for path in sorted((folder / "metatests").iterdir())},
+    }
+
+
+def checkpoint_of(folder: Path, name: str) -> dict:
+    """The contents of a checkpoint, tensors and log by their digests."""
+    document = read_json(folder / "checkpoints" / name / "state.json")
+    tensors = load_file(folder / "checkpoints" / name / "state.safetensors")
+    segments = [load_file(path)["rows"] for path in sorted((folder / "log").glob("[0-9]*.safetensors"))]
+    log = torch.cat(segments)[: document["log_rows"]]
+    counted = {key: document["counters"][key] for key in ("env_steps", "iterations", "episodes")}
+    return {
+        "name": name, "plain": document["plain"], "counters": counted, "log": _digest(log), "rows": len(log),
+        "tensors": {path: _digest(tensor) for path, tensor in tensors.items()},
+    }  # fmt: skip
+
+
+def rows_of(metatest: Path, drop: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    """The rows of a meta-test's records and diagnostics, each as a text in which every digit counts."""
+    return {
+        kind: [repr({name: value for name, value in row.items() if name not in drop})
+               for row in read_table(metatest / f"{kind}.parquet")[0].to_pylist()]
+        for kind in ("records", "diagnostics")
+    }  # fmt: skip
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()

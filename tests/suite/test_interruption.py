@@ -1,0 +1,172 @@
+"""Killed, truncated, out of space: whatever happens on the way, the records come out the same, bit for bit."""
+
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import TINY, TINY_ADAPT
+from tests_support import outcome
+from workers import run_worker, steps_in
+
+from suite.executor import worker_command, worker_environment
+from suite.experiment import Experiment
+from suite.grid import prepare
+from suite.records import read_table
+from suite.status import read_status
+from suite.storage import checkpoint_names
+from suite.worker import main
+
+TASKS_AT_ONCE = 5
+FIRST, EACH = 800, 200  # env steps of MIER's initial exploration and of an iteration, tiny configuration
+
+
+@pytest.fixture
+def experiment(tiny_experiment):
+    """MIER and MIER-wR from one training; meta-tests in two batches of tasks per list."""
+
+    def build(**fields):
+        return tiny_experiment(("mier", "mier-wr"), protocol={"tasks_at_once": TASKS_AT_ONCE}, **fields)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Undisturbed runs, made once: a dictionary of what each came out with."""
+    return {"folder": tmp_path_factory.mktemp("undisturbed")}
+
+
+@pytest.fixture
+def undisturbed(experiment, kept):
+    """Outcome and counted simulator steps of a run that nothing happened to."""
+    if "outcome" not in kept:
+        (folder,) = prepare(experiment(), kept["folder"] / "runs")
+        assert run_worker(folder, kept["folder"] / "counts") == 0
+        kept |= {"outcome": outcome(folder), "steps": steps_in(kept["folder"] / "counts"), "run": folder}
+    return kept
+
+
+def durable_steps(folder):
+    """Simulator steps whose results are safe on the disk: the newest checkpoint, and meta-tested batches of tasks."""
+    names = checkpoint_names(folder / "checkpoints")
+    files = [*folder.glob("metatests/*/parts/*.records.parquet"), *folder.glob("metatests/*/records.parquet")]
+    tested = 0
+    for path in files:
+        if path.name == "records.parquet" or not (path.parent.parent / "records.parquet").exists():
+            cost = read_table(path)[1]["cost"]
+            tested += cost.get("adaptation", cost.get("adaptation_env_steps"))
+            tested += cost.get("evaluation", cost.get("evaluation_env_steps"))
+    return tested + (int(names[-1]) if names else 0)
+
+
+def interval_at(folder, largest_batch):
+    """The most that a kill may cost now: what is made between two things that are written."""
+    names = checkpoint_names(folder / "checkpoints")
+    if not names:
+        return FIRST
+    return EACH if int(names[-1]) < 1600 else largest_batch
+
+
+def largest_batch(folder):
+    """Simulator steps of the dearest batch of tasks."""
+    found = []
+    for path in folder.glob("metatests/*/records.parquet"):
+        rows = read_table(path)[0].to_pandas()
+        found.append(rows.groupby(["task_list", rows.task // TASKS_AT_ONCE]).length.sum().max())
+    return int(max(found))
+
+
+def test_the_meter_agrees_with_an_independent_count(undisturbed):
+    folder = undisturbed["run"]
+    assert undisturbed["steps"] == durable_steps(folder)
+    for path in folder.glob("metatests/*/records.parquet"):
+        table, metadata = read_table(path)
+        assert metadata["cost"]["train_env_steps"] == 1600
+        assert metadata["cost"]["adaptation_env_steps"] == 20 * 40
+        rows = table.to_pandas()
+        assert metadata["cost"]["evaluation_env_steps"] == rows[rows.phase != "collect"].length.sum()
+
+
+def killed_at_steps(folder, counts, moments, batch):
+    """Kill a worker before the so-manieth simulator step of each of `moments`; what each kill wasted, and its bound."""
+    wasted, bounds = [], []
+    for moment in moments:
+        before, made = durable_steps(folder), steps_in(counts)
+        bounds.append(interval_at(folder, batch))
+        code = run_worker(folder, counts, die_at_step=moment)
+        if code == 0:
+            bounds.pop()
+            break
+        assert code == -signal.SIGKILL
+        bounds[-1] = max(bounds[-1], interval_at(folder, batch))
+        wasted.append(steps_in(counts) - made - (durable_steps(folder) - before))
+    return wasted, bounds
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
+def test_after_kills_at_random_steps_everything_is_the_same(experiment, undisturbed, tmp_path, seed):
+    draw, batch = random.Random(seed), largest_batch(undisturbed["run"])
+    moments = [draw.randint(1, undisturbed["steps"] // 4) for _ in range(6)]
+    (folder,) = prepare(experiment(), tmp_path / "runs")
+    wasted, bounds = killed_at_steps(folder, tmp_path / "counts", moments, batch)
+    assert len(wasted) >= 3
+    assert run_worker(folder, tmp_path / "counts") == 0
+    assert outcome(folder) == undisturbed["outcome"]
+    assert all(0 <= lost <= bound for lost, bound in zip(wasted, bounds))
+    assert steps_in(tmp_path / "counts") == undisturbed["steps"] + sum(wasted)
+
+
+def test_a_kill_in_the_middle_of_a_meta_test_repeats_one_batch_of_tasks_at_most(experiment, undisturbed, tmp_path):
+    batch = largest_batch(undisturbed["run"])
+    (folder,) = prepare(experiment(), tmp_path / "runs")
+    moments = [1600 + batch + batch // 2, batch + batch // 3, batch // 5]
+    wasted, _ = killed_at_steps(folder, tmp_path / "counts", moments, batch)
+    assert len(wasted) == 3
+    assert all(0 < lost <= batch for lost in wasted)
+    tested = [*folder.glob("metatests/*/parts/*.records.parquet"), *folder.glob("metatests/*/records.parquet")]
+    assert len(tested) > 0  # it died in the middle of the meta-tests, not before them
+    assert not all(path.name == "records.parquet" for path in tested) or len(tested) < 2
+    assert run_worker(folder, tmp_path / "counts") == 0
+    assert outcome(folder) == undisturbed["outcome"]
+    assert steps_in(tmp_path / "counts") == undisturbed["steps"] + sum(wasted)
+
+
+@pytest.mark.parametrize("first", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_a_kill_between_any_two_writes_leaves_nothing_half_done(experiment, undisturbed, tmp_path, first):
+    """Every attempt dies a few file operations later than the one before: within checkpoints, logs and records."""
+    (folder,) = prepare(experiment(), tmp_path / "runs")
+    codes = [run_worker(folder, tmp_path / "counts", die_at_write=number) for number in range(first, 90, 5)]
+    assert codes.count(-signal.SIGKILL) >= 8
+    assert run_worker(folder, tmp_path / "counts") == 0
+    assert outcome(folder) == undisturbed["outcome"]
+    assert not list(folder.glob("**/.*.partial"))
+
+
+def test_the_worker_command_survives_kill_9(experiment, tmp_path):
+    """The very command that the executor starts, killed in training and in a meta-test."""
+    slower = {
+        "train": TINY["mier"] | {"steps_per_iteration": 40},
+        "adapt": TINY_ADAPT["mier"] | {"relabel_updates": 60},
+    }
+    declared = Experiment.model_validate(experiment().model_dump() | {"algorithms": [{"name": "mier"} | slower]})
+    (folder,) = prepare(declared, tmp_path / "killed")
+    (straight,) = prepare(declared, tmp_path / "straight")
+    assert main([str(straight)]) == 0
+    draw = random.Random(0)
+    for reached in (lambda: len(checkpoint_names(folder / "checkpoints")) >= 2,
+                    lambda: any(folder.glob("metatests/*/parts/*.records.parquet"))):  # fmt: skip
+        process = subprocess.Popen(worker_command(folder), env=worker_environment(), stderr=subprocess.PIPE)
+        until = time.monotonic() + 60
+        while not reached() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.05))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, process.stderr.read()
+        assert read_status(folder)["state"] == "killed"
+    assert main([str(folder)]) == 0
+    assert outcome(folder) == outcome(straight)
+    assert read_status(folder)["state"] == "done"
