@@ -23,7 +23,7 @@ def bench(
     """Measure the declared speed and memory figures on one thread; about two minutes on an idle machine."""
     from rich.console import Console
 
-    from suite.bench import run_bench
+    from suite.bench.run import run_bench
 
     with Console(stderr=True).status("measuring") as spinner:
         figures = run_bench(device=device, on_part=lambda part: spinner.update(f"measuring: {part}"))

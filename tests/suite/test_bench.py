@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from algorithms.kit.networks import native_precision
-from suite import bench, bench_simulation, bench_training
-from suite.bench import PRODUCT_GFLOP, Figure, least_seconds
+from suite.bench import figure, run
+from suite.bench import simulation as bench_simulation
+from suite.bench import training as bench_training
+from suite.bench.figure import PRODUCT_GFLOP, Figure, least_seconds
 from suite.executor import worker_environment
 from suite.rehearsal import RandomSource
 from tasks.registry import get_family, make_batch
@@ -87,7 +89,7 @@ def test_training_figures_on_a_gpu():
 
 
 def test_the_product_is_counted_right():
-    left, right = torch.rand(2, bench.PRODUCT_SIZE, bench.PRODUCT_SIZE)
+    left, right = torch.rand(2, figure.PRODUCT_SIZE, figure.PRODUCT_SIZE)
     assert bench_training._gflop(lambda: torch.mm(left, right)) == pytest.approx(PRODUCT_GFLOP)
 
 
@@ -143,19 +145,19 @@ def test_a_random_source_collects_exactly_what_was_asked_for(transitions):
 
 @pytest.mark.slow
 def test_memory_of_a_small_run():
-    command = [sys.executable, "-P", "-m", "suite.bench_process", "cheetah-velocity", "60000"]
+    command = [sys.executable, "-P", "-m", "suite.bench.process", "cheetah-velocity", "60000"]
     done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
     assert 0.2 < float(done.stdout) < 1.5
 
 
 def test_a_failing_measurement_shows_what_it_printed():
     with pytest.raises(RuntimeError, match=r"(?s)measuring training failed:.*no-such-device"):
-        bench.run_bench(("training",), "no-such-device")
+        run.run_bench(("training",), "no-such-device")
 
 
 def test_the_command_prints_one_document_and_fails_with_a_broken_limit(offmap, monkeypatch):
     figures = [Figure("fp32 product rate", 100.0, "GFLOP/s"), Figure("PEARL step", 50.0, "ms", 100.0)]
-    monkeypatch.setattr("suite.bench.run_bench", lambda **named: figures)
+    monkeypatch.setattr("suite.bench.run.run_bench", lambda **named: figures)
     answer = offmap("bench", "--json")
     assert answer.code == 0
     assert json.loads(answer.out)["figures"][1]["ratio"] == 0.5

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from pydantic import TypeAdapter
 
-from suite.bench_process import HELP_LIMIT, help_seconds
+from suite.bench.process import HELP_LIMIT, help_seconds
 from suite.cli import plugins
 from suite.cli.failures import explained
 from suite.errors import UserError

@@ -14,7 +14,7 @@ from algorithms.kit.networks import frozen, native_precision, repeat_ensemble
 from algorithms.kit.relabeling import FineTuning, RelabelSettings
 from algorithms.mier import Mier, MierTrain
 from algorithms.pearl import Pearl, PearlTrain
-from suite.bench import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
+from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
 from suite.rehearsal import RandomSource
 from tasks.registry import get_family
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from suite.bench import Figure
+from suite.bench.figure import Figure
 from suite.executor import worker_environment
 
 HELP_LIMIT = 0.5  # s
@@ -26,7 +26,7 @@ def process_figures() -> list[Figure]:
     """Processor seconds of `offmap --help` and the peak memory of a paper-scale run per body."""
     figures = [Figure("offmap --help", help_seconds(), "s", HELP_LIMIT, note="processor time of the whole command")]
     for family in MEMORY_FAMILIES:
-        command = [sys.executable, "-P", "-m", "suite.bench_process", family, str(TRANSITIONS)]
+        command = [sys.executable, "-P", "-m", "suite.bench.process", family, str(TRANSITIONS)]
         done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
         note = f"peak, MIER, {TRANSITIONS:,} transitions, then {RELABELED_TASKS} tasks fine-tuned at once"
         figures.append(Figure(f"memory, {family}", float(done.stdout), "GB", MEMORY_LIMIT, note=note))
@@ -57,7 +57,7 @@ def peak_memory(family_name: str, transitions: int) -> float:
 
     from algorithms.kit.relabeling import RelabeledReplay
     from algorithms.mier import Mier, MierTrain
-    from suite.bench_training import MIER_SIZES, adaptation_step
+    from suite.bench.training import MIER_SIZES, adaptation_step
     from suite.rehearsal import RandomSource
     from tasks.registry import get_family
 

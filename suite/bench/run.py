@@ -1,0 +1,56 @@
+"""The declared speed and memory figures, measured on one thread and judged against this machine's own product rate.
+
+How fast a step may be is stated in units of a float32 matrix product of 2048 x 2048 timed in the same run, so the
+limits hold on any machine. Measurements are interleaved, processor time is measured rather than the clock on the
+wall, and the least of each counts: other processes on the machine disturb the figures little.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+from suite.bench.figure import Figure
+from suite.executor import worker_environment
+
+PARTS = ("training", "simulation", "process")
+
+
+def measure(part: str, device: str = "cpu") -> list[Figure]:
+    """The figures of one of `PARTS`, measured in this process, which should be a worker's: one thread."""
+    if part == "training":
+        from suite.bench.training import training_figures
+
+        return training_figures(device)
+    if part == "simulation":
+        from suite.bench.simulation import simulation_figures
+
+        return simulation_figures()
+    from suite.bench.process import process_figures
+
+    return process_figures()
+
+
+def run_bench(
+    parts: tuple[str, ...] = PARTS, device: str = "cpu", on_part: Callable[[str], None] = lambda part: None
+) -> list[Figure]:
+    """All figures, each part in a process of its own that is set up as a worker; `on_part` hears which one begins.
+
+    Raises:
+        RuntimeError: a measurement failed; the message holds what it printed.
+    """
+    figures = []
+    for part in parts:
+        on_part(part)
+        command = [sys.executable, "-P", "-m", "suite.bench.run", part, device]
+        done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"measuring {part} failed:\n{done.stderr}")
+        figures += [Figure(*fields) for fields in json.loads(done.stdout.splitlines()[-1])]
+    return figures
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(*sys.argv[1:])))
