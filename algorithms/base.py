@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -154,6 +154,25 @@ class Algorithm(ABC):
         """Restore what `random_state` gave; a generator's state is a CPU tensor on every device."""
         self.generator.set_state(state["torch"].cpu())
         self.choices.bit_generator.state = state["numpy"]
+
+
+def averaged(step: Callable[[], dict[str, Tensor]], number: int) -> dict[str, float]:
+    """Mean of each metric over `number` gradient steps, read from the device once, after the last."""
+    totals: dict[str, Tensor] = {}
+    for _ in range(number):
+        for name, value in step().items():
+            totals[name] = totals.get(name, 0) + value.mean()
+    return {name: float(total) / number for name, total in totals.items()}
+
+
+def evaluation_points(every: int, updates: int) -> list[int]:
+    """Numbers of updates after which `adapt` yields: each multiple of `every`, and the last."""
+    return sorted({*range(every, updates + 1, every), updates} - {0})
+
+
+def as_arrays(values: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    """Diagnostics as detached numpy copies."""
+    return {name: value.detach().float().cpu().numpy() for name, value in values.items()}
 
 
 def require_finite(metrics: dict[str, float]) -> dict[str, float]:

@@ -29,9 +29,12 @@ from algorithms.base import (
     State,
     TrainConfig,
     Transition,
+    as_arrays,
+    averaged,
+    evaluation_points,
     require_finite,
 )  # fmt: skip
-from algorithms.kit.context_model import ContextModel, adapt_context, clipped
+from algorithms.kit.context_model import ContextModel, adapt_context, adapt_model, clipped
 from algorithms.kit.gaussian_policy import act
 from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, resolve_precision
 from algorithms.kit.relabeling import FineTuning, RelabelSettings, with_embedding
@@ -70,7 +73,8 @@ class MierTrain(TrainConfig):
     adapted_transitions: PositiveInt = Field(default=600, description="collected with adapted phi, per task (code)")
     steps_per_iteration: PositiveInt = Field(default=1000, description="model and SAC steps (paper, table 3)")
     policy_hidden: tuple[PositiveInt, ...] = Field(
-        default=(256, 256), description="policy and critics (code 256x2 on most, 300x3 on velocity; paper 300x3)")  # fmt: skip
+        default=(256, 256), description="policy and critics (code 256x2 on most, 300x3 on velocity; paper 300x3)"
+    )
     policy_learning_rate: float = Field(default=3e-4, gt=0, description="Adam of SAC (paper, table 2)")
     discount: float = Field(default=0.99, gt=0, le=1, description="gamma (paper, table 2)")
     target_rate: float = Field(default=0.005, gt=0, le=1, description="Polyak rate of the critics (paper, table 2)")
@@ -192,11 +196,7 @@ class Mier(Algorithm):
         return self.choices.choice(self.source.num_tasks, self.config.meta_batch, replace=few)
 
     def _train(self, tasks: np.ndarray) -> dict[str, float]:
-        totals: dict[str, Tensor] = {}
-        for _ in range(self.config.steps_per_iteration):
-            for name, value in self._gradient_step(tasks).items():
-                totals[name] = totals.get(name, 0) + value.mean()
-        return {name: float(total) / self.config.steps_per_iteration for name, total in totals.items()}
+        return averaged(lambda: self._gradient_step(tasks), self.config.steps_per_iteration)
 
     def _gradient_step(self, tasks: np.ndarray) -> dict[str, Tensor]:
         """One model meta-step, then one SAC step with the contexts it adapted."""
@@ -211,20 +211,14 @@ class Mier(Algorithm):
         return {"model_loss": likelihood, **self._policy_step(tasks, judge_data, contexts.detach())}
 
     def meta_loss(
-        self, theta: list[Tensor], contexts: Tensor, adapt_data: Transitions, judge_data: Transitions
+        self, theta: Parameters, contexts: Tensor, adapt_data: Transitions, judge_data: Transitions
     ) -> tuple[Tensor, Tensor]:
         """Mean over tasks of the judged loss after the inner steps, with its graph, and the adapted contexts."""
         contexts = adapt_context(
-            self.model,
-            theta,
-            contexts,
-            adapt_data,
-            self.inner_rates,
-            clip=self.config.gradient_clip,
+            self.model, theta, contexts, adapt_data, self.inner_rates, clip=self.config.gradient_clip,
             differentiable=True,
-        )
-        judged = self.model.first_layer(theta, self.model.inputs(judge_data))
-        losses = self.model.likelihood_losses(theta, judged, contexts, self.model.targets(judge_data))
+        )  # fmt: skip
+        losses = self.model.losses_on(theta, judge_data, contexts)
         return losses.mean() + self.model.bound_term(theta).mean(), contexts
 
     def _meta_gradient(self, loss: Tensor) -> list[Tensor]:
@@ -328,7 +322,7 @@ class MierAgent(Agent):
         if not isinstance(self.config, MierAdapt):
             yield Adaptation(0, as_arrays(diagnostics))
             return
-        theta = self._adapt_model(repeat_ensemble(theta, len(self.contexts)), fit)
+        theta = self._adapt_model(self.config, repeat_ensemble(theta, len(self.contexts)), fit)
         diagnostics["held_out_loss"] = self._loss(theta, held_out)
         diagnostics["fit_loss"] = self._loss(theta, fit)
         gate = self.config.gate
@@ -339,34 +333,24 @@ class MierAgent(Agent):
         updates = self.config.relabel_updates if limit is None else min(limit, self.config.relabel_updates)
         yield from self._fine_tune(self.config, theta, is_open, every, updates)
 
-    def _adapt_contexts(self, theta: list[Tensor], fit: Transitions) -> Tensor:
+    def _adapt_contexts(self, theta: Parameters, fit: Transitions) -> Tensor:
         """Phi after N steps: the meta-training step size first, a smaller one later."""
         early = self.mier.inner_rates[: self.config.context_steps]
         rates = early + [self.config.late_learning_rate] * (self.config.context_steps - len(early))
         start = self.mier.initial_context.detach().expand(len(fit.rewards), -1)
         return adapt_context(self.mier.model, theta, start, fit, rates, clip=self.mier.config.gradient_clip)
 
-    def _adapt_model(self, theta: list[Tensor], fit: Transitions) -> list[Tensor]:
+    def _adapt_model(self, config: MierAdapt, theta: Parameters, fit: Transitions) -> Parameters:
         """One model per task after M Adam steps on theta and its bounds, phi fixed (code)."""
-        theta, model = as_leaves(theta), self.mier.model
-        optimiser = adam(theta, self.mier.config.model_learning_rate)
-        inputs, targets = model.inputs(fit), model.targets(fit)
-        for _ in range(self.config.model_steps):
-            losses = model.likelihood_losses(theta, model.first_layer(theta, inputs), self.contexts, targets)
-            total = (losses + model.bound_term(theta)).sum()
-            for parameter, gradient in zip(theta, torch.autograd.grad(total, theta)):
-                parameter.grad = gradient
-            optimiser.step()
-        return frozen(theta)
+        rate = self.mier.config.model_learning_rate
+        return adapt_model(self.mier.model, theta, self.contexts, fit, steps=config.model_steps, learning_rate=rate)
 
     @torch.no_grad()
-    def _loss(self, theta: list[Tensor], data: Transitions) -> Tensor:
-        model = self.mier.model
-        first = model.first_layer(theta, model.inputs(data))
-        return model.likelihood_losses(theta, first, self.contexts, model.targets(data))
+    def _loss(self, theta: Parameters, data: Transitions) -> Tensor:
+        return self.mier.model.losses_on(theta, data, self.contexts)
 
     def _fine_tune(
-        self, config: MierAdapt, theta: list[Tensor], is_open: Tensor, every: int, updates: int
+        self, config: MierAdapt, theta: Parameters, is_open: Tensor, every: int, updates: int
     ) -> Iterator[Adaptation]:
         """SAC on relabeled meta-training experience for the tasks whose gate is open; the others stay as they are."""
         mier, opened = self.mier, is_open.nonzero().squeeze(1)
@@ -405,13 +389,3 @@ def sac_settings(config: MierTrain, device: torch.device) -> SacSettings:
         config.discount, config.target_rate, config.policy_learning_rate, config.reward_scale, config.temperature,
         config.target_entropy, resolve_precision(config.precision, device.type),
     )  # fmt: skip
-
-
-def evaluation_points(every: int, updates: int) -> list[int]:
-    """Numbers of updates after which the suite may evaluate: each multiple of `every`, and the last."""
-    return sorted({*range(every, updates + 1, every), updates} - {0})
-
-
-def as_arrays(values: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    """Detached numpy copies."""
-    return {name: value.detach().float().cpu().numpy() for name, value in values.items()}

@@ -27,6 +27,8 @@ from algorithms.base import (
     State,
     TrainConfig,
     Transition,
+    as_arrays,
+    averaged,
     require_finite,
 )
 from algorithms.kit.gaussian_policy import act
@@ -181,11 +183,7 @@ class Pearl(Algorithm):
     # Training --------------------------------------------------------------------------------------------------
 
     def _train(self) -> dict[str, float]:
-        totals: dict[str, Tensor] = {}
-        for _ in range(self.config.steps_per_iteration):
-            for name, value in self.gradient_step().items():
-                totals[name] = totals.get(name, 0) + value
-        return {name: float(total) / self.config.steps_per_iteration for name, total in totals.items()}
+        return averaged(self.gradient_step, self.config.steps_per_iteration)
 
     def gradient_step(self) -> dict[str, Tensor]:
         """Infer z, then one step of encoder, critics, value and policy (paper, Algorithm 1, lines 10-20)."""
@@ -294,7 +292,7 @@ class PearlAgent(Agent):
         """One posterior from all transitions; no gradient updates."""
         self.mean, self.variance = self._posterior_of(self.data.everything(self.pearl.device))
         norm, spread = self.mean.norm(dim=1), self.variance.sqrt().mean(dim=1)
-        yield Adaptation(0, {"embedding_norm": norm.cpu().numpy(), "embedding_std": spread.cpu().numpy()})
+        yield Adaptation(0, as_arrays({"embedding_norm": norm, "embedding_std": spread}))
 
     def fork(self, episodes: int) -> PearlAgent:
         """A copy with one z per task and episode; an episode's z does not depend on how many there are."""

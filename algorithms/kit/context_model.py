@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from algorithms.kit.networks import Parameters, Precision, glorot_uniform, mlp_from_first
+from algorithms.kit.networks import Parameters, Precision, adam, as_leaves, frozen, glorot_uniform, mlp_from_first, step
 from algorithms.kit.replay import Transitions
 
 BOUND_WEIGHT = 0.01  # weight of the regulariser that keeps the variance bounds tight
@@ -91,6 +91,11 @@ class ContextModel:
         terms = ((mean - targets).square() * torch.exp(-log_variance) + log_variance).mean(1)
         return terms[:, 0] + terms[:, 1:].mean(1) if self.predicts_dynamics else terms[:, 0]
 
+    def losses_on(self, parameters: Parameters, batch: Transitions, context: Tensor) -> Tensor:
+        """`likelihood_losses` of transitions (task, row, ...), for one phi each, (task,)."""
+        first = self.first_layer(parameters, self.inputs(batch))
+        return self.likelihood_losses(parameters, first, context, self.targets(batch))
+
     def bound_term(self, parameters: Parameters) -> Tensor:
         """The regulariser on the variance bounds, (ensemble,); it drifts without limit and says nothing of fit."""
         return BOUND_WEIGHT * (parameters[-2] - parameters[-1]).sum((1, 2))
@@ -159,3 +164,19 @@ def adapt_context(
             model, parameters, context, first, targets, learning_rate=rate, clip=clip, differentiable=differentiable
         )
     return context
+
+
+def adapt_model(
+    model: ContextModel, parameters: Parameters, context: Tensor, data: Transitions, *, steps: int, learning_rate: float
+) -> Parameters:
+    """One model per task after full-batch Adam steps on all its parameters, bounds included, phi fixed.
+
+    parameters: an ensemble over tasks, left as it is; context: (task, context); data: fields (task, row, ...).
+    """
+    adapted = as_leaves(parameters)
+    optimiser = adam(adapted, learning_rate)
+    inputs, targets = model.inputs(data), model.targets(data)
+    for _ in range(steps):
+        losses = model.likelihood_losses(adapted, model.first_layer(adapted, inputs), context, targets)
+        step(optimiser, adapted, (losses + model.bound_term(adapted)).sum())
+    return frozen(adapted)

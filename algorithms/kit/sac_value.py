@@ -88,7 +88,8 @@ class ValueSoftActorCritic:
     def state(self) -> dict[str, object]:
         """All weights and optimiser moments."""
         networks = {name: frozen(getattr(self, name)) for name in ("policy", "critics", "value", "target")}
-        return networks | {f"{name}_optimiser": optimiser_state(held) for name, held in self.optimisers.items()}
+        moments = {f"{name}_optimiser": optimiser_state(held) for name, held in self.optimisers.items()}
+        return {**networks, **moments}
 
     @torch.no_grad()
     def load_state(self, state: dict) -> None:

@@ -142,7 +142,7 @@ def test_the_first_model_step_is_adams_on_each_tasks_own_likelihood_and_bounds(m
     agent.contexts = torch.tensor([[0.3, -0.1], [0.2, 0.5]], dtype=torch.float64)
     phi = agent.contexts.clone()
     start = [parameter.double() for parameter in repeat_ensemble(mier.theta, 2)]
-    stepped = agent._adapt_model(start, fit)
+    stepped = agent._adapt_model(agent.config, start, fit)
     assert torch.equal(agent.contexts, phi)
     model = mier.model
     for task in (0, 1):
