@@ -40,11 +40,12 @@ def put(document: dict[str, Any], override: str) -> None:
 
 def _entered(target: Any, key: str, override: str) -> Any:
     """What stands below `key`, a mapping or a list; made where nothing stands there yet."""
-    place = _position(target, key, override) if isinstance(target, list) else key
+    place: int | str = key
     if isinstance(target, list):
+        place = _position(target, key, override)
         target[place] = as_choice(target[place])
-    elif target.get(place) is None:
-        target[place] = {}
+    elif target.get(key) is None:
+        target[key] = {}
     if not isinstance(target[place], dict | list):
         raise UserError(
             f"--set {override!r}: {key} is the single value {target[place]!r}; nothing can be set inside it"
