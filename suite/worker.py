@@ -90,9 +90,11 @@ def _unforeseen(status: Status, error: Exception) -> int:
 def _disk_full(folder: Path, error: OSError) -> str:
     discard_partials(folder)
     newest = checkpoint_names(folder / "checkpoints")[-1:]
-    kept = f"the checkpoint at env step {int(newest[0])} is whole" if newest else "there is no checkpoint yet"
-    where = error.filename or folder
-    return f"the disk is full: {where} could not be written. Nothing is lost, {kept}: free space, then run again."
+    kept = f"the checkpoint at env step {int(newest[0])}" if newest else "the beginning: there is no checkpoint yet"
+    return (
+        f"the disk is full: {error.filename or folder} could not be written. Nothing half-written is left: free "
+        f"space, then run again to continue from {kept}."
+    )
 
 
 def _say(message: str) -> None:

@@ -26,15 +26,19 @@ TINY_ADAPT = {
 
 @pytest.fixture
 def tiny_experiment():
-    """A function (algorithms, split, **fields) -> Experiment with the smallest networks that exercise everything."""
+    """A function (algorithms, split, **fields) -> Experiment with the smallest networks that exercise everything.
+
+    `train` and `adapt` change the blocks of every algorithm.
+    """
     from algorithms.registry import get_algorithm
     from suite.experiment import Experiment
 
-    def build(algorithms=("mier",), split="point-goal.ood", env_steps=1600, **fields):
+    def build(algorithms=("mier",), split="point-goal.ood", env_steps=1600, train=None, adapt=None, **fields):
         choices = [
-            {"name": name, "train": TINY[get_algorithm(name).training], "adapt": TINY_ADAPT[name]}
+            {"name": name, "train": TINY[get_algorithm(name).training] | (train or {}),
+             "adapt": TINY_ADAPT[name] | (adapt or {})}
             for name in algorithms
-        ]
+        ]  # fmt: skip
         protocol = {"evaluate_every": 3, "evaluation_episodes": 2} | fields.pop("protocol", {})
         return Experiment.model_validate(
             {"name": "tiny", "splits": [split], "algorithms": choices, "budget": {"env_steps": env_steps},

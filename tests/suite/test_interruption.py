@@ -1,17 +1,20 @@
 """Killed, truncated, out of space: whatever happens on the way, the records come out the same, bit for bit."""
 
+import errno
+import os
 import random
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
-from conftest import TINY, TINY_ADAPT
 from tests_support import outcome
 from workers import run_worker, steps_in
 
+import suite.metatest
+import suite.storage
 from suite.executor import worker_command, worker_environment
-from suite.experiment import Experiment
 from suite.grid import prepare
 from suite.records import read_table
 from suite.status import read_status
@@ -146,13 +149,11 @@ def test_a_kill_between_any_two_writes_leaves_nothing_half_done(experiment, undi
     assert not list(folder.glob("**/.*.partial"))
 
 
-def test_the_worker_command_survives_kill_9(experiment, tmp_path):
+def test_the_worker_command_survives_kill_9(tiny_experiment, tmp_path):
     """The very command that the executor starts, killed in training and in a meta-test."""
-    slower = {
-        "train": TINY["mier"] | {"steps_per_iteration": 40},
-        "adapt": TINY_ADAPT["mier"] | {"relabel_updates": 60},
-    }
-    declared = Experiment.model_validate(experiment().model_dump() | {"algorithms": [{"name": "mier"} | slower]})
+    declared = tiny_experiment(
+        train={"steps_per_iteration": 40}, adapt={"relabel_updates": 60}, protocol={"tasks_at_once": TASKS_AT_ONCE}
+    )
     (folder,) = prepare(declared, tmp_path / "killed")
     (straight,) = prepare(declared, tmp_path / "straight")
     assert main([str(straight)]) == 0
@@ -170,3 +171,119 @@ def test_the_worker_command_survives_kill_9(experiment, tmp_path):
     assert main([str(folder)]) == 0
     assert outcome(folder) == outcome(straight)
     assert read_status(folder)["state"] == "done"
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def newest(folder):
+    return folder / "checkpoints" / checkpoint_names(folder / "checkpoints")[-1]
+
+
+DAMAGES = {
+    "tensors cut": lambda folder: cut(newest(folder) / "state.safetensors"),
+    "document cut": lambda folder: cut(newest(folder) / "state.json"),
+    "log segment gone": lambda folder: sorted((folder / "log").iterdir())[-1].unlink(),
+    "log segment cut": lambda folder: cut(sorted((folder / "log").iterdir())[-1]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_newest_checkpoint_falls_back_and_ends_the_same(experiment, undisturbed, tmp_path, damage):
+    """Killed in a meta-test, and the disk has lost a part of the newest checkpoint."""
+    (folder,) = prepare(experiment(), tmp_path / "runs")
+    assert run_worker(folder, tmp_path / "counts", die_at_step=1600 + 300) == -signal.SIGKILL
+    before = steps_in(tmp_path / "counts")
+    assert checkpoint_names(folder / "checkpoints") == ["000000001400", "000000001600"]
+    DAMAGES[damage](folder)
+    assert run_worker(folder, tmp_path / "again") == 0
+    (note,) = read_status(folder)["notes"]
+    assert note.startswith("checkpoint 000000001600 is damaged (")
+    assert note.endswith("checkpoint 000000001400 is used")
+    assert outcome(folder) == undisturbed["outcome"]
+    assert steps_in(tmp_path / "again") == undisturbed["steps"] - 1400 < undisturbed["steps"] - before + EACH + 300 + 1
+
+
+def test_where_every_checkpoint_is_damaged_training_starts_again(experiment, undisturbed, tmp_path):
+    (folder,) = prepare(experiment(), tmp_path / "runs")
+    assert run_worker(folder, tmp_path / "counts", die_at_step=1250) == -signal.SIGKILL
+    for name in checkpoint_names(folder / "checkpoints"):
+        cut(folder / "checkpoints" / name / "state.safetensors")
+    assert run_worker(folder, tmp_path / "again") == 0
+    notes = read_status(folder)["notes"]
+    assert len(notes) == 2
+    assert all(note.endswith("training starts again") for note in notes)
+    assert outcome(folder) == undisturbed["outcome"]
+    assert steps_in(tmp_path / "again") == undisturbed["steps"]
+
+
+def test_a_damaged_batch_of_a_meta_test_is_done_again(experiment, undisturbed, tmp_path):
+    (folder,) = prepare(experiment(), tmp_path / "runs")
+    batch = largest_batch(undisturbed["run"])
+    assert run_worker(folder, tmp_path / "counts", die_at_step=1600 + batch + batch // 2) == -signal.SIGKILL
+    part, *_ = sorted(folder.glob("metatests/*/parts/*.records.parquet"))
+    cut(part)
+    assert run_worker(folder, tmp_path / "counts") == 0
+    assert outcome(folder) == undisturbed["outcome"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB, where this user may mount one."""
+    place = tmp_path / "small"
+    place.mkdir()
+    asked = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(asked, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize("free", [0, 20_000, 60_000, 130_000, 200_000, 290_000])
+def test_a_full_disk_loses_nothing(experiment, undisturbed, small_disk, tmp_path, capfd, free):
+    """A run that needs about 300 kB, with less left: it stops at another place for each of these."""
+    (folder,) = prepare(experiment(), small_disk / "runs")
+    filler = small_disk / "filler"
+    available = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    filler.write_bytes(b"x" * (available - free))
+    capfd.readouterr()
+    assert main([str(folder)]) == 2
+    message = capfd.readouterr().err
+    assert message.startswith("the disk is full: ")
+    newest = checkpoint_names(folder / "checkpoints")[-1:]
+    kept = f"the checkpoint at env step {int(newest[0])}" if newest else "the beginning: there is no checkpoint yet"
+    assert message.endswith(f"free space, then run again to continue from {kept}.\n")
+    assert message.count("\n") == 1
+    if (folder / "status.json").exists():
+        assert read_status(folder)["state"] == "failed"
+        assert read_status(folder)["message"] == message.strip()
+    assert not list(folder.rglob(".*.partial"))
+    assert not list(folder.rglob("records.parquet"))
+    filler.unlink()
+    assert main([str(folder)]) == 0
+    assert outcome(folder) == undisturbed["outcome"]
+
+
+@pytest.mark.parametrize("at", ["save_file", "write_table", "fsync"])
+def test_no_space_at_any_kind_of_write_is_one_message(experiment, undisturbed, tmp_path, capfd, monkeypatch, at):
+    """As above where no file system can be mounted: the third write of a kind finds the disk full."""
+    (folder,) = prepare(experiment(), tmp_path / "runs")
+    module = {"save_file": suite.storage, "write_table": suite.metatest, "fsync": os}[at]
+    original, calls = getattr(module, at), []
+
+    def full(*arguments):
+        calls.append(arguments)
+        if len(calls) >= 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, at, full)
+        assert main([str(folder)]) == 2
+    message = capfd.readouterr().err
+    assert message.startswith("the disk is full: ")
+    assert message.count("\n") == 1
+    assert read_status(folder)["message"] == message.strip()
+    assert main([str(folder)]) == 0
+    assert outcome(folder) == undisturbed["outcome"]
