@@ -139,12 +139,20 @@ class Algorithm(ABC):
     def agent(self, config: Any, seed: int) -> Agent:
         """A fresh agent with the current meta-parameters and an `adapt` block of this algorithm."""
 
-    def mean_return(self, batch: EpisodeBatch) -> float:
-        """Mean undiscounted return of the whole episodes of a collection; NaN if there is none."""
+    def episode_returns(self, batch: EpisodeBatch) -> np.ndarray:
+        """Undiscounted returns of the whole episodes of a collection, (episode,)."""
         whole = batch.terminated | (batch.lengths == self.source.spaces.horizon)
         inside = np.arange(batch.rewards.shape[1]) < batch.lengths[:, None]
-        returns = np.where(inside, batch.rewards, 0.0).sum(1, dtype=np.float64)
-        return float(returns[whole].mean()) if whole.any() else float("nan")
+        return np.where(inside, batch.rewards, 0.0).sum(1, dtype=np.float64)[whole]
+
+    def mean_return(self, batch: EpisodeBatch) -> float:
+        """Their mean; NaN if there is no whole episode."""
+        return average(self.episode_returns(batch))
+
+    def pieces(self, transitions: int) -> list[int]:
+        """`transitions` in pieces of a horizon: what is collected for all tasks at once stays small in memory."""
+        whole, rest = divmod(transitions, self.source.spaces.horizon)
+        return [self.source.spaces.horizon] * whole + [rest] * bool(rest)
 
     def random_state(self) -> State:
         """Both generators, for `state`."""
@@ -185,3 +193,8 @@ def require_finite(metrics: dict[str, float]) -> dict[str, float]:
     if bad:
         raise Diverged(f"{', '.join(bad)} became {metrics[bad[0]]}")
     return metrics
+
+
+def average(values: np.ndarray) -> float:
+    """Mean of values; NaN, without a warning, if there are none."""
+    return float(values.mean()) if len(values) else float("nan")

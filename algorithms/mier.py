@@ -30,6 +30,7 @@ from algorithms.base import (
     TrainConfig,
     Transition,
     as_arrays,
+    average,
     averaged,
     evaluation_points,
     require_finite,
@@ -157,8 +158,10 @@ class Mier(Algorithm):
         """Initial exploration, or one iteration of Algorithm 1: collect, then model and policy steps."""
         if not self.store.size:
             everyone = np.arange(self.source.num_tasks)
-            batch, _ = self._collect(everyone, self._prior_contexts(len(everyone)), self.config.initial_transitions)
-            return {"return": self.mean_return(batch)}
+            contexts = self._prior_contexts(len(everyone))
+            pieces = self.pieces(self.config.initial_transitions)
+            returns = [self.episode_returns(self._collect(everyone, contexts, piece)[0]) for piece in pieces]
+            return {"return": average(np.concatenate(returns))}
         tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
         prior, slots = self._collect(tasks, self._prior_contexts(len(tasks)), self.config.prior_transitions)
         contexts = adapt_context(

@@ -28,6 +28,7 @@ from algorithms.base import (
     TrainConfig,
     Transition,
     as_arrays,
+    average,
     averaged,
     require_finite,
 )
@@ -143,8 +144,9 @@ class Pearl(Algorithm):
         """Initial exploration, or one iteration of Algorithm 1: collect, then gradient steps."""
         if not self.store.size:
             everyone = np.arange(self.source.num_tasks)
-            batch = self._collect(everyone, self.config.initial_transitions, posterior=False)
-            return {"return": self.mean_return(batch)}
+            pieces = self.pieces(self.config.initial_transitions)
+            returns = [self.episode_returns(self._collect(everyone, piece, posterior=False)) for piece in pieces]
+            return {"return": average(np.concatenate(returns))}
         tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
         for task in tasks:
             self.context.clear(int(task))
