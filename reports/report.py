@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from reports import figures, page, series, tables, words
 from reports.load import Results, load
+from reports.metrics import per_seed
 
 Series = Callable[[Results, str], pd.DataFrame]
 """(results, split) -> the numbers behind a figure."""
@@ -139,7 +140,7 @@ def _write_tables(results: Results, folder: Path) -> None:
         tables.write_csv(table, folder / f"{name}.csv")
         (folder / f"{name}.md").write_text(tables.markdown(tables.wide(table)), encoding="utf-8", newline="\n")
     for name, frame in (
-        ("seeds", tables.per_seed(results.records)),
+        ("seeds", per_seed(results.records)),
         ("runs", tables.run_table(results)),
         ("gate", tables.gate_table(results)),
     ):

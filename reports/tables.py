@@ -64,7 +64,7 @@ def declared_references(results: Results, split: str) -> tuple[float | None, flo
     return (None if null is None else float(null), None if ceiling is None else float(ceiling))
 
 
-def split_document(results: Results, split: str) -> dict:
+def split_document(results: Results, split: str) -> dict[str, Any]:
     """What the records say about a split, from the first of its runs; empty where they say nothing."""
     runs = sorted(set(results.records.loc[results.records["split"] == split, "run"]))
     return next((d for run in runs if isinstance(d := dig(results.runs.get(run), "split"), dict)), {})

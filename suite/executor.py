@@ -77,7 +77,7 @@ def run_local(
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; all workers have been ended.
     """
     waiting = list(folders)
-    running: dict[Path, subprocess.Popen] = {}
+    running: dict[Path, subprocess.Popen[bytes]] = {}
     outcomes: list[Outcome] = []
     with _interruptible():
         try:
@@ -115,7 +115,7 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _start(folder: Path, command: list[str]) -> subprocess.Popen:
+def _start(folder: Path, command: list[str]) -> subprocess.Popen[bytes]:
     """A worker in a session of its own, so that a Ctrl-C in the terminal reaches it through the executor alone."""
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen(
@@ -128,7 +128,7 @@ def _start(folder: Path, command: list[str]) -> subprocess.Popen:
         )
 
 
-def _end(processes: list[subprocess.Popen]) -> None:
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         process.terminate()
     until = time.monotonic() + GRACE_SECONDS
@@ -141,7 +141,7 @@ def _end(processes: list[subprocess.Popen]) -> None:
         _release(process)
 
 
-def _release(process: subprocess.Popen) -> None:
+def _release(process: subprocess.Popen[bytes]) -> None:
     """Let go of the leash of a process that has ended."""
     if process.stdin is not None:
         process.stdin.close()

@@ -88,7 +88,7 @@ class Experiment(Frozen):
 
     @field_validator("seeds", "splits")
     @classmethod
-    def _no_repetition(cls, values: tuple) -> tuple:
+    def _no_repetition(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(values)) < len(values):
             raise ValueError(f"{list(values)} names something twice")
         return values

@@ -53,7 +53,7 @@ def _entered(target: Any, key: str, override: str) -> Any:
     return target[place]
 
 
-def _position(target: list, key: str, override: str) -> int:
+def _position(target: list[Any], key: str, override: str) -> int:
     """The index of a list's element, by number or by the label or name of an algorithm."""
     if key.isdigit() and int(key) < len(target):
         return int(key)

@@ -7,7 +7,7 @@ with its own loss, so that gradients never mix (the losses are sums over learner
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -163,7 +163,7 @@ class SoftActorCritic:
         }
 
     @torch.no_grad()
-    def load_state(self, state: dict) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned, in place."""
         for name in ("policy", "critics", "targets"):
             load_tensors(getattr(self, name), state[name])

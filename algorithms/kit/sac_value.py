@@ -5,7 +5,7 @@ The variant that PEARL was published with: the entropy trade-off is set by the r
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ class ValueSoftActorCritic:
         return {**networks, **moments}
 
     @torch.no_grad()
-    def load_state(self, state: dict) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned, in place."""
         for name in ("policy", "critics", "value", "target"):
             load_tensors(getattr(self, name), state[name])

@@ -12,9 +12,9 @@ class TrialData:
     """Transitions of `num_tasks` tasks, appended step by step; every task ends up with the same number."""
 
     def __init__(self, num_tasks: int) -> None:
-        self._rows: list[list[tuple]] = [[] for _ in range(num_tasks)]
+        self._rows: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(num_tasks)]
 
-    def add(self, transition: tuple, active: np.ndarray) -> None:
+    def add(self, transition: tuple[np.ndarray, ...], active: np.ndarray) -> None:
         """Append one step (fields with a leading task axis) for the active tasks."""
         for task in np.flatnonzero(active):
             self._rows[task].append(tuple(np.array(field[task]) for field in transition))

@@ -31,7 +31,7 @@ def status(folder: ResultsFolder, as_json: AsJson = False) -> None:
     print_lines(["", ", ".join(f"{number} {state}" for state, number in counts.items() if number)])
 
 
-def _row(cell: CellState) -> tuple:
+def _row(cell: CellState) -> tuple[object, ...]:
     from suite.progress import duration, stage_text, steps_text
 
     named = (cell.variant, cell.split, cell.seed, cell.state)
