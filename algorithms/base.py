@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -128,8 +128,8 @@ class Algorithm(ABC):
         """Everything that the next iteration depends on, generators included, but for `log`."""
 
     @abstractmethod
-    def load_state(self, state: State, log: Tensor | None) -> None:
-        """Continue from what `state` and `log` gave."""
+    def load_state(self, state: State, log: Iterable[Tensor]) -> None:
+        """Continue from what `state` and `log` gave, the log in consecutive pieces."""
 
     def log(self) -> Tensor | None:
         """The append-only part of the state, rows that never change once written (replay frames), or None."""

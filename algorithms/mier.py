@@ -13,7 +13,7 @@ separate state model is trained (the code's is never used, the paper has none).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -262,7 +262,7 @@ class Mier(Algorithm):
         """Replay frames."""
         return self.store.frames
 
-    def load_state(self, state: State, log: Tensor | None) -> None:
+    def load_state(self, state: State, log: Iterable[Tensor]) -> None:
         """Continue from a checkpoint."""
         load_tensors(frozen(self.theta), state["theta"])
         load_tensors([self.initial_context.detach()], [state["initial_context"]])
@@ -271,8 +271,8 @@ class Mier(Algorithm):
         self.everything.load_state(state["everything"])
         self.prior.load_state(state["prior"])
         self.load_random_state(state["random"])
-        if log is not None:
-            self.store.extend(log)
+        for frames in log:
+            self.store.extend(frames)
 
     def agent(self, config: MierWithoutRelabelingAdapt, seed: int) -> MierAgent:
         """MIER-wR or MIER, by the class of the config."""

@@ -11,7 +11,7 @@ one iteration contributes both collections to the same encoder data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -235,7 +235,7 @@ class Pearl(Algorithm):
         """Replay frames."""
         return self.store.frames
 
-    def load_state(self, state: State, log: Tensor | None) -> None:
+    def load_state(self, state: State, log: Iterable[Tensor]) -> None:
         """Continue from a checkpoint."""
         load_tensors(frozen(self.encoder), state["encoder"])
         load_optimiser(self.encoder_optimiser, state["encoder_optimiser"])
@@ -243,8 +243,8 @@ class Pearl(Algorithm):
         self.replay.load_state(state["replay"])
         self.context.load_state(state["context"])
         self.load_random_state(state["random"])
-        if log is not None:
-            self.store.extend(log)
+        for frames in log:
+            self.store.extend(frames)
 
     def agent(self, config: PearlAdapt, seed: int) -> PearlAgent:
         """An agent that infers z."""

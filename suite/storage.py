@@ -33,7 +33,7 @@ class Checkpoint(NamedTuple):
     """A state that training can continue from, and what the suite itself had counted by then."""
 
     state: dict[str, Any]
-    log: Tensor | None
+    log: Iterator[Tensor]  # segment by segment, to be read once
     counters: dict[str, Any]
 
 
@@ -104,9 +104,14 @@ def load_checkpoint(folder: Path, name: str, device: torch.device) -> Checkpoint
     document = read_json(folder / name / "state.json")
     tensors = load_file(folder / name / "state.safetensors", device=str(device))
     rows = document["log_rows"]
-    parts = [load_file(path)["rows"] for path, start, _ in _segments(folder.parent / "log") if start < rows]
-    log = torch.cat(parts)[:rows] if rows else None
-    return Checkpoint(_nested(tensors, document["plain"]), log, document["counters"])
+    return Checkpoint(_nested(tensors, document["plain"]), _log(folder.parent / "log", rows), document["counters"])
+
+
+def _log(folder: Path, rows: int) -> Iterator[Tensor]:
+    """The first `rows` rows of a log, one segment at a time: a replay of gigabytes is never held twice."""
+    for path, start, _ in _segments(folder):
+        if start < rows:
+            yield load_file(path)["rows"][: rows - start]
 
 
 def discard_after(folder: Path, name: str | None) -> None:

@@ -163,7 +163,7 @@ def test_a_state_continues_on_the_device_its_tensors_are_on(random_source, kind,
     algorithm, again = build(kind, random_source, device), build(kind, random_source, device)
     algorithm.iterate()
     step_of(algorithm)()
-    again.load_state(moved(algorithm.state()), algorithm.log().cpu())
+    again.load_state(moved(algorithm.state()), [algorithm.log().cpu()])
     for name, value in step_of(algorithm)().items():
         assert torch.isfinite(value).all(), name
     step_of(again)()

@@ -147,7 +147,7 @@ def test_the_papers_preset_trains_the_initial_context_and_the_default_keeps_it_z
 def test_the_initial_context_survives_a_checkpoint(small_mier):
     mier, again = (explored(small_mier, learn_initial_context=True) for _ in range(2))
     mier.iterate()
-    again.load_state(mier.state(), None)
+    again.load_state(mier.state(), ())
     assert torch.equal(again.initial_context, mier.initial_context)
     assert again.initial_context is again.trained[-1]
 
