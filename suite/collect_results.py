@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,27 @@ def _refuse_mixture(table: pa.Table, folder: Path) -> None:
                     f"{folder}: runs on {split} were made with different {what} ({', '.join(hashes)}) and cannot stand "
                     f"in one table; collect them from separate folders, or ask for the mixture"
                 )
+
+
+KEPT = ("experiment.json", "cells.json", "config.json", "execution.json", "label.json", "provenance.json",
+        "records.parquet", "diagnostics.parquet", "metrics.parquet")  # fmt: skip
+"""Names of the files that a report reads, or that say where its numbers come from."""
+
+
+def export(folder: Path, out: Path) -> list[Path]:
+    """Copies of everything a report needs of a results folder, without checkpoints and logs; the files written.
+
+    Raises:
+        UserError: `out` is not empty, or `folder` has no records.
+    """
+    found = [path for path in sorted(folder.rglob("*")) if path.name in KEPT and "parts" not in path.parts]
+    if not any(path.name == "records.parquet" for path in found):
+        raise UserError(f"{folder}: there is nothing to copy, no run has finished")
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty; choose a new folder for the copy")
+    written = []
+    for path in found:
+        target = out / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        written.append(Path(shutil.copy2(path, target)))
+    return written

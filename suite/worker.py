@@ -8,7 +8,6 @@ tells what happened.
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import time
 import traceback
@@ -57,7 +56,7 @@ def _work(folder: Path, status: Status) -> int:
     try:
         execution = Execution.model_validate(read_json(folder / "execution.json"))
         require_device(execution.device)
-        write_provenance(folder / "provenance.json", provenance(shlex.join(sys.argv), execution.device))
+        write_provenance(folder / "provenance.json", provenance(f"python -P -m suite.worker {folder.name}", execution.device))
         train(folder, execution, status)
         run_metatests(folder, execution, status)
     except Diverged as error:

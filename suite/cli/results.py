@@ -54,11 +54,20 @@ def _row(cell: CellState) -> tuple[object, ...]:
 def collect(
     folder: ResultsFolder,
     mix: Annotated[bool, typer.Option("--mix", help="Put runs together that were not measured alike.")] = False,
+    copy_to: Annotated[
+        Path | None, typer.Option(help="Also copy here all that a report needs, without checkpoints and logs.")
+    ] = None,
 ) -> None:
     """Make one tidy table, `results.parquet`, of the records of all runs in a results folder."""
     from suite.collect_results import collect as collect_records
+    from suite.collect_results import export
+    from suite.grid import refresh_cells
 
     print_lines([str(collect_records(folder, mix))])
+    if copy_to is not None:
+        if (folder / "cells.json").exists():
+            refresh_cells(folder)
+        print_lines([f"{len(export(folder, copy_to))} files copied to {copy_to}"])
 
 
 def video(
