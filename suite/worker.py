@@ -56,7 +56,8 @@ def _work(folder: Path, status: Status) -> int:
     try:
         execution = Execution.model_validate(read_json(folder / "execution.json"))
         require_device(execution.device)
-        write_provenance(folder / "provenance.json", provenance(f"python -P -m suite.worker {folder.name}", execution.device))
+        command = f"python -P -m suite.worker {folder.name}"  # a folder's name: records name no machine's paths
+        write_provenance(folder / "provenance.json", provenance(command, execution.device))
         train(folder, execution, status)
         run_metatests(folder, execution, status)
     except Diverged as error:
