@@ -80,7 +80,9 @@ class Experiment(Frozen):
         default=EvaluationProtocol(max_tasks=10, max_updates=2000), description="how checkpoints on the way are tested"
     )
     device: str = Field(
-        default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="`cpu`, `cuda` or `cuda:N`; changes no identity"
+        default="cpu",
+        pattern=r"^(cpu|cuda(:\d+)?)$",
+        description="`cpu`, `cuda` or `cuda:N`; `precision: auto` asks it",
     )
     checkpoint_seconds: float = Field(
         default=300.0, gt=0, allow_inf_nan=False, description="least time between checkpoints"

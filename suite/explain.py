@@ -19,30 +19,44 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     """A validation error of `model` in words, one line per place."""
-    lines = []
+    complaints: dict[str, list[str]] = {}
+    given: dict[str, Any] = {}
     for item in error.errors():
+        if item["type"] == "too_short" and item["input"]:
+            continue  # pydantic counts only the valid elements; the invalid ones speak for themselves
         place = _place(item["loc"])
-        known = _fields_at(model, item["loc"][:-1])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{where}: {place} is not a known key; {nearest(str(item['loc'][-1]), sorted(known))}")
-        elif item["type"] == "missing":
-            about = known[item["loc"][-1]].description if item["loc"][-1] in known else None
-            lines.append(f"{where}: {place} is missing{f': {about}' if about else ''}")
-        else:
-            lines.append(f"{where}: {place}: {_complaint(item)}, given {_short(item['input'])}")
-    return "\n".join(dict.fromkeys(lines))
+        complaints.setdefault(place, []).append(_complaint(item, _fields_at(model, item["loc"][:-1])))
+        given[place] = item
+    lines = []
+    for place, found in complaints.items():
+        colon = "" if given[place]["type"] in _SELF_EVIDENT else ":"
+        value = "" if given[place]["type"] in _SELF_EVIDENT else f", given {_short(given[place]['input'])}"
+        lines.append(f"{where}: {place}{colon} {' or '.join(dict.fromkeys(found))}{value}")
+    return "\n".join(lines)
+
+
+_SELF_EVIDENT = ("extra_forbidden", "missing")  # the place says what was given
+
+_BRANCH = re.compile(
+    r"(tuple|list|dict|literal|float|int|str|bool|finite|constrained|function|nullable)(-\w+)?(\[.*\])?"
+)
 
 
 def _place(location: tuple[int | str, ...]) -> str:
     """`a.0.b`; what stands for a branch of a union, such as `tuple[float, ...]`, names no place in a file."""
-    branches = re.compile(r"[^\w-].*|constrained-\w+|function-\w+|literal|float|int|str|tuple|list|dict")
-    parts = [str(part) for part in location if isinstance(part, int) or not branches.search(part)]
+    parts = [str(part) for part in location if isinstance(part, int) or not _BRANCH.fullmatch(part)]
     return ".".join(parts) or "the document"
 
 
-def _complaint(item: Any) -> str:
-    """What is wrong, with the nearest of the allowed values where they are listed."""
-    message = item["msg"].removeprefix("Value error, ")
+def _complaint(item: Any, known: dict[Any, Any]) -> str:
+    """What is wrong at one place, with the nearest name or value where they are known."""
+    last = item["loc"][-1] if item["loc"] else None
+    if item["type"] == "extra_forbidden":
+        return f"is not a known key; {nearest(str(last), sorted(known))}"
+    if item["type"] == "missing":
+        about = known[last].description if last in known else None
+        return f"is missing{f': {about}' if about else ''}"
+    message: str = item["msg"].removeprefix("Value error, ")
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
         near = difflib.get_close_matches(item["input"], allowed, n=1)
