@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from algorithms.kit.context_model import ContextModel, adapt_context, clipped, context_step
+from algorithms.kit.context_model import ContextModel, adapt_context, adapt_model, clipped, context_step
 from algorithms.kit.networks import as_leaves, mlp, repeat_ensemble
 from algorithms.kit.replay import Transitions
 
@@ -192,3 +192,42 @@ def test_only_a_differentiable_step_keeps_its_graph():
     assert torch.equal(kept.detach(), dropped)
     assert not dropped.requires_grad
     assert torch.autograd.grad(kept.sum(), theta[0])[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("learning_rate", [1e-3, 0.05])
+def test_the_first_model_step_is_adams_on_each_tasks_own_likelihood_and_bounds(finite_differences, learning_rate):
+    """theta - lr * g / (|g| + 1e-8) with g by finite differences of one task's loss in float64; phi is fixed."""
+    model, theta = build()
+    start, data, phi = repeat_ensemble(theta, 2), transitions(2, 6), drawn(2, CONTEXT, seed=5)
+    kept = [parameter.clone() for parameter in start]
+    stepped = adapt_model(model, start, phi, data, steps=1, learning_rate=learning_rate)
+    assert torch.equal(phi, drawn(2, CONTEXT, seed=5))
+    assert all(torch.equal(before, after) for before, after in zip(kept, start))
+    for task in (0, 1):
+        own, alone = [parameter[task : task + 1].clone() for parameter in start], slice(task, task + 1)
+        rows = Transitions(*(field[alone] for field in data))
+
+        def loss(own=own, rows=rows, alone=alone):
+            first = model.first_layer(own, model.inputs(rows))
+            losses = model.likelihood_losses(own, first, phi[alone], model.targets(rows))
+            return (losses + 0.01 * (own[-2] - own[-1]).sum()).sum()
+
+        for before, after in zip(own, stepped):
+            gradient = finite_differences(loss, before)
+            step, large = after[alone] - before, gradient.abs() > 1e-4
+            torch.testing.assert_close(step[large], -learning_rate * gradient[large].sign(), rtol=1e-3, atol=0)
+            assert float(step.abs().max()) <= learning_rate * (1 + 1e-9)
+            assert large.any()
+
+
+def test_model_steps_are_taken_one_after_another_and_none_changes_nothing():
+    model, theta = build()
+    data, phi = transitions(1, 6), drawn(1, CONTEXT, seed=5)
+    settings = {"learning_rate": 0.01}
+    losses = [
+        model.losses_on(adapt_model(model, theta, phi, data, steps=steps, **settings), data, phi).item()
+        for steps in (0, 1, 20, 200)
+    ]
+    assert losses[0] == model.losses_on(theta, data, phi).item()
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] - 1
