@@ -9,7 +9,8 @@ def results(tmp_path):
     folder = tmp_path / "runs"
     for name in (
         "cells.json", "t/config.json", "t/provenance.json", "t/checkpoints/1/state.safetensors",
-        "t/log/0-5.safetensors", "t/worker.log", "t/metatests/r/records.parquet", "t/metatests/r/parts/x.records.parquet",
+        "t/log/0-5.safetensors", "t/worker.log",
+        "t/metatests/r/records.parquet", "t/metatests/r/parts/x.records.parquet",
     ):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
