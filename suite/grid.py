@@ -52,12 +52,17 @@ def refuse_foreign(experiment: Experiment, out: Path) -> None:
         UserError: `out` belongs to another experiment, or holds other files.
     """
     marker = out / "experiment.json"
-    if marker.exists() and read_json(marker).get("name") != experiment.name:
-        raise UserError(
-            f"{out} belongs to the experiment {read_json(marker).get('name')!r}, not to {experiment.name!r}; "
-            f"choose another folder with --out, or use the experiment's own name"
-        )
-    if out.is_dir() and not marker.exists() and any(out.iterdir()):
+    if marker.exists():
+        try:
+            owner = read_json(marker)["name"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{marker} cannot be read; choose another folder with --out, or delete it") from None
+        if owner != experiment.name:
+            raise UserError(
+                f"{out} belongs to the experiment {owner!r}, not to {experiment.name!r}; choose another folder with "
+                f"--out, or use the experiment's own name"
+            )
+    elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise UserError(f"{out} holds files but no experiment; choose an empty or new folder with --out")
 
 

@@ -1,0 +1,139 @@
+"""Status: fresh while a process lives, honest when it does not, and no reason to die."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import suite.status
+from suite.collecting import Meter
+from suite.files import read_json, write_json
+from suite.status import STALE_SECONDS, Status, read_status
+
+HERE = socket.gethostname()
+
+
+def running(**fields):
+    return {"state": "running", "pid": os.getpid(), "host": HERE, "heartbeat": 1000.0, "notes": []} | fields
+
+
+@pytest.fixture
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_nothing_has_begun(tmp_path):
+    assert read_status(tmp_path) == {"state": "pending"}
+
+
+@pytest.mark.parametrize(("fields", "age", "state"), [
+    ({}, 1.0, "running"), ({}, STALE_SECONDS + 1, "killed"), ({"host": "elsewhere"}, 1.0, "running"),
+    ({"host": "elsewhere", "pid": 2**22 + 1}, 1.0, "running"), ({"host": "elsewhere"}, STALE_SECONDS + 1, "killed"),
+    ({"pid": 2**22 + 1}, 1.0, "killed"), ({"pid": 1}, 1.0, "running"),
+    ({"state": "done", "pid": 2**22 + 1}, 1e6, "done"), ({"state": "failed", "message": "x"}, 1e6, "failed"),
+])  # fmt: skip
+def test_the_state_that_can_be_told(tmp_path, fields, age, state):
+    write_json(tmp_path / "status.json", running(**fields))
+    found = read_status(tmp_path, now=1000.0 + age)
+    assert found["state"] == state
+    assert found["heartbeat"] == 1000.0
+
+
+def test_a_process_that_is_gone_is_noticed_at_once(tmp_path, dead_pid):
+    write_json(tmp_path / "status.json", running(pid=dead_pid))
+    found = read_status(tmp_path, now=1003.0)
+    assert found["state"] == "killed"
+    assert found["message"] == "its process is gone; the last sign of life is 3 s old. Run again to continue."
+    assert read_json(tmp_path / "status.json")["state"] == "running"  # reading writes nothing
+
+
+def test_a_heartbeat_that_stopped_is_noticed(tmp_path):
+    write_json(tmp_path / "status.json", running(host="elsewhere"))
+    found = read_status(tmp_path, now=1090.0)
+    assert found["message"] == "no sign of life for 90 s on elsewhere. Run again to continue, once it has ended."
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ('{"state": "run', "status.json cannot be read"), ("", "status.json cannot be read"),
+    ("{}", "status.json is not a status"), ("[1]", "status.json is not a status"),
+    ('{"state": "running", "heartbeat": 1}', "status.json is not a status"),
+])  # fmt: skip
+def test_a_file_that_cannot_be_understood(tmp_path, text, said):
+    (tmp_path / "status.json").write_text(text)
+    found = read_status(tmp_path)
+    assert found["state"] == "unknown"
+    assert said in found["message"]
+
+
+def test_what_is_written(tmp_path):
+    meter = Meter(500)
+    with Status(tmp_path) as status:
+        assert read_status(tmp_path)["stage"] == "starting"
+        assert status.env_steps == 0
+        status.follow(meter, 2000)
+        meter.add(250)
+        status.training_return(-3.5)
+        status.note("one")
+        status.note("two")
+        status.training_return(float("nan"))  # no whole episode: the last value stands
+        found = read_status(tmp_path)
+        assert (found["state"], found["stage"], found["budget"]) == ("running", "training", 2000)
+        assert (found["env_steps"], found["return"], found["notes"]) == (750, -3.5, ["one", "two"])
+        assert found["steps_per_second"] == pytest.approx(250 / found["seconds"])  # of this process alone
+        assert (found["pid"], found["host"]) == (os.getpid(), HERE)
+        assert status.env_steps == 750
+        status.write(state="done", stage="done")
+    assert read_status(tmp_path, now=time.time() + 1e6)["state"] == "done"
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_the_heartbeat_beats_and_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite.status, "HEARTBEAT_SECONDS", 0.01)
+    threads = threading.active_count()
+    with Status(tmp_path):
+        first = read_status(tmp_path)["heartbeat"]
+        until = time.monotonic() + 10
+        while read_status(tmp_path)["heartbeat"] == first and time.monotonic() < until:
+            time.sleep(0.01)
+        assert read_status(tmp_path)["heartbeat"] > first
+    assert threading.active_count() == threads
+
+
+def test_a_full_disk_does_not_stop_the_heart(tmp_path, monkeypatch):
+    """Where no second file can be written, the message goes into the space of the first."""
+    monkeypatch.setattr(suite.status, "HEARTBEAT_SECONDS", 0.01)
+    full = []
+
+    def write(path, document):
+        if full:
+            full.append(path)
+            raise OSError(28, "No space left on device")
+        write_json(path, document)
+
+    monkeypatch.setattr(suite.status, "write_json", write)
+    with Status(tmp_path) as status:
+        full.append(True)
+        status.write(state="failed", message="the disk is full")
+        seen = len(full)
+        until = time.monotonic() + 10
+        while len(full) < seen + 3 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(full) >= seen + 3  # it beat on
+    found = read_status(tmp_path)
+    assert (found["state"], found["message"]) == ("failed", "the disk is full")
+
+
+def test_a_disk_that_was_full_from_the_start(tmp_path, monkeypatch):
+    def write(path, document):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(suite.status, "write_json", write)
+    with Status(tmp_path) as status:
+        status.note("anything")
+    assert read_status(tmp_path) == {"state": "pending"}
