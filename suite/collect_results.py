@@ -60,7 +60,8 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
         _refuse_mixture(table, folder)
     scratch = folder / ".results.parquet.partial"
     document = {"schema_version": SCHEMA_VERSION, "broken": broken, "runs": len(tables)}
-    pq.write_table(table.replace_schema_metadata({"offmap": json.dumps(document)}), scratch, compression="zstd")
+    described = table.replace_schema_metadata({"offmap": json.dumps(document)})
+    pq.write_table(described, scratch, compression="zstd", write_page_checksum=True)
     return scratch.replace(folder / "results.parquet")
 
 

@@ -88,7 +88,7 @@ def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, metad
     )
     table = pa.Table.from_pylist(rows, schema=described)
     scratch = path.with_name(f".{path.name}.partial")
-    pq.write_table(table, scratch, compression="zstd")
+    pq.write_table(table, scratch, compression="zstd", write_page_checksum=True)
     scratch.replace(path)
 
 
@@ -99,8 +99,8 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
         RecordsError: the file is damaged, is not one of ours, or has a schema version this package does not know.
     """
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
         raise RecordsError(
             f"{path}: cannot be read as parquet ({error}); delete it, then `offmap run` (a run's files) or "
             f"`offmap collect` (results.parquet) writes it again"
@@ -108,8 +108,11 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     raw = (table.schema.metadata or {}).get(b"offmap")
     if raw is None:
         raise RecordsError(f"{path}: holds no offmap metadata, so it is not a records file")
-    metadata = json.loads(raw)
-    version = metadata.get("schema_version")
+    try:
+        metadata: dict[str, Any] = json.loads(raw)
+        version = metadata.get("schema_version")
+    except (ValueError, AttributeError) as error:
+        raise RecordsError(f"{path}: its offmap metadata is not a document ({error})") from error
     if version != SCHEMA_VERSION:
         raise RecordsError(f"{path}: records of schema version {version}; this offmap reads version {SCHEMA_VERSION}")
     return table, metadata
