@@ -222,8 +222,10 @@ def test_a_gradient_step_is_adam_on_the_model_then_sac_with_the_contexts_it_adap
 
 @pytest.mark.parametrize(("policy_batch", "rows"), [(None, 6), (7, 3), (9, 3), (30, 10)])
 def test_policy_batch_is_shared_out_over_the_tasks(small_mier, monkeypatch, policy_batch, rows):
-    """Rounded up per task; each row is of its task and carries its task's context."""
+    """Rounded up per task; each row is from all data of its task and carries its task's context."""
     mier, batches = explored(small_mier, policy_batch=policy_batch), []
+    for task in range(4):
+        mier.prior.clear(task)
     monkeypatch.setattr(mier.sac, "update", lambda batch, generator: batches.append(batch) or {})
     tasks, contexts = np.array([3, 0, 2]), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     judged = mier.store.gather(mier.everything.sample(tasks, 6, mier.generator))

@@ -231,3 +231,14 @@ def test_model_steps_are_taken_one_after_another_and_none_changes_nothing():
     assert losses[0] == model.losses_on(theta, data, phi).item()
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0] - 1
+
+
+def test_where_the_data_says_nothing_of_them_model_steps_pull_the_bounds_together():
+    """Bounds 12 away from every log variance: large errors would push the upper one up, the bound term weighs more."""
+    model, theta = build()
+    theta[-2], theta[-1] = torch.full_like(theta[-2], 12.0), torch.full_like(theta[-1], -12.0)
+    data, phi = transitions(1, 6), drawn(1, CONTEXT, seed=5)
+    data = data._replace(rewards=5 * data.rewards, next_observations=5 * data.next_observations)
+    stepped = adapt_model(model, theta, phi, data, steps=1, learning_rate=0.01)
+    torch.testing.assert_close(stepped[-2], theta[-2] - 0.01, rtol=0, atol=1e-6)
+    torch.testing.assert_close(stepped[-1], theta[-1] + 0.01, rtol=0, atol=1e-6)
