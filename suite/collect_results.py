@@ -44,9 +44,7 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
     if not folder.is_dir():
         raise UserError(f"there is no results folder {folder}")
     tables, broken = [], []
-    for path in sorted(folder.rglob("records.parquet")):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
+    for path in _visible(folder, ("records.parquet",)):
         try:
             tables.append(_tidy(path))
         except RecordsError as error:
@@ -63,6 +61,12 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
     described = table.replace_schema_metadata({"offmap": json.dumps(document)})
     pq.write_table(described, scratch, compression="zstd", write_page_checksum=True)
     return scratch.replace(folder / "results.parquet")
+
+
+def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """All files of these names below a folder, without what was set aside."""
+    found = [path for path in folder.rglob("*") if path.name in names]
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def _tidy(path: Path) -> pa.Table:
@@ -102,7 +106,7 @@ def export(folder: Path, out: Path) -> list[Path]:
     Raises:
         UserError: `out` is not empty, or `folder` has no records.
     """
-    found = [path for path in sorted(folder.rglob("*")) if path.name in KEPT and "parts" not in path.parts]
+    found = _visible(folder, KEPT)
     if not any(path.name == "records.parquet" for path in found):
         raise UserError(f"{folder}: there is nothing to copy, no run has finished")
     if out.exists() and any(out.iterdir()):

@@ -106,7 +106,7 @@ def _finish(folder: Path, outcomes: list[Outcome]) -> None:
     names = labels(cells)
     failed = [outcome for outcome in outcomes if outcome.code != 0]
     if any(cell.state == "done" for cell in cells):
-        collect(folder)
+        collect(folder, say=_say)
         _report(folder)
     for cell in cells:
         if cell.state == "unsupported":

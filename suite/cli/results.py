@@ -63,7 +63,7 @@ def collect(
     from suite.collect_results import export
     from suite.grid import refresh_cells
 
-    print_lines([str(collect_records(folder, mix))])
+    print_lines([str(collect_records(folder, mix, say=lambda sentence: typer.echo(sentence, err=True)))])
     if copy_to is not None:
         if (folder / "cells.json").exists():
             refresh_cells(folder)
