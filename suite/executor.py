@@ -149,7 +149,10 @@ def _release(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP interrupt as Ctrl-C does; only the main thread may ask for signals."""
+    """SIGTERM and SIGHUP interrupt as Ctrl-C does, unless they are ignored, as `nohup` asks.
+
+    Only the main thread may ask for signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -157,7 +160,11 @@ def _interruptible() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:

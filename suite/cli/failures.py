@@ -60,7 +60,10 @@ def _system_mistake(error: OSError) -> str | None:
 def explained() -> Iterator[None]:
     """Leave the process as the errors of a command demand."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # here, where a reader that has left can be told from an error
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -206,7 +206,10 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, offmap):
     path = write(tmp_path, algorithms=DECLARED["algorithms"][:1], budget={"env_steps": 5_000_000})
     out = tmp_path / "out"
     command = [sys.executable, "-P", "-m", "suite.cli", "run", str(path), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # not ignored, as in the background
+    )  # fmt: skip
     until = time.monotonic() + 120
     while not list(out.glob("*/metrics.jsonl")) and time.monotonic() < until:
         time.sleep(0.05)

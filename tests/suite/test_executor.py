@@ -76,8 +76,24 @@ def test_a_worker_has_one_thread_and_a_leash(folders):
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
 
 
+@pytest.fixture
+def heard():
+    """Signals as a terminal leaves them: whoever runs the tests in the background may have had them ignored."""
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_an_ignored_hangup_stays_ignored(folders, heard):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    outcomes = run_local(folders[:1], 1, lambda pool: os.kill(os.getpid(), signal.SIGHUP), shell("exit 0"))
+    assert [outcome.code for outcome in outcomes] == [0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_ends_every_worker(folders, number):
+def test_an_interrupt_ends_every_worker(folders, heard, number):
     handler = signal.getsignal(signal.SIGTERM)
 
     def tick(pool):
