@@ -27,10 +27,11 @@ FIRST, EACH = 800, 200  # env steps of MIER's initial exploration and of an iter
 
 @pytest.fixture
 def experiment(tiny_experiment):
-    """MIER and MIER-wR from one training; meta-tests in two batches of tasks per list."""
+    """MIER and MIER-wR from one training, episodes that start anywhere; meta-tests in two batches of tasks per list."""
 
     def build(**fields):
-        return tiny_experiment(("mier", "mier-wr"), protocol={"tasks_at_once": TASKS_AT_ONCE}, **fields)
+        names, protocol = ("mier", "mier-wr"), {"tasks_at_once": TASKS_AT_ONCE}
+        return tiny_experiment(names, split="point-dynamics.ood", protocol=protocol, **fields)
 
     return build
 
@@ -113,7 +114,7 @@ def killed_at_steps(folder, counts, moments, batch):
 )
 def test_after_kills_at_random_steps_everything_is_the_same(experiment, undisturbed, tmp_path, seed):
     draw, batch = random.Random(seed), largest_batch(undisturbed["run"])
-    moments = [draw.randint(1, undisturbed["steps"] // 4) for _ in range(6)]
+    moments = [draw.randint(FIRST + 1, 1600), *(draw.randint(1, undisturbed["steps"] // 4) for _ in range(5))]
     (folder,) = prepare(experiment(), tmp_path / "runs")
     wasted, bounds = killed_at_steps(folder, tmp_path / "counts", moments, batch)
     assert len(wasted) >= 3
