@@ -144,6 +144,22 @@ def test_checkpoints_are_as_rare_as_asked_and_the_last_is_always_kept(tiny_exper
     assert checkpoint_names(folder / "checkpoints") == kept
 
 
+def test_damaged_and_half_written_checkpoints_do_not_stay(tiny_experiment, tmp_path):
+    """Where checkpoints are rare, nothing writes over them: they would count as one of the two that are kept."""
+    (folder,) = prepare(tiny_experiment(env_steps=1600), tmp_path)
+    execution = Execution(env_steps=1600, checkpoint_seconds=1e-6)
+    with Status(folder) as status:
+        train(folder, execution, status)
+    assert checkpoint_names(folder / "checkpoints") == ["000000001400", "000000001600"]
+    (folder / "checkpoints" / "000000001600" / "state.json").write_text("{")
+    (folder / "checkpoints" / ".000000001500.partial").mkdir()
+    (folder / "log" / ".000000001680-000000001900.safetensors.partial").write_bytes(b"half")
+    with Status(folder) as status:
+        train(folder, execution.model_copy(update={"env_steps": 2000, "checkpoint_seconds": 1e6}), status)
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["000000001400", "000000002000"]
+    assert not list((folder / "log").glob(".*"))
+
+
 def test_the_curve_survives_a_cut_file(tiny_experiment, run_here, tmp_path):
     """A metrics file shorter than its checkpoint knows: whole lines stay, the gap is said, nothing is padded."""
     (folder,) = run_here(tiny_experiment(env_steps=1400), tmp_path)
