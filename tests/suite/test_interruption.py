@@ -139,7 +139,7 @@ def test_a_kill_in_the_middle_of_a_meta_test_repeats_one_batch_of_tasks_at_most(
     assert steps_in(tmp_path / "counts") == undisturbed["steps"] + sum(wasted)
 
 
-@pytest.mark.parametrize("first", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("first", [1, *(pytest.param(number, marks=pytest.mark.slow) for number in range(2, 8))])
 def test_a_kill_between_any_two_writes_leaves_nothing_half_done(experiment, undisturbed, tmp_path, first):
     """Every attempt dies a few file operations later than the one before: within checkpoints, logs and records."""
     (folder,) = prepare(experiment(), tmp_path / "runs")
