@@ -11,6 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from algorithms.kit.replay import EpisodeStore
+from algorithms.kit.state import Part, load_state_of, state_of
 from tasks.spec import EpisodeBatch, Frozen, TaskSource
 
 State = dict[str, Any]
@@ -107,6 +109,8 @@ class Algorithm(ABC):
     It never sees test tasks, never evaluates itself, never counts its own steps, and knows no experiment.
     """
 
+    store: EpisodeStore | None = None  # set where experience is kept
+
     def __init__(self, config: Any, source: TaskSource, *, seed: int, device: torch.device, capacity: int) -> None:
         """`capacity`: transitions worth reserving memory for; it changes no result."""
         self.config = config
@@ -124,16 +128,27 @@ class Algorithm(ABC):
         """One outer iteration: collect, update. Returns metrics; `return` is that of whole training episodes."""
 
     @abstractmethod
-    def state(self) -> State:
-        """Everything that the next iteration depends on, generators included, but for `log`."""
+    def parts(self) -> dict[str, Part]:
+        """What the next iteration depends on, besides the two generators and the frames of `store`."""
 
-    @abstractmethod
-    def load_state(self, state: State, log: Iterable[Tensor]) -> None:
-        """Continue from what `state` and `log` gave, the log in consecutive pieces."""
+    def state(self) -> State:
+        """Everything that the next iteration depends on, but for `log`."""
+        drawn = {"torch": self.generator.get_state(), "numpy": self.choices.bit_generator.state}
+        return {**state_of(self.parts()), "random": drawn}
 
     def log(self) -> Tensor | None:
         """The append-only part of the state, rows that never change once written (replay frames), or None."""
-        return None
+        return None if self.store is None else self.store.frames
+
+    def load_state(self, state: State, log: Iterable[Tensor]) -> None:
+        """Continue from what `state` and `log` gave, the log in consecutive pieces."""
+        load_state_of(self.parts(), state)
+        self.generator.set_state(state["random"]["torch"].cpu())  # a CPU tensor, whatever the device
+        self.choices.bit_generator.state = state["random"]["numpy"]
+        for frames in log:
+            if self.store is None:
+                raise ValueError(f"{type(self).__name__} keeps no replay, but its checkpoint has one")
+            self.store.extend(frames)
 
     @abstractmethod
     def agent(self, config: Any, seed: int) -> Agent:
@@ -153,15 +168,6 @@ class Algorithm(ABC):
         """`transitions` in pieces of a horizon: what is collected for all tasks at once stays small in memory."""
         whole, rest = divmod(transitions, self.source.spaces.horizon)
         return [self.source.spaces.horizon] * whole + [rest] * bool(rest)
-
-    def random_state(self) -> State:
-        """Both generators, for `state`."""
-        return {"torch": self.generator.get_state(), "numpy": self.choices.bit_generator.state}
-
-    def load_random_state(self, state: State) -> None:
-        """Restore what `random_state` gave; a generator's state is a CPU tensor on every device."""
-        self.generator.set_state(state["torch"].cpu())
-        self.choices.bit_generator.state = state["numpy"]
 
 
 def averaged(step: Callable[[], dict[str, Tensor]], number: int) -> dict[str, float]:

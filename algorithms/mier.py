@@ -13,7 +13,7 @@ separate state model is trained (the code's is never used, the paper has none).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +26,6 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
-    State,
     TrainConfig,
     Transition,
     as_arrays,
@@ -40,7 +39,8 @@ from algorithms.kit.gaussian_policy import act
 from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, resolve_precision
 from algorithms.kit.relabeling import FineTuning, RelabelSettings, with_embedding
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
-from algorithms.kit.sac import SacSettings, SoftActorCritic, load_optimiser, load_tensors, optimiser_state
+from algorithms.kit.sac import SacSettings, SoftActorCritic
+from algorithms.kit.state import Part
 from algorithms.kit.trial import TrialData
 from tasks.spec import EpisodeBatch, TaskSource
 
@@ -250,29 +250,12 @@ class Mier(Algorithm):
 
     # State -----------------------------------------------------------------------------------------------------
 
-    def state(self) -> State:
-        """Weights, moments, views and generators; the frames are the log."""
+    def parts(self) -> dict[str, Part]:
+        """Weights, moments and views."""
         return {
-            "theta": frozen(self.theta), "initial_context": self.initial_context.detach(),
-            "model_optimiser": optimiser_state(self.model_optimiser), "sac": self.sac.state(),
-            "everything": self.everything.state(), "prior": self.prior.state(), "random": self.random_state(),
+            "theta": self.theta, "initial_context": self.initial_context, "model_optimiser": self.model_optimiser,
+            "sac": self.sac.parts(), "everything": self.everything, "prior": self.prior,
         }  # fmt: skip
-
-    def log(self) -> Tensor:
-        """Replay frames."""
-        return self.store.frames
-
-    def load_state(self, state: State, log: Iterable[Tensor]) -> None:
-        """Continue from a checkpoint."""
-        load_tensors(frozen(self.theta), state["theta"])
-        load_tensors([self.initial_context.detach()], [state["initial_context"]])
-        load_optimiser(self.model_optimiser, state["model_optimiser"])
-        self.sac.load_state(state["sac"])
-        self.everything.load_state(state["everything"])
-        self.prior.load_state(state["prior"])
-        self.load_random_state(state["random"])
-        for frames in log:
-            self.store.extend(frames)
 
     def agent(self, config: MierWithoutRelabelingAdapt, seed: int) -> MierAgent:
         """MIER-wR or MIER, by the class of the config."""

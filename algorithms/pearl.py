@@ -11,7 +11,7 @@ one iteration contributes both collections to the same encoder data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,6 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
-    State,
     TrainConfig,
     Transition,
     as_arrays,
@@ -37,8 +36,9 @@ from algorithms.kit.networks import adam, as_leaves, fan_out_uniform, frozen, ml
 from algorithms.kit.posterior import gaussian_factors, kl_to_standard_normal, product_of_gaussians
 from algorithms.kit.relabeling import with_embedding
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
-from algorithms.kit.sac import Also, SacSettings, SoftActorCritic, load_optimiser, load_tensors, optimiser_state
+from algorithms.kit.sac import Also, SacSettings, SoftActorCritic
 from algorithms.kit.sac_value import ValueSacSettings, ValueSoftActorCritic
+from algorithms.kit.state import Part
 from algorithms.kit.trial import TrialData
 from tasks.spec import EpisodeBatch, TaskSource
 
@@ -220,31 +220,12 @@ class Pearl(Algorithm):
 
     # State -----------------------------------------------------------------------------------------------------
 
-    def state(self) -> State:
-        """Weights, moments, views and generators; the frames are the log."""
+    def parts(self) -> dict[str, Part]:
+        """Weights, moments and views."""
         return {
-            "encoder": frozen(self.encoder),
-            "encoder_optimiser": optimiser_state(self.encoder_optimiser),
-            "sac": self.sac.state(),
-            "replay": self.replay.state(),
-            "context": self.context.state(),
-            "random": self.random_state(),
-        }
-
-    def log(self) -> Tensor:
-        """Replay frames."""
-        return self.store.frames
-
-    def load_state(self, state: State, log: Iterable[Tensor]) -> None:
-        """Continue from a checkpoint."""
-        load_tensors(frozen(self.encoder), state["encoder"])
-        load_optimiser(self.encoder_optimiser, state["encoder_optimiser"])
-        self.sac.load_state(state["sac"])
-        self.replay.load_state(state["replay"])
-        self.context.load_state(state["context"])
-        self.load_random_state(state["random"])
-        for frames in log:
-            self.store.extend(frames)
+            "encoder": self.encoder, "encoder_optimiser": self.encoder_optimiser, "sac": self.sac.parts(),
+            "replay": self.replay, "context": self.context,
+        }  # fmt: skip
 
     def agent(self, config: PearlAdapt, seed: int) -> PearlAgent:
         """An agent that infers z."""

@@ -7,7 +7,7 @@ with its own loss, so that gradients never mix (the losses are sums over learner
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from algorithms.kit.networks import (
     step,
 )  # fmt: skip
 from algorithms.kit.replay import Transitions
+from algorithms.kit.state import Part
 
 
 class SacSettings(NamedTuple):
@@ -150,26 +151,11 @@ class SoftActorCritic:
         """Both critics' values, (learner, twin, row), of inputs (learner, row, ...) and actions."""
         return twin_values(critics, inputs, actions, self.settings.precision)
 
-    def state(self) -> dict[str, object]:
-        """All weights and optimiser moments."""
-        return {
-            "policy": frozen(self.policy),
-            "critics": frozen(self.critics),
-            "targets": self.targets,
-            "log_temperature": self.log_temperature.detach(),
-            "policy_optimiser": optimiser_state(self.policy_optimiser),
-            "critic_optimiser": optimiser_state(self.critic_optimiser),
-            "temperature_optimiser": optimiser_state(self.temperature_optimiser),
-        }
-
-    @torch.no_grad()
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned, in place."""
-        for name in ("policy", "critics", "targets"):
-            load_tensors(getattr(self, name), state[name])
-        self.log_temperature.copy_(state["log_temperature"])
-        for name in ("policy_optimiser", "critic_optimiser", "temperature_optimiser"):
-            load_optimiser(getattr(self, name), state[name])
+    def parts(self) -> dict[str, Part]:
+        """All weights and optimiser moments, for a checkpoint."""
+        names = ("policy", "critics", "targets", "log_temperature")
+        optimisers = ("policy_optimiser", "critic_optimiser", "temperature_optimiser")
+        return {name: getattr(self, name) for name in (*names, *optimisers)}
 
 
 def twin_values(critics: Parameters, inputs: Tensor, actions: Tensor, precision: Precision) -> Tensor:
@@ -189,34 +175,3 @@ def critic_step(optimiser: torch.optim.Adam, critics: Parameters, loss: Tensor, 
         parameter.grad = gradient
     optimiser.step()
     also.optimiser.step()
-
-
-def optimiser_state(optimiser: torch.optim.Adam | None) -> list[Tensor]:
-    """Adam's moments and step counts as a flat list, (exp_avg, exp_avg_sq, step) per parameter; empty before use."""
-    if optimiser is None or not optimiser.state:
-        return []
-    parameters = optimiser.param_groups[0]["params"]
-    return [optimiser.state[parameter][name] for parameter in parameters for name in ("exp_avg", "exp_avg_sq", "step")]
-
-
-def load_optimiser(optimiser: torch.optim.Adam | None, moments: list[Tensor]) -> None:
-    """Put back what `optimiser_state` returned."""
-    if optimiser is None:
-        return
-    optimiser.state.clear()
-    if not len(moments):
-        return
-    for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
-        exp_avg, exp_avg_sq, count = moments[3 * index : 3 * index + 3]
-        optimiser.state[parameter] = {
-            "exp_avg": exp_avg.to(parameter.device, copy=True),
-            "exp_avg_sq": exp_avg_sq.to(parameter.device, copy=True),
-            "step": count.to(parameter.device, torch.float32, copy=True),
-        }
-
-
-@torch.no_grad()
-def load_tensors(targets: list[Tensor], sources: list[Tensor]) -> None:
-    """Copy values into existing tensors."""
-    for target, source in zip(targets, sources):
-        target.copy_(source)

@@ -5,7 +5,7 @@ The variant that PEARL was published with: the entropy trade-off is set by the r
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from torch import Tensor
 from algorithms.kit.gaussian_policy import split_heads, squashed_sample, standard_normal
 from algorithms.kit.networks import Parameters, Precision, adam, as_leaves, fan_out_uniform, frozen, mlp, polyak, step
 from algorithms.kit.replay import Transitions
-from algorithms.kit.sac import Also, critic_step, load_optimiser, load_tensors, optimiser_state, twin_values
+from algorithms.kit.sac import Also, critic_step, twin_values
+from algorithms.kit.state import Part
 
 
 class ValueSacSettings(NamedTuple):
@@ -85,16 +86,7 @@ class ValueSoftActorCritic:
     def _state_value(self, parameters: Parameters, inputs: Tensor) -> Tensor:
         return mlp(parameters, inputs, self.settings.precision).squeeze(-1)
 
-    def state(self) -> dict[str, object]:
-        """All weights and optimiser moments."""
-        networks = {name: frozen(getattr(self, name)) for name in ("policy", "critics", "value", "target")}
-        moments = {f"{name}_optimiser": optimiser_state(held) for name, held in self.optimisers.items()}
-        return {**networks, **moments}
-
-    @torch.no_grad()
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned, in place."""
-        for name in ("policy", "critics", "value", "target"):
-            load_tensors(getattr(self, name), state[name])
-        for name, optimiser in self.optimisers.items():
-            load_optimiser(optimiser, state[f"{name}_optimiser"])
+    def parts(self) -> dict[str, Part]:
+        """All weights and optimiser moments, for a checkpoint."""
+        networks = {name: getattr(self, name) for name in ("policy", "critics", "value", "target")}
+        return {**networks, **{f"{name}_optimiser": held for name, held in self.optimisers.items()}}
