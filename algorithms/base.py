@@ -27,7 +27,7 @@ class Config(Frozen):
     """Base of every `train` and `adapt` block: frozen, typed, and an undeclared key is an error."""
 
 
-class TrainConfig(Config):
+class TrainConfig(Config, ABC):
     """What every meta-training has."""
 
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -36,9 +36,9 @@ class TrainConfig(Config):
         "resolved once and stored with the run (ours)",
     )
 
+    @abstractmethod
     def first_steps(self, num_tasks: int) -> int:
         """Environment steps of the first outer iteration: a smaller budget trains nothing."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how many steps its first iteration takes")
 
 
 class AdaptConfig(Config):

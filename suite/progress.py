@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,7 +101,7 @@ def _declared_budget(folder: Path) -> int | None:
         return None
 
 
-class Display:
+class Display(ABC):
     """Follows the runs of an executor: `update` is its `on_tick`. Base of the live and the plain one."""
 
     def __init__(self, labels: Mapping[Path, str], console: Console) -> None:
@@ -132,9 +133,9 @@ class Display:
         self._updated, self._ended = now, len(pool.outcomes)
         self.show(pool, now)
 
+    @abstractmethod
     def show(self, pool: Pool, now: float) -> None:
         """Bring what was seen to the user; `now` is in seconds of a monotonic clock."""
-        raise NotImplementedError
 
 
 def _after(progress: RunProgress, code: int) -> RunProgress:

@@ -8,6 +8,7 @@ family starts at a random place around its goal.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ STEP = 0.25  # distance that an action of length 1 moves
 START_DISTANCE = (0.5, 1.5)  # from the goal, uniform, in the dynamics family
 
 
-class Point:
+class Point(ABC):
     """The body: a position that is moved by the action. Implements `tasks.spec.BatchedEnvironment`."""
 
     def __init__(self, family: TaskFamily, num_rows: int, threads: int = 1) -> None:
@@ -39,9 +40,9 @@ class Point:
         """The direction and length of the move, in steps, (row, 2)."""
         return actions
 
+    @abstractmethod
     def distance(self) -> np.ndarray:
         """From the point to its goal, (row,)."""
-        raise NotImplementedError
 
     @staticmethod
     def terminated(next_observations: Any) -> Any:
