@@ -122,6 +122,7 @@ class Mier(Algorithm):
     """Meta-training shared by MIER and MIER-wR."""
 
     config: MierTrain
+    store: EpisodeStore
 
     def __init__(self, config: MierTrain, source: TaskSource, **kwargs: Any) -> None:
         super().__init__(config, source, **kwargs)

@@ -101,6 +101,7 @@ class Pearl(Algorithm):
     """Meta-training of PEARL."""
 
     config: PearlTrain
+    store: EpisodeStore
 
     def __init__(self, config: PearlTrain, source: TaskSource, **kwargs: Any) -> None:
         super().__init__(config, source, **kwargs)

@@ -117,6 +117,7 @@ class Display(ABC):
 
     def __exit__(self, *_: object) -> None:
         """Nothing is left behind."""
+        return None
 
     def update(self, pool: Pool) -> None:
         """Read how far the running folders are, and how the ended ones ended, about once per second."""
