@@ -42,6 +42,8 @@ from algorithms.kit.state import Part
 from algorithms.kit.trial import TrialData
 from tasks.spec import EpisodeBatch, TaskSource
 
+EVALUATION = 1  # tells the noise of evaluations from that of exploration, which has the same seed
+
 
 class PearlTrain(TrainConfig):
     """Meta-training of PEARL (paper, Algorithm 1). Defaults are the released code's for cheetah-velocity."""
@@ -281,7 +283,8 @@ class PearlAgent(Agent):
     def fork(self, episodes: int) -> PearlAgent:
         """A copy with one z per task and episode; an episode's z does not depend on how many there are."""
         copy = PearlAgent(self.pearl, self.config, self.seed)
-        generator = torch.Generator(self.pearl.device).manual_seed(self.seed)
+        own = int(np.random.SeedSequence([self.seed, EVALUATION]).generate_state(1, np.uint64)[0])
+        generator = torch.Generator(self.pearl.device).manual_seed(own)
         # One draw per episode: the first numbers of a longer draw are not those of a shorter one.
         draws = [torch.randn(self.mean.shape, generator=generator, device=self.pearl.device) for _ in range(episodes)]
         noise = torch.stack(draws)

@@ -54,6 +54,8 @@ def film(run: Path, task_list: str, task: int, updates: int | None = None, out: 
 def metatest_folder(run: Path) -> Path:
     """The meta-test folder that is meant by a folder: itself, or the one of the largest budget below a training.
 
+    Where algorithms share the training, the one it is named after: MIER rather than MIER-wR.
+
     Raises:
         UserError: it is neither.
     """
@@ -61,7 +63,9 @@ def metatest_folder(run: Path) -> Path:
         return run
     found = [path.parent for path in run.glob("metatests/*/config.json")]
     if found:
-        return max(found, key=lambda path: read_json(path / "config.json")["env_steps"])
+        named = read_json(run / "config.json")["algorithm"]
+        read = {path: read_json(path / "config.json") for path in found}
+        return max(found, key=lambda path: (read[path]["env_steps"], read[path]["algorithm"] == named, path.name))
     trainings = sorted(str(path.parent) for path in run.glob("*/config.json"))
     hint = f"its runs are {', '.join(trainings[:4])}" if trainings else "give the folder of one training"
     raise UserError(f"{run} is no run folder: it holds no meta-test; {hint}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from suite.errors import UserError
 from suite.experiment import Cell, Experiment, expand
-from suite.grid import refuse_foreign
+from suite.grid import SET_ASIDE, refuse_foreign
 from suite.progress import duration
 from suite.specs import MetatestSpec
 
@@ -151,7 +151,8 @@ def _seconds(cells: list[Cell], left: list[MetatestSpec], taken: int, label: str
 
 
 def _is_done(test: MetatestSpec, out: Path) -> bool:
-    return (out / test.training / "metatests" / test.hash / "records.parquet").exists()
+    places = (out / test.training / place / test.hash for place in ("metatests", SET_ASIDE))
+    return any((place / "records.parquet").exists() for place in places)
 
 
 def _env_steps_taken(folder: Path) -> int:

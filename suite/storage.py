@@ -176,7 +176,8 @@ def _append_segment(folder: Path, log: Tensor | None) -> None:
         path = folder / f"{written:012d}-{len(log):012d}.safetensors"
         scratch = path.with_name(f".{path.name}.partial")
         try:
-            _save_tensors({"rows": log[written:].contiguous()}, scratch)
+            rows = log[written:].detach().cpu().contiguous()
+            _save_tensors({"rows": rows}, scratch, {"sha256": _digest_of(rows)})
             _sync(scratch)
             scratch.replace(path)
         except OSError:
@@ -185,10 +186,10 @@ def _append_segment(folder: Path, log: Tensor | None) -> None:
         _sync(folder)
 
 
-def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+def _save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file, whose library hides what the system said in the text of an error of its own."""
     try:
-        save_file(tensors, path)
+        save_file(tensors, path, metadata)
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
@@ -209,8 +210,16 @@ def _segments(folder: Path) -> list[tuple[Path, int, int]]:
 
 
 def _rows_in(path: Path) -> int:
+    """Rows of a segment.
+
+    Raises:
+        SafetensorError: it is cut, or its rows are not those that were written.
+    """
     with safe_open(path, framework="pt") as segment:
-        return segment.get_slice("rows").get_shape()[0]
+        rows, written = segment.get_tensor("rows"), segment.metadata()
+    if written is not None and _digest_of(rows) != written["sha256"]:
+        raise SafetensorError("its rows do not match their digest")
+    return len(rows)
 
 
 def _fault(folder: Path, name: str) -> str | None:
@@ -268,6 +277,10 @@ def _nested(tensors: dict[str, Tensor], plain: dict[str, Any]) -> Any:
     if "list" in plain:
         return [_nested(tensors, value) for value in plain["list"]]
     return plain["value"]
+
+
+def _digest_of(rows: Tensor) -> str:
+    return hashlib.sha256(rows.numpy()).hexdigest()
 
 
 def _digest(path: Path) -> str:

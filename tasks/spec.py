@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,6 +94,13 @@ class References(Frozen):
     source: str = ""
 
 
+NamedLists = Annotated[
+    Mapping[str, tuple[tuple[float, ...], ...]],
+    AfterValidator(lambda lists: MappingProxyType(dict(lists))),  # frozen, as everything around it
+    PlainSerializer(dict, return_type=dict[str, tuple[tuple[float, ...], ...]]),
+]
+
+
 class TaskSplit(Frozen):
     """The frozen task lists of a family: what is trained on, what is tested, and what shifts between the two.
 
@@ -109,8 +117,8 @@ class TaskSplit(Frozen):
     test: tuple[tuple[float, ...], ...]
     test_id: tuple[tuple[float, ...], ...]
     test_id_is_train: bool = False
-    extra: dict[str, tuple[tuple[float, ...], ...]] = Field(
-        default_factory=dict, description="further named test lists, such as test_random"
+    extra: NamedLists = Field(
+        default_factory=lambda: MappingProxyType({}), description="further named test lists, such as test_random"
     )
     adaptation_transitions: int = Field(description="adaptation data per test task, for every algorithm")
     references: References

@@ -122,6 +122,7 @@ DAMAGES = {
     "document empty": (lambda folder: (folder / f"{NEWEST}.json").write_text("{}"), "not that of a checkpoint"),
     "segment gone": (lambda folder: (folder / SEGMENT).unlink(), "the log holds 12 of its 20 rows"),
     "segment cut": (lambda folder: cut(folder / SEGMENT), "cannot be read"),
+    "one bit of a segment": (lambda folder: flip(folder / SEGMENT), "its rows do not match their digest"),
     "segment of other rows": (lambda folder: (folder / SEGMENT).replace(
         folder / "log/000000000013-000000000020.safetensors"), "does not follow"),
 }  # fmt: skip
@@ -184,12 +185,12 @@ def test_on_a_full_disk_nothing_half_written_stays(three, monkeypatch, error, ca
     """The first call writes a segment of the log, the second the tensors."""
     before, calls, save_file = sorted(three.rglob("*")), [], suite.storage.save_file
 
-    def full(tensors, path):
+    def full(tensors, path, metadata=None):
         calls.append(path)
         if len(calls) == call:
             path.write_bytes(b"half")
             raise error
-        save_file(tensors, path)
+        save_file(tensors, path, metadata)
 
     monkeypatch.setattr(suite.storage, "save_file", full)
     with pytest.raises(OSError, match="No space left") as caught:
@@ -201,7 +202,7 @@ def test_on_a_full_disk_nothing_half_written_stays(three, monkeypatch, error, ca
 
 
 def test_another_fault_of_the_library_is_not_hidden(tmp_path, monkeypatch):
-    def broken(tensors, path):
+    def broken(tensors, path, metadata=None):
         raise SafetensorError("something else")
 
     monkeypatch.setattr(suite.storage, "save_file", broken)
