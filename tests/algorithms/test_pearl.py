@@ -345,6 +345,16 @@ def test_forks_hold_one_z_per_task_and_episode_in_task_major_order(random_source
     np.testing.assert_array_equal(actions, by_hand)
 
 
+def test_the_z_of_evaluations_is_not_the_z_that_explored(random_source):
+    agent = trained(random_source).agent(PearlAdapt(), seed=4)
+    agent.begin(3)
+    evaluated = agent.fork(1).latents  # under the prior, as the exploration's first z
+    assert evaluated.shape == agent.latents.shape
+    assert float((evaluated - agent.latents).abs().min()) > 1e-3
+    agent.begin(3)
+    assert torch.equal(agent.fork(1).latents, evaluated)
+
+
 @pytest.mark.parametrize("stochastic", [False, True])
 def test_exploring_is_deterministic_unless_declared(random_source, stochastic):
     agent = trained(random_source).agent(PearlAdapt(explore_stochastic=stochastic), seed=4)

@@ -10,6 +10,7 @@ from suite.errors import UserError
 from suite.files import read_json, write_json
 from suite.grid import metatest_folders, pending, prepare, refresh_cells, refuse_foreign
 from suite.overview import read_cells
+from suite.plan import make_plan
 from suite.records import read_table
 from suite.specs import MetatestSpec, TrainingSpec
 from suite.storage import owned
@@ -79,6 +80,8 @@ def test_a_new_protocol_sets_the_old_results_aside_and_takes_them_back(tiny_expe
     (second,) = metatest_folders(same)
     assert (same, second.name != first.name) == (folder, True)
     assert (folder / ".set-aside" / first.name / "records.parquet").exists()
+    plan = make_plan(tiny_experiment(), tmp_path, workers=1, calibrate=False)
+    assert [cell.state for cell in plan.cells] == ["done"]
     assert cells_of(tmp_path)[0]["run"] == second.name
     prepare(tiny_experiment(), tmp_path)
     assert names(metatest_folders(folder)) == [first.name]
