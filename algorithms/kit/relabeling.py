@@ -20,7 +20,7 @@ from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.sac import SoftActorCritic
 from algorithms.kit.trial import rows_of
 
-CHUNK = 20_000  # transitions relabeled at once: bounds the memory of the model's activations
+CHUNK = 5000  # transitions relabeled at once: bounds the memory of the model's activations
 
 
 class RelabelSettings(NamedTuple):
@@ -128,7 +128,7 @@ class RelabeledReplay:
         self.num_learners = num_learners
         self.added = 0
         self._device = device
-        self._slots = torch.empty((num_learners, capacity), dtype=torch.int64, device=device)
+        self._slots = torch.empty((num_learners, capacity), dtype=torch.int32, device=device)
         self._fields: list[Tensor] = []
 
     def add(self, learner: int, slots: Tensor, fields: list[Tensor]) -> None:
@@ -139,7 +139,7 @@ class RelabeledReplay:
                 for field in fields
             ]
         positions = torch.arange(self.added, self.added + len(slots), device=self._device) % self.capacity
-        self._slots[learner, positions] = slots
+        self._slots[learner, positions] = slots.to(torch.int32)
         for held, field in zip(self._fields, fields):
             held[learner, positions] = field
 

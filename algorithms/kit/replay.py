@@ -43,7 +43,7 @@ class EpisodeStore:
         return self._frames[: self.size]
 
     def append(self, batch: EpisodeBatch) -> list[Tensor]:
-        """Store episodes; returns the transition slots of each, (step,) int64."""
+        """Store episodes; returns the transition slots of each, (step,) int32."""
         return [self._append_episode(batch, episode) for episode in range(len(batch.lengths))]
 
     def remember(self, batch: EpisodeBatch, views: Sequence[TaskIndex]) -> list[Tensor]:
@@ -65,7 +65,7 @@ class EpisodeStore:
         block[length - 1, action_end + 1] = batch.terminated[episode]
         start = self.size
         self.extend(torch.from_numpy(block))
-        return torch.arange(start, start + length, device=self._frames.device)
+        return torch.arange(start, start + length, dtype=torch.int32, device=self._frames.device)
 
     def extend(self, frames: Tensor) -> None:
         """Append raw frames (slot, width), as a checkpoint gives them back."""
@@ -98,7 +98,7 @@ class TaskIndex:
     def __init__(self, num_tasks: int, device: torch.device, capacity: int = 1_000_000) -> None:
         self.capacity = capacity
         self.counts = np.zeros(num_tasks, np.int64)  # ever added since the last clear, per task
-        self._slots = torch.zeros((num_tasks, 1024), dtype=torch.int64, device=device)
+        self._slots = torch.zeros((num_tasks, 1024), dtype=torch.int32, device=device)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -116,7 +116,7 @@ class TaskIndex:
         end = int(self.counts[task]) + len(slots)
         newest = slots[-self.capacity :]
         positions = torch.arange(end - len(newest), end, device=self._slots.device) % self.capacity
-        self._slots[task, positions] = newest.to(self._slots.device)
+        self._slots[task, positions] = newest.to(self._slots.device, torch.int32)
         self.counts[task] = end
 
     def clear(self, task: int) -> None:
@@ -124,7 +124,7 @@ class TaskIndex:
         self.counts[task] = 0
 
     def sample(self, tasks: np.ndarray, number: int, generator: torch.Generator) -> Tensor:
-        """Slots (task, number), drawn uniformly with replacement from each named task's view.
+        """Slots (task, number) int32, drawn uniformly with replacement from each named task's view.
 
         Raises:
             ValueError: a named task has no data yet.
@@ -145,7 +145,7 @@ class TaskIndex:
     def state(self) -> dict[str, Tensor | np.ndarray]:
         """Everything needed to build the same view again."""
         held = [self.held(task) for task in range(len(self.counts))]
-        return {"counts": self.counts.copy(), "slots": torch.cat(held).to(torch.int32).cpu()}
+        return {"counts": self.counts.copy(), "slots": torch.cat(held).cpu()}
 
     def load_state(self, state: dict[str, Tensor | np.ndarray]) -> None:
         """Restore what `state` returned."""
@@ -153,7 +153,7 @@ class TaskIndex:
         lengths = np.minimum(counts, self.capacity)
         width = max(int(lengths.max(initial=0)), 1024)
         self._slots = self._slots.new_zeros((len(counts), width))
-        flat = torch.as_tensor(state["slots"]).to(self._slots.device, torch.int64)
+        flat = torch.as_tensor(state["slots"]).to(self._slots.device)
         for task, slots in enumerate(flat.split(lengths.tolist())):
             self._slots[task, : len(slots)] = slots
         self.counts = counts.copy()

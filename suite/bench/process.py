@@ -17,7 +17,7 @@ MEMORY_LIMIT = 3.0  # GB
 TRANSITIONS = 1_500_000
 NUM_TASKS = 100
 # Longer collections than a real iteration's, so that it takes few of them, and few transitions at first.
-SCALE: dict[str, Any] = {"steps_per_iteration": 1, "adapted_transitions": 3600, "initial_transitions": 400}
+SCALE: dict[str, Any] = {"steps_per_iteration": 1, "adapted_transitions": 1600, "initial_transitions": 400}
 RELABELED_TASKS, RELABELED = 10, 1_000_000  # test tasks fine-tuned at once, relabeled transitions held for each
 MEMORY_FAMILIES = ("cheetah-velocity", "humanoid-direction")
 
