@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.kit.replay import EpisodeStore
 from algorithms.kit.state import Part, load_state_of, state_of
-from tasks.spec import EpisodeBatch, Frozen, TaskSource
+from tasks.spec import EpisodeBatch, Frozen, TaskSource, Transition
 
 State = dict[str, Any]
 """Nested dictionaries and lists whose leaves are tensors, arrays, numbers, strings or None."""
@@ -43,16 +43,6 @@ class TrainConfig(Config, ABC):
 
 class AdaptConfig(Config):
     """What every test-time adaptation has: nothing, yet."""
-
-
-class Transition(NamedTuple):
-    """One step of every task at once: (task, observation), (task, action), (task,), (task, observation), (task,)."""
-
-    observations: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    next_observations: np.ndarray
-    terminated: np.ndarray
 
 
 class Adaptation(NamedTuple):

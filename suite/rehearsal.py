@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks.registry import termination_rule
-from tasks.spec import Act, EpisodeBatch, TaskFamily
+from tasks.spec import Act, AfterStep, EpisodeBatch, TaskFamily
 
 
 class RandomSource:
@@ -27,8 +27,15 @@ class RandomSource:
         tasks: Sequence[int],
         transitions: int,
         before_episode: Callable[[np.ndarray], None] | None = None,
+        after_step: AfterStep | None = None,
     ) -> EpisodeBatch:
-        """Noise in the form of `transitions` steps of each row; the last episode is cut at the quota."""
+        """Noise in the form of `transitions` steps of each row; the last episode is cut at the quota.
+
+        Raises:
+            ValueError: somebody wants to see the steps, which are not made one after the other.
+        """
+        if after_step is not None:
+            raise ValueError("random transitions are not made step by step: nobody can be told of each")
         horizon = self.spaces.horizon
         per_row = -(-transitions // horizon)
         rows = np.tile(np.arange(len(tasks)), per_row)
