@@ -49,6 +49,11 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
             "posterior over a latent task embedding, off-policy actor-critic conditioned on it",
             "Rakelly, Zhou, Quillen, Finn, Levine 2019",
         ),
+        AlgorithmEntry(
+            "rl2", "rl2", "algorithms.rl2", "Rl2", "Rl2Train", "Rl2Adapt",
+            "recurrent policy whose hidden state is the adaptation, trained by PPO over trials",
+            "Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel 2016",
+        ),
     )
 }  # fmt: skip
 
