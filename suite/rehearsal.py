@@ -12,7 +12,8 @@ from tasks.spec import Act, AfterStep, EpisodeBatch, TaskFamily
 
 
 class RandomSource:
-    """A `tasks.spec.TaskSource` whose episodes are noise, always of the full length; no policy is asked."""
+    """A `tasks.spec.TaskSource` whose episodes are noise, always of the full length; no policy is asked, and nobody
+    is told of their steps."""
 
     def __init__(self, family: TaskFamily, num_tasks: int) -> None:
         self.num_tasks = num_tasks
@@ -29,13 +30,7 @@ class RandomSource:
         before_episode: Callable[[np.ndarray], None] | None = None,
         after_step: AfterStep | None = None,
     ) -> EpisodeBatch:
-        """Noise in the form of `transitions` steps of each row; the last episode is cut at the quota.
-
-        Raises:
-            ValueError: somebody wants to see the steps, which are not made one after the other.
-        """
-        if after_step is not None:
-            raise ValueError("random transitions are not made step by step: nobody can be told of each")
+        """Noise in the form of `transitions` steps of each row; the last episode is cut at the quota."""
         horizon = self.spaces.horizon
         per_row = -(-transitions // horizon)
         rows = np.tile(np.arange(len(tasks)), per_row)
