@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
-from torch.nn import functional
 
 from algorithms.base import (
     Adaptation,
@@ -36,16 +35,8 @@ from algorithms.base import (
     as_arrays,
     require_finite,
 )
-from algorithms.kit.advantages import (
-    discounted_sums,
-    episode_times,
-    fit_linear_baseline,
-    generalised_advantages,
-    linear_values,
-    standardised,
-)
-from algorithms.kit.networks import adam
 from algorithms.kit.recurrent_policy import RecurrentPolicy, Sizes
+from algorithms.kit.recurrent_ppo import PpoSettings, RecurrentPpo, Trials
 from algorithms.kit.running_moments import RunningMoments
 from algorithms.kit.state import Part
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
@@ -135,22 +126,6 @@ class Memory(NamedTuple):
         return Memory(*(field.repeat_interleave(times, dim=0) for field in self))
 
 
-class Trials(NamedTuple):
-    """Trials as they were lived: fields (step, trial, ...).
-
-    inputs; actions as drawn, before they were cut; log_probs of them; values (reward units) predicted before each
-    step; rewards; ends: whether an episode ended with the step; final_values (trial,) behind the last step.
-    """
-
-    inputs: Tensor
-    actions: Tensor
-    log_probs: Tensor
-    values: Tensor
-    rewards: Tensor
-    ends: Tensor
-    final_values: Tensor
-
-
 class Rl2(Algorithm):
     """Meta-training of RL2."""
 
@@ -162,17 +137,19 @@ class Rl2(Algorithm):
         problem = config.problem(spaces)
         if problem is not None:
             raise ValueError(problem)
-        self.policy = RecurrentPolicy(
-            Sizes(
-                config.cell, spaces.observation_dim, spaces.observation_dim + spaces.action_dim + 2, spaces.action_dim,
-                config.hidden, config.head_hidden, config.baseline == "learned", config.observations_to_heads,
-                config.initial_std,
-            ),
-            self.generator,
+        sizes = Sizes(
+            config.cell, spaces.observation_dim, spaces.observation_dim + spaces.action_dim + 2, spaces.action_dim,
+            config.hidden, config.head_hidden, config.baseline == "learned", config.observations_to_heads,
+            config.initial_std,
         )  # fmt: skip
-        self.optimiser = adam(self.policy.parameters, config.learning_rate)
+        settings = PpoSettings(*(getattr(config, field) for field in PpoSettings._fields))
+        self.ppo = RecurrentPpo(settings, RecurrentPolicy(sizes, self.generator), self.generator)
         self.moments = RunningMoments(spaces.observation_dim, self.device)  # of observations
-        self.return_moments = RunningMoments(1, self.device)  # of discounted returns: the critic's unit
+
+    @property
+    def policy(self) -> RecurrentPolicy:
+        """The recurrent policy."""
+        return self.ppo.policy
 
     # Acting ----------------------------------------------------------------------------------------------------
 
@@ -209,8 +186,8 @@ class Rl2(Algorithm):
     def iterate(self) -> dict[str, float]:
         """Live through trials of many tasks side by side, then some passes of PPO over them."""
         trials, batch = self.collect(self._tasks())
-        metrics = self.update(trials)
-        self.moments.update(trials_observations(batch, self.device))
+        metrics = self.ppo.update(trials)
+        self.moments.update(observations_of(batch, self.device))
         return require_finite(self._returns(batch) | metrics)
 
     def _tasks(self) -> np.ndarray:
@@ -223,36 +200,30 @@ class Rl2(Algorithm):
         memory = self.blank(len(tasks))
         starts: list[np.ndarray] = []
         steps: list[tuple[Tensor, ...]] = []
-        lived: list[tuple[Transition, np.ndarray]] = []
+        lived: list[tuple[np.ndarray, ...]] = []
 
         @torch.no_grad()
         def act(observations: np.ndarray) -> np.ndarray:
-            starts.extend([] if starts else [observations])
+            starts.extend([] if starts else [observations.copy()])
             inputs = self.inputs(memory, observations)
             output = self.policy.unroll(inputs.unsqueeze(0), memory.state)
-            noise = torch.randn(output.mean[0].shape, generator=self.generator, device=self.device)
-            actions = output.mean[0] + self.policy.log_std.exp() * noise
+            actions = self.policy.drawn(output.mean[0], self.generator)
             steps.append((inputs, actions, self.policy.log_probs(output.mean[0], actions), output.values[0]))
             return actions.clamp(-1, 1).cpu().numpy()
 
         def after_step(transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
             nonlocal memory
             memory = self.remembering(memory, transition, active, episode_end)
-            lived.append((transition, episode_end))
+            lived.append((transition.rewards.copy(), episode_end.copy(), transition.next_observations))
 
         batch = self.source.collect(act, tasks.tolist(), self.config.trial_transitions, after_step=after_step)
         inputs, actions, log_probs, values = (torch.stack(field) for field in zip(*steps))
-        rewards = np.stack([transition.rewards for transition, _ in lived])
-        ends = np.stack([end for _, end in lived])
+        rewards, ends = (torch.as_tensor(np.stack(field), device=self.device) for field in list(zip(*lived))[:2])
         # What would be seen next: where the last episode is over, a start like the trial's own.
-        following = np.where(ends[-1][:, None], starts[0], lived[-1][0].next_observations)
+        following = np.where(lived[-1][1][:, None], starts[0], lived[-1][2])
         final = self._values(memory, following)
-        unit = self.return_moments.std
-        trials = Trials(
-            inputs, actions, log_probs, values * unit, torch.as_tensor(rewards, device=self.device),
-            torch.as_tensor(ends, device=self.device), final * unit,
-        )  # fmt: skip
-        return trials, batch
+        unit = self.ppo.unit
+        return Trials(inputs, actions, log_probs, values * unit, rewards, ends, final * unit), batch
 
     @torch.no_grad()
     def _values(self, memory: Memory, observations: np.ndarray) -> Tensor:
@@ -266,92 +237,18 @@ class Rl2(Algorithm):
         last = len(rows) - 1 - np.unique(rows[::-1], return_index=True)[1]
         return {"return": float(returns[last].mean()), "return_before_adaptation": float(returns[first].mean())}
 
-    # Training --------------------------------------------------------------------------------------------------
-
-    def update(self, trials: Trials) -> dict[str, float]:
-        """All passes over the trials; means of their losses."""
-        config = self.config
-        advantages, targets = self.advantages(trials)
-        number = trials.rewards.shape[1]
-        losses: list[dict[str, Tensor]] = []
-        for _ in range(config.epochs):
-            order = torch.arange(number, device=self.device)
-            if config.minibatches > 1:
-                order = torch.rand(number, generator=self.generator, device=self.device).argsort()
-            for rows in order.tensor_split(config.minibatches):
-                chosen = Trials(*(field.index_select(int(field.dim() > 1), rows) for field in trials))
-                losses.append(self.gradient_step(chosen, advantages[:, rows], targets[:, rows]))
-        return {name: float(torch.stack([loss[name] for loss in losses]).mean()) for name in losses[0]}
-
-    def advantages(self, trials: Trials) -> tuple[Tensor, Tensor]:
-        """Standardised advantages (step, trial), and what a critic should say, in its unit."""
-        config = self.config
-        rewards, ends = trials.rewards.T, trials.ends.T
-        trial_end = torch.zeros_like(ends)
-        trial_end[:, -1] = True
-        last = trial_end if config.across_episodes else ends
-        returns = discounted_sums(rewards, last, config.discount)
-        if config.baseline == "linear":
-            states, times = trials.inputs.transpose(0, 1), episode_times(last)
-            values = linear_values(fit_linear_baseline(states, times, returns), states, times)
-            after_last = None
-        else:
-            self.return_moments.update(returns)
-            values = trials.values.T
-            after_last = trial_end * trials.final_values.unsqueeze(1)
-        raw = generalised_advantages(rewards, values, last, config.discount, config.smoothing, after_last)
-        targets = (raw + values) / self.return_moments.std
-        whole = standardised(raw) if config.standardise == "trial" else standardised(raw.unsqueeze(0))[0]
-        return whole.T.contiguous(), targets.T.contiguous()
-
-    def gradient_step(self, trials: Trials, advantages: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """One Adam step on the clipped surrogate (Schulman et al. 2017, eq. 7), the critic's loss and the entropy."""
-        config, policy = self.config, self.policy
-        output = policy.unroll(trials.inputs, policy.blank(trials.rewards.shape[1]), config.backpropagation)
-        log_ratio = policy.log_probs(output.mean, trials.actions) - trials.log_probs
-        ratio = log_ratio.exp()
-        kept = ratio.clamp(1 - config.clip, 1 + config.clip)
-        policy_loss = -self._mean(torch.minimum(ratio * advantages, kept * advantages))
-        loss = policy_loss - config.entropy_weight * policy.entropy()
-        losses = {"policy_loss": policy_loss.detach(), "entropy": policy.entropy().detach()}
-        if config.baseline == "learned":
-            value_loss = functional.huber_loss(output.values, targets)
-            loss = loss + config.value_weight * value_loss
-            losses["critic_loss"] = value_loss.detach()
-        gradients = torch.autograd.grad(loss, policy.parameters)
-        scale = torch.ones((), device=self.device)
-        if config.gradient_clip is not None:
-            norm = torch.stack(torch._foreach_norm(gradients)).norm()
-            scale = (config.gradient_clip / norm.clamp_min(1e-12)).clamp_max(1.0)
-        for parameter, gradient in zip(policy.parameters, gradients):
-            parameter.grad = gradient * scale
-        self.optimiser.step()
-        with torch.no_grad():
-            losses["kl"] = (ratio - 1 - log_ratio).mean()
-            losses["clipped"] = (kept != ratio).float().mean()
-        return losses
-
-    def _mean(self, values: Tensor) -> Tensor:
-        """Over trials and steps (step, trial); with truncated gradients every chunk counts as much (code)."""
-        if self.config.backpropagation is None:
-            return values.mean()
-        return torch.stack([chunk.mean() for chunk in values.split(self.config.backpropagation)]).mean()
-
     # State -----------------------------------------------------------------------------------------------------
 
     def parts(self) -> dict[str, Part]:
-        """Weights, Adam's moments, and those of observations and returns."""
-        return {
-            "policy": self.policy.parts(), "optimiser": self.optimiser, "moments": self.moments.parts(),
-            "return_moments": self.return_moments.parts(),
-        }  # fmt: skip
+        """Policy and optimiser, and the moments of observations."""
+        return {"ppo": self.ppo.parts(), "moments": self.moments.parts()}
 
     def agent(self, config: Rl2Adapt, seed: int) -> Rl2Agent:
         """An agent that adapts by its hidden state."""
         return Rl2Agent(self, config, seed)
 
 
-def trials_observations(batch: EpisodeBatch, device: torch.device) -> Tensor:
+def observations_of(batch: EpisodeBatch, device: torch.device) -> Tensor:
     """The observations that were acted on, (step, observation)."""
     inside = np.arange(batch.rewards.shape[1]) < batch.lengths[:, None]
     return torch.as_tensor(batch.observations[:, :-1][inside], device=device)
@@ -378,8 +275,7 @@ class Rl2Agent(Agent):
         rl2 = self.rl2
         actions = rl2.policy.unroll(rl2.inputs(self.memory, observations).unsqueeze(0), self.memory.state).mean[0]
         if explore and self.config.explore_stochastic:
-            noise = torch.randn(actions.shape, generator=self.generator, device=rl2.device)
-            actions = actions + rl2.policy.log_std.exp() * noise
+            actions = rl2.policy.drawn(actions, self.generator)
         return actions.clamp(-1, 1).cpu().numpy()
 
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:

@@ -95,6 +95,10 @@ class RecurrentPolicy:
         values = tanh_layers(self.critic, features).squeeze(-1) if self.critic else torch.zeros_like(mean[..., 0])
         return Output(mean, values, state)
 
+    def drawn(self, mean: Tensor, generator: torch.Generator) -> Tensor:
+        """Actions (..., action) around their means."""
+        return mean + self.log_std.exp() * torch.randn(mean.shape, generator=generator, device=mean.device)
+
     def log_probs(self, mean: Tensor, actions: Tensor) -> Tensor:
         """Log densities (...) of actions (..., action), summed over their dimensions."""
         log_std = self.log_std
