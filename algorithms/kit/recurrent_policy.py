@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from algorithms.kit.networks import Parameters, as_leaves, glorot_uniform, uniform
+from algorithms.kit.policy_gradient import MIN_LOG_STD, Gaussian, log_density
 from algorithms.kit.state import Part
 
 Kind = Literal["lstm", "gru"]
-LOG_STD_MIN = math.log(1e-6)
 
 
 class Sizes(NamedTuple):
@@ -69,7 +69,7 @@ class RecurrentPolicy:
     @property
     def log_std(self) -> Tensor:
         """Log standard deviation of the actions, (action,), not below log 1e-6 (ProMP code)."""
-        return self._log_std.clamp_min(LOG_STD_MIN)
+        return self._log_std.clamp_min(MIN_LOG_STD)
 
     def parts(self) -> dict[str, Part]:
         """The weights."""
@@ -101,10 +101,7 @@ class RecurrentPolicy:
 
     def log_probs(self, mean: Tensor, actions: Tensor) -> Tensor:
         """Log densities (...) of actions (..., action), summed over their dimensions."""
-        log_std = self.log_std
-        deviations = (actions - mean) * torch.exp(-log_std)
-        constant = log_std.sum() + 0.5 * len(log_std) * math.log(2 * math.pi)
-        return -0.5 * deviations.square().sum(-1) - constant
+        return log_density(Gaussian(mean, self.log_std), actions)
 
     def entropy(self) -> Tensor:
         """Differential entropy of the actions, nats."""

@@ -48,7 +48,10 @@ def test_a_cell_follows_its_equations(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sequence_is_its_steps_one_after_the_other(kind):
-    policy, inputs = policy_of(kind, heads=(6,), observations_to_heads=True), torch.randn(9, 3, 5, generator=generator())
+    policy, inputs = (
+        policy_of(kind, heads=(6,), observations_to_heads=True),
+        torch.randn(9, 3, 5, generator=generator()),
+    )
     whole, state, means = policy.unroll(inputs, policy.blank(3)), policy.blank(3), []
     for step in inputs:
         output = policy.unroll(step.unsqueeze(0), state)
@@ -72,7 +75,12 @@ def test_chunks_carry_the_state_but_no_gradient(kind):
 
 def test_initial_weights_are_those_of_the_codes():
     lstm, gru = (initial_cell(kind, 30, 64, generator()) for kind in KINDS)
-    assert lstm[2].unflatten(0, (4, 64))[:, 0].tolist() == [0.0, 1.0, 0.0, 0.0]  # torch's order: enter, forget, new, leave
+    assert lstm[2].unflatten(0, (4, 64))[:, 0].tolist() == [
+        0.0,
+        1.0,
+        0.0,
+        0.0,
+    ]  # torch's order: enter, forget, new, leave
     bound = (6 / (30 + 64 + 4 * 64)) ** 0.5
     for weight in lstm[:2]:
         assert 0.95 * bound < float(weight.abs().max()) <= bound
