@@ -12,8 +12,10 @@ from tasks.spec import Act, AfterStep, EpisodeBatch, TaskFamily
 
 
 class RandomSource:
-    """A `tasks.spec.TaskSource` whose episodes are noise, always of the full length; no policy is asked, and nobody
-    is told of their steps."""
+    """A `tasks.spec.TaskSource` whose episodes are noise, always of the full length; no policy is asked.
+
+    Nobody is told of their steps either.
+    """
 
     def __init__(self, family: TaskFamily, num_tasks: int) -> None:
         self.num_tasks = num_tasks

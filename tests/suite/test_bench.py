@@ -10,6 +10,7 @@ import torch
 
 from algorithms.kit.networks import native_precision
 from suite.bench import figure, run
+from suite.bench import rl2 as bench_rl2
 from suite.bench import simulation as bench_simulation
 from suite.bench import training as bench_training
 from suite.bench.figure import PRODUCT_GFLOP, Figure, least_seconds
@@ -79,6 +80,15 @@ def test_training_figures():
         or not torch.cpu._is_avx512_bf16_supported()
     )
     assert all(figure.holds is not None for figure in figures.values())
+
+
+def test_the_epoch_of_rl2_is_a_step_on_whole_trials(monkeypatch):
+    monkeypatch.setattr(bench_rl2, "STEPS", 200)
+    (figure,) = bench_rl2.rl2_figures(rounds=1, trials=3)
+    assert (figure.name, figure.unit) == ("RL2 epoch", "s")
+    assert 0 < figure.value < figure.reference < 10  # a hundredth of the trials
+    weights = bench_rl2.epoch(torch.device("cpu"), 3)
+    assert {name for name, value in weights().items() if value != value} == set()
 
 
 @pytest.mark.gpu

@@ -6,7 +6,7 @@ import yaml
 from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
 from suite.presets import CONFIGS, presets, resolve_blocks
-from tasks.registry import get_split, splits
+from tasks.registry import get_family, get_split, splits
 from tasks.splits import BUILDERS
 
 TRAININGS = sorted({entry.training for entry in ALGORITHMS.values()})
@@ -188,6 +188,29 @@ def test_pearl_as_released(name):
     assert found == PEARL[name]
     assert (train.batch, train.latent_dim, train.learning_rate, train.reward_scale) == (256, 5, 3e-4, 5.0)
     assert (train.encoder_hidden, train.policy_hidden, train.sac_variant) == ((200,) * 3, (300,) * 3, "value")
+
+
+@pytest.mark.parametrize("preset", [None, "rl2-pearl"])
+def test_rl2_as_in_the_published_curves(preset):
+    for name in PUBLISHED:
+        train, adapt = resolved("rl2", name, preset)
+        assert (train.trials_per_iteration, train.trial_transitions, train.first_steps(7)) == (100, 400, 40_000)
+        assert (train.cell, train.hidden, train.head_hidden, train.initial_std) == ("lstm", 64, (), 1.0)
+        assert (train.discount, train.smoothing, train.baseline, train.standardise) == (0.99, 1.0, "linear", "trial")
+        assert (train.clip, train.epochs, train.minibatches, train.backpropagation) == (0.2, 5, 1, 32)
+        assert (train.learning_rate, train.gradient_clip, train.entropy_weight) == (1e-3, None, 0.0)
+        assert not (train.boundary_flag or train.across_episodes or train.normalise_observations)
+        assert adapt.explore_stochastic
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_trial_of_rl2_strong_is_as_long_as_a_meta_test(name):
+    train, _ = resolved("rl2", name, "rl2-strong")
+    split = get_split(name)
+    assert train.trial_transitions == split.adaptation_transitions + get_family(split.family).horizon
+    assert (train.cell, train.baseline, train.backpropagation) == ("gru", "learned", None)
+    assert train.boundary_flag
+    assert train.across_episodes
 
 
 def test_where_dynamics_vary_the_context_shows_them():
