@@ -59,7 +59,7 @@ class Trials(NamedTuple):
     def of(self, rows: Tensor) -> Trials:
         """Some of the trials."""
         steps = (field.index_select(1, rows) for field in self[:-1])
-        return Trials(*steps, final_values=self.final_values[rows])
+        return Trials(*steps, self.final_values[rows])
 
 
 class RecurrentPpo:

@@ -199,7 +199,7 @@ def test_rl2_as_in_the_published_curves(preset):
         assert (train.discount, train.smoothing, train.baseline, train.standardise) == (0.99, 1.0, "linear", "trial")
         assert (train.clip, train.epochs, train.minibatches, train.backpropagation) == (0.2, 5, 1, 32)
         assert (train.learning_rate, train.gradient_clip, train.entropy_weight) == (1e-3, None, 0.0)
-        assert not (train.boundary_flag or train.across_episodes or train.normalise_observations)
+        assert {train.boundary_flag, train.across_episodes, train.normalise_observations} == {False}
         assert adapt.explore_stochastic
 
 
