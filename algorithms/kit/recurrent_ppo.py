@@ -58,8 +58,7 @@ class Trials(NamedTuple):
 
     def of(self, rows: Tensor) -> Trials:
         """Some of the trials."""
-        steps = (field.index_select(1, rows) for field in self[:-1])
-        return Trials(*steps, self.final_values[rows])
+        return Trials(*(field.index_select(min(field.dim() - 1, 1), rows) for field in self))
 
 
 class RecurrentPpo:

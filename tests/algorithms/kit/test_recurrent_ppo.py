@@ -125,6 +125,17 @@ def test_at_the_policy_that_acted_the_ratio_is_one():
     assert float(report["clipped"]) == 0.0
 
 
+def test_a_ratio_gains_nothing_beyond_the_clip_and_loses_all_it_can():
+    ppo = build()
+    trials, advantages = trials_of(ppo), torch.randn(STEPS, TRIALS, generator=torch.Generator().manual_seed(2))
+    old = trials.log_probs + torch.randn(STEPS, TRIALS, generator=torch.Generator().manual_seed(3))
+    _, report = ppo.loss(trials._replace(log_probs=old), advantages, torch.zeros(STEPS, TRIALS))
+    ratio = (trials.log_probs - old).exp()
+    kept = torch.where(advantages > 0, ratio.clamp_max(1.2), ratio.clamp_min(0.8))
+    assert float(report["policy_loss"]) == pytest.approx(-float((kept * advantages).mean()), rel=1e-4)
+    assert float(report["kl"]) == pytest.approx(float((ratio - 1 - ratio.log()).mean()), rel=1e-4)
+
+
 def test_a_trials_loss_is_the_mean_over_its_chunks():
     whole, cut = build(), build(backpropagation=4)
     trials = trials_of(whole)
