@@ -120,11 +120,11 @@ class InnerGradientLearner(Algorithm):
         config, tasks = self.config, self._tasks()
         policy, inner, returns = frozen(self.theta), [], []
         for _ in range(config.inner_steps):
-            data, mean_return = self._collect(policy, tasks, config.adaptation_rollouts or config.rollouts_per_task)
+            data, mean_return = self.collect(policy, tasks, config.adaptation_rollouts or config.rollouts_per_task)
             policy = self.adapt(policy, data, config.inner_learning_rate)
             inner.append(data)
             returns.append(mean_return)
-        outer, mean_return = self._collect(policy, tasks, config.rollouts_per_task)
+        outer, mean_return = self.collect(policy, tasks, config.rollouts_per_task)
         metrics = {"return": mean_return, "return_before_adaptation": returns[0]}
         metrics |= {"std": float(self.theta[-1].detach().exp().mean())}
         return require_finite(metrics | self.outer_step(inner, outer))
@@ -139,7 +139,7 @@ class InnerGradientLearner(Algorithm):
         drawn = self.choices.choice(self.source.num_tasks, rest, replace=False)
         return np.concatenate([np.tile(np.arange(self.source.num_tasks), whole), drawn])
 
-    def _collect(self, policy: Parameters, tasks: np.ndarray, rollouts: int) -> tuple[PolicyData, float]:
+    def collect(self, policy: Parameters, tasks: np.ndarray, rollouts: int) -> tuple[PolicyData, float]:
         """Data of one policy for all tasks, or one per task; and the mean return of the whole episodes."""
         steps: list[Drawn] = []
 
