@@ -168,9 +168,9 @@ class InnerGradientLearner(Algorithm):
         )  # fmt: skip
         values = linear_values(weights, observations, times)
         advantages = generalised_advantages(rewards, values, last, self.config.discount, self.config.gae_lambda)
-        fields = (field.flatten(1, 2) for field in (observations, actions, means))
         return PolicyData(
-            *fields, log_std.expand(len(rewards), -1, -1), standardised(advantages).flatten(1)
+            observations=observations.flatten(1, 2), actions=actions.flatten(1, 2), means=means.flatten(1, 2),
+            log_std=log_std.expand(len(rewards), -1, -1), advantages=standardised(advantages).flatten(1),
         )  # fmt: skip
 
     @torch.enable_grad()
