@@ -81,22 +81,26 @@ def test_each_inner_step_meets_fresh_data_of_the_policy_it_adapts(training):
 
 
 def explored(agent, tasks=2, steps=40, rewards=None, horizon=20):
-    """Let an agent see random transitions, its own actions in them."""
-    draw = np.random.default_rng(0)
+    """Let an agent see random transitions, its own actions in them. Returns these, (task, step, action)."""
+    draw, taken = np.random.default_rng(0), []
     agent.begin(tasks)
     for step in range(steps):
         observations = draw.standard_normal((5, 2)).astype(np.float32)[:tasks]
         actions = agent.act(observations, explore=True)
+        taken.append(actions)
         reward = (draw.standard_normal(5) if rewards is None else rewards(observations, actions)).astype(np.float32)
         transition = Transition(observations, actions, reward[:tasks], observations, np.zeros(tasks, bool))
         agent.observe(transition, np.ones(tasks, bool), np.full(tasks, step % horizon == horizon - 1))
+    return np.stack(taken, axis=1)
 
 
 def test_the_agent_takes_the_inner_step_of_meta_training():
     algorithm = learner()
     agent = algorithm.agent(MamlAdapt(), seed=0)
-    explored(agent)
+    taken = explored(agent)
     data = agent._judged_data()
+    np.testing.assert_array_equal((data.actions / 2).clamp(-1, 1), taken)
+    assert data.actions.abs().max() > 2  # the density is that of the action before it was cut
     points = list(agent.adapt(every=1))
     assert [point.updates for point in points] == [0, 1]
     expected = inner_step(policy_per_task(algorithm.theta, 2), data, "likelihood_ratio", 0.1)
