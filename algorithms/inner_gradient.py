@@ -120,11 +120,11 @@ class InnerGradientLearner(Algorithm):
         config, tasks = self.config, self._tasks()
         policy, inner, returns = frozen(self.theta), [], []
         for _ in range(config.inner_steps):
-            data, mean_return = self._collect(policy, tasks, config.adaptation_rollouts or config.rollouts_per_task)
+            data, mean_return = self.collect(policy, tasks, config.adaptation_rollouts or config.rollouts_per_task)
             policy = self.adapt(policy, data, config.inner_learning_rate)
             inner.append(data)
             returns.append(mean_return)
-        outer, mean_return = self._collect(policy, tasks, config.rollouts_per_task)
+        outer, mean_return = self.collect(policy, tasks, config.rollouts_per_task)
         metrics = {"return": mean_return, "return_before_adaptation": returns[0]}
         metrics |= {"std": float(self.theta[-1].detach().exp().mean())}
         return require_finite(metrics | self.outer_step(inner, outer))
@@ -139,7 +139,7 @@ class InnerGradientLearner(Algorithm):
         drawn = self.choices.choice(self.source.num_tasks, rest, replace=False)
         return np.concatenate([np.tile(np.arange(self.source.num_tasks), whole), drawn])
 
-    def _collect(self, policy: Parameters, tasks: np.ndarray, rollouts: int) -> tuple[PolicyData, float]:
+    def collect(self, policy: Parameters, tasks: np.ndarray, rollouts: int) -> tuple[PolicyData, float]:
         """Data of one policy for all tasks, or one per task; and the mean return of the whole episodes."""
         steps: list[Drawn] = []
 
@@ -168,9 +168,9 @@ class InnerGradientLearner(Algorithm):
         )  # fmt: skip
         values = linear_values(weights, observations, times)
         advantages = generalised_advantages(rewards, values, last, self.config.discount, self.config.gae_lambda)
-        fields = (field.flatten(1, 2) for field in (observations, actions, means))
         return PolicyData(
-            *fields, log_std.expand(len(rewards), -1, -1), standardised(advantages).flatten(1)
+            observations=observations.flatten(1, 2), actions=actions.flatten(1, 2), means=means.flatten(1, 2),
+            log_std=log_std.expand(len(rewards), -1, -1), advantages=standardised(advantages).flatten(1),
         )  # fmt: skip
 
     @torch.enable_grad()

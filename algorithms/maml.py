@@ -84,7 +84,7 @@ class Maml(InnerGradientLearner):
 
     def outer_gradient(self, inner: list[PolicyData], outer: PolicyData) -> tuple[float, Tensor]:
         """The mean surrogate loss of the adapted policies, and its gradient in theta, a float64 vector."""
-        total = torch.zeros((), device=self.device)
+        total = outer.advantages.new_zeros(())
         slope = torch.zeros_like(flatten(self.theta))
         for path, data in self._paths(inner, outer):
             losses = surrogate_loss(distribution(path.policy, data.observations), data)
@@ -109,7 +109,7 @@ class Maml(InnerGradientLearner):
 
     def loss_and_kl(self, inner: list[PolicyData], outer: PolicyData) -> tuple[float, float]:
         """Mean surrogate loss and mean KL divergence of the policies that theta, as it is now, adapts to."""
-        total = torch.zeros(2, device=self.device)
+        total = outer.advantages.new_zeros(2)
         for chunk in task_chunks(outer, max(self.config.policy_hidden)):
             policy, data = policy_per_task(self.theta, len(outer.advantages[chunk])), outer.of(chunk)
             for before in inner:

@@ -71,7 +71,7 @@ class Promp(InnerGradientLearner):
         """Put the outer loss's gradient into theta's `grad`. Returns the loss and the KL per inner step."""
         for parameter in self.theta:
             parameter.grad = torch.zeros_like(parameter)
-        total, kls = torch.zeros((), device=self.device), torch.zeros_like(self.kl_weights)
+        total, kls = outer.advantages.new_zeros(()), torch.zeros_like(self.kl_weights)
         for chunk in task_chunks(outer, max(self.config.policy_hidden)):
             loss, kl = self.outer_loss([data.of(chunk) for data in inner], outer.of(chunk))
             for parameter, gradient in zip(self.theta, torch.autograd.grad(loss.sum(), self.theta)):
