@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.kit.replay import EpisodeStore
 from algorithms.kit.state import Part, load_state_of, state_of
-from tasks.spec import EpisodeBatch, Frozen, TaskSource
+from tasks.spec import EpisodeBatch, Frozen, SpaceSpec, TaskSource, Transition
 
 State = dict[str, Any]
 """Nested dictionaries and lists whose leaves are tensors, arrays, numbers, strings or None."""
@@ -40,19 +40,14 @@ class TrainConfig(Config, ABC):
     def first_steps(self, num_tasks: int) -> int:
         """Environment steps of the first outer iteration: a smaller budget trains nothing."""
 
+    def problem(self, spaces: SpaceSpec) -> str | None:
+        """Why these values cannot train in a family of these sizes, and what to do about it; None where they can."""
+        del spaces
+        return None
+
 
 class AdaptConfig(Config):
     """What every test-time adaptation has: nothing, yet."""
-
-
-class Transition(NamedTuple):
-    """One step of every task at once: (task, observation), (task, action), (task,), (task, observation), (task,)."""
-
-    observations: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    next_observations: np.ndarray
-    terminated: np.ndarray
 
 
 class Adaptation(NamedTuple):

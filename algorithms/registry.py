@@ -49,6 +49,21 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
             "posterior over a latent task embedding, off-policy actor-critic conditioned on it",
             "Rakelly, Zhou, Quillen, Finn, Levine 2019",
         ),
+        AlgorithmEntry(
+            "maml", "maml", "algorithms.maml", "Maml", "MamlTrain", "MamlAdapt",
+            "a policy that one policy-gradient step per task improves most, meta-trained by TRPO",
+            "Finn, Abbeel, Levine 2017",
+        ),
+        AlgorithmEntry(
+            "promp", "promp", "algorithms.promp", "Promp", "PrompTrain", "PrompAdapt",
+            "as MAML, with low-variance curvature and PPO's clipped loss outside",
+            "Rothfuss, Lee, Clavera, Asfour, Abbeel 2019",
+        ),
+        AlgorithmEntry(
+            "rl2", "rl2", "algorithms.rl2", "Rl2", "Rl2Train", "Rl2Adapt",
+            "recurrent policy whose hidden state is the adaptation, trained by PPO over trials",
+            "Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel 2016",
+        ),
     )
 }  # fmt: skip
 

@@ -241,6 +241,9 @@ def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -
     for which in ("protocol", "milestone_protocol"):
         _require_lists(getattr(experiment, which), split, which)
     train, adapt = resolve_blocks(entry, split, choice.preset, choice.train, choice.adapt, experiment.device)
+    problem = train.problem(family.spaces)
+    if problem is not None:
+        raise UserError(f"{choice.variant} on {split.full_name}: {problem}")
     training = TrainingSpec(
         algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=split.train,
         config=train.model_dump(mode="json"), seed=seed,

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from tasks.registry import termination_rule
-from tasks.spec import Act, EpisodeBatch, TaskFamily
+from tasks.spec import Act, AfterStep, EpisodeBatch, TaskFamily
 
 
 class RandomSource:
-    """A `tasks.spec.TaskSource` whose episodes are noise, always of the full length; no policy is asked."""
+    """A `tasks.spec.TaskSource` whose episodes are noise, always of the full length; no policy is asked.
+
+    Nobody is told of their steps either.
+    """
 
     def __init__(self, family: TaskFamily, num_tasks: int) -> None:
         self.num_tasks = num_tasks
@@ -27,6 +30,7 @@ class RandomSource:
         tasks: Sequence[int],
         transitions: int,
         before_episode: Callable[[np.ndarray], None] | None = None,
+        after_step: AfterStep | None = None,
     ) -> EpisodeBatch:
         """Noise in the form of `transitions` steps of each row; the last episode is cut at the quota."""
         horizon = self.spaces.horizon

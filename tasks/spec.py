@@ -210,8 +210,21 @@ class EpisodeBatch(NamedTuple):
     tasks: np.ndarray
 
 
+class Transition(NamedTuple):
+    """One step of every row at once: (row, observation), (row, action), (row,), (row, observation), (row,)."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    next_observations: np.ndarray
+    terminated: np.ndarray
+
+
 Act = Callable[["np.ndarray"], "np.ndarray"]
 """Observations (row, observation) -> actions (row, action) in [-1, 1], both float32."""
+
+AfterStep = Callable[[Transition, "np.ndarray", "np.ndarray"], None]
+"""Told after every step what happened, in which rows (row,), and in which of them an episode ended with it (row,)."""
 
 
 class TaskSource(Protocol):
@@ -229,12 +242,13 @@ class TaskSource(Protocol):
         tasks: Sequence[int],
         transitions: int,
         before_episode: Callable[[np.ndarray], None] | None = None,
+        after_step: AfterStep | None = None,
     ) -> EpisodeBatch:
         """Run exactly `transitions` steps in each row; row i is a simulation of training task `tasks[i]`.
 
         Episodes restart in a row until its quota is filled, and the last one is cut there. `before_episode` is
-        called with the (integer) rows that are about to start one. Costs `len(tasks) * transitions`
-        environment steps.
+        called with the (integer) rows that are about to start one, `after_step` with every step.
+        Costs `len(tasks) * transitions` environment steps.
         """
 
     def terminated(self, next_observations: Any) -> Any:

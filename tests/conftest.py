@@ -15,12 +15,18 @@ TINY = {
     "pearl": {"initial_transitions": 20, "prior_transitions": 20, "posterior_transitions": 40, "steps_per_iteration": 3,
               "policy_hidden": [16, 16, 16], "encoder_hidden": [16, 16, 16], "meta_batch": 4, "batch": 8,
               "context_batch": 10},
+    "maml": {"tasks_per_iteration": 4, "rollouts_per_task": 2, "rollout_transitions": 20, "policy_hidden": [16, 16],
+             "action_scale": 1.0},
+    "promp": {"tasks_per_iteration": 4, "rollouts_per_task": 2, "rollout_transitions": 20, "policy_hidden": [16, 16],
+              "action_scale": 1.0},
+    "rl2": {"trial_transitions": 40, "trials_per_iteration": 3, "hidden": 8, "epochs": 2, "backpropagation": 16},
 }  # fmt: skip
 TINY_ADAPT = {
     "mier": {"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6, "relabel_transitions": 200,
              "relabel_interval": 4, "batch": 32},
     "mier-wr": {"context_steps": 3},
-    "pearl": {},
+    "pearl": {}, "maml": {"gradient_steps": 4}, "promp": {"gradient_steps": 4},
+    "rl2": {},
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from suite.bench.figure import Figure
 from suite.executor import worker_environment
 
-PARTS = ("training", "simulation", "process")
+PARTS = ("training", "on-policy", "rl2", "simulation", "process")
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
@@ -24,6 +24,14 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.training import training_figures
 
         return training_figures(device)
+    if part == "on-policy":
+        from suite.bench.on_policy import on_policy_figures
+
+        return on_policy_figures()
+    if part == "rl2":
+        from suite.bench.rl2 import rl2_figures
+
+        return rl2_figures(device)
     if part == "simulation":
         from suite.bench.simulation import simulation_figures
 

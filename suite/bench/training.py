@@ -14,7 +14,7 @@ from algorithms.kit.networks import frozen, native_precision, repeat_ensemble
 from algorithms.kit.relabeling import FineTuning, RelabelSettings
 from algorithms.mier import Mier, MierTrain
 from algorithms.pearl import Pearl, PearlTrain
-from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
+from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
 from suite.rehearsal import RandomSource
 from tasks.registry import get_family
 
@@ -22,7 +22,6 @@ FAMILY, NUM_TASKS, TRANSITIONS = "cheetah-velocity", 100, 2000  # initial explor
 ROUNDS = 6
 PEARL_GFLOP = 30.7  # of a gradient step, counted as the public code does them
 PEARL_LIMIT = 0.35  # of the time that so many float32 operations take
-REFERENCE_RATE = 105.0  # GFLOP/s, float32, of the core on which the limits below were set
 MIER_LIMIT, MIER_BF16_MODEL_LIMIT = 0.130, 0.075  # s
 ADAPTATION_LIMIT = 0.008  # s per task
 FP32_LIMIT = 1.15  # of the time that a step's own float32 operations take, where bfloat16 is not native

@@ -73,3 +73,32 @@ def finite_differences():
         return gradient
 
     return differentiate
+
+
+@pytest.fixture
+def on_policy():
+    """A function (learner, inner steps) -> its theta in float64 and data of each inner step and after the last.
+
+    The data are what the policies really draw on random observations, with random advantages.
+    """
+    from algorithms.kit.policy_gradient import PolicyData, distribution, inner_step, policy_per_task
+
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    def build(learner, inner_steps=1, tasks=2, samples=30):
+        learner.theta = [p.detach().double().requires_grad_(True) for p in learner.theta]
+        policy, data = policy_per_task(learner.theta, tasks), []
+        for step in range(inner_steps + 1):
+            observations = normal(tasks, samples, 3)
+            means, log_std = (value.detach() for value in distribution(policy, observations))
+            actions = means + log_std.exp() * normal(*means.shape)
+            data.append(PolicyData(observations, actions, means, log_std, normal(tasks, samples)))
+            if step < inner_steps:
+                rate = learner.config.inner_learning_rate
+                policy = inner_step(policy, data[-1], learner.inner_loss, rate).policy
+        return data[:-1], data[-1]
+
+    return build

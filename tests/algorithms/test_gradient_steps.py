@@ -9,6 +9,9 @@ from algorithms.kit.networks import frozen, repeat_ensemble
 from algorithms.kit.relabeling import FineTuning, RelabelSettings
 from algorithms.mier import Mier, MierTrain
 from algorithms.pearl import Pearl, PearlTrain
+from algorithms.rl2 import Rl2, Rl2Train
+from suite.bench.rl2 import STEPS as STEPS_OF_A_TRIAL
+from suite.bench.rl2 import noise
 
 MIER = {
     "policy_hidden": (32, 32, 32), "model_hidden": (32, 32, 32), "task_batch": 16, "meta_batch": 3,
@@ -98,6 +101,17 @@ def test_a_gradient_step_reads_nothing_back(random_source, kind):
     with NoReads():
         losses = step()
     assert all(torch.isfinite(value).all() for value in losses.values())
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_a_recurrent_gradient_step_reads_nothing_back(random_source, kind):
+    config = Rl2Train(cell=kind, trial_transitions=20, baseline="learned", gradient_clip=0.5)
+    rl2 = Rl2(config, random_source, seed=0, device=torch.device("cpu"), capacity=1)
+    advantages, targets = torch.randn(2, STEPS_OF_A_TRIAL, 3, generator=rl2.generator)
+    trials = noise(rl2, 3)
+    with NoReads():
+        report = rl2.ppo.gradient_step(trials, advantages, targets)
+    assert all(torch.isfinite(value) for value in report.values())
 
 
 @pytest.mark.gpu

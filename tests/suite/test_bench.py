@@ -10,6 +10,8 @@ import torch
 
 from algorithms.kit.networks import native_precision
 from suite.bench import figure, run
+from suite.bench import on_policy as bench_on_policy
+from suite.bench import rl2 as bench_rl2
 from suite.bench import simulation as bench_simulation
 from suite.bench import training as bench_training
 from suite.bench.figure import PRODUCT_GFLOP, Figure, least_seconds
@@ -81,11 +83,41 @@ def test_training_figures():
     assert all(figure.holds is not None for figure in figures.values())
 
 
+def test_the_epoch_of_rl2_is_a_step_on_whole_trials(monkeypatch):
+    monkeypatch.setattr(bench_rl2, "STEPS", 200)
+    (figure,) = bench_rl2.rl2_figures(rounds=1, trials=3)
+    assert (figure.name, figure.unit) == ("RL2 epoch", "s")
+    assert 0 < figure.value < figure.reference < 10  # a hundredth of the trials
+    weights = bench_rl2.epoch(torch.device("cpu"), 3)
+    assert {name for name, value in weights().items() if value != value} == set()
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_training_figures_on_a_gpu():
     figures = check_training_figures("cuda")
     assert all(figure.holds is None for figure in figures.values())  # the limits are for one core
+
+
+def test_on_policy_figures(monkeypatch):
+    """At sizes that take a moment: the limits are in units of the product rate, the outer steps start anew."""
+    monkeypatch.setattr(
+        bench_on_policy, "SIZES", {"tasks_per_iteration": 3, "rollouts_per_task": 2, "rollout_transitions": 10}
+    )
+    figures = bench_on_policy.on_policy_figures()
+    assert [figure.unit for figure in figures] == ["steps/s", "s", "s"]
+    assert all(figure.value > 0 for figure in figures)
+    collection, promp, maml = (figure.reference for figure in figures)
+    assert collection * promp == pytest.approx(20_000 * 2.5)
+    assert maml / promp == pytest.approx(18 / 2.5)
+    promp = bench_on_policy.on_policy_work()[bench_on_policy.PROMP]
+    learner = promp.__closure__[[*promp.__code__.co_freevars].index("learner")].cell_contents
+    states = []
+    for _ in range(2):
+        learner.optimiser.state.clear()
+        promp()
+        states.append([parameter.detach().clone() for parameter in learner.theta])
+    assert all(torch.equal(left, right) for left, right in zip(*states))
 
 
 def test_the_product_is_counted_right():

@@ -94,7 +94,7 @@ def test_algorithms_list(offmap):
     assert [line.split()[0] for line in lines[1:]] == list(training)
 
 
-@pytest.mark.parametrize("name", ["mier", "mier-wr", "pearl"])
+@pytest.mark.parametrize("name", ["mier", "mier-wr", "pearl", "maml", "promp"])
 def test_show_explains_every_field(offmap, name):
     document = json.loads(offmap("algorithms", "show", name, "--json").out)
     answer = offmap("algorithms", "show", name)

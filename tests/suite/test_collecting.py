@@ -147,6 +147,26 @@ def test_a_source_runs_the_training_tasks_it_is_asked_for(source):
     assert first[0] == first[1] != first[2]
 
 
+def test_a_source_tells_of_every_step_what_its_episodes_hold(source):
+    asked, _ = source()
+    starts, seen = [], []
+    batch = asked.collect(
+        lambda observations: np.full((2, 2), 0.5, np.float32), [4, 9], 30,
+        before_episode=lambda rows: starts.append((len(seen), rows.tolist())),
+        after_step=lambda *step: seen.append(step),
+    )  # fmt: skip
+    transitions, active, ended = zip(*seen)
+    assert starts == [(0, [0, 1]), (HORIZON, [0, 1])]
+    assert np.array(active).all()
+    assert np.array(ended).T.tolist() == 2 * [[step in (19, 29) for step in range(30)]]
+    for row in (0, 1):
+        first, second = np.flatnonzero(batch.rows == row)
+        told = [step.rewards[row] for step in transitions]
+        assert told == [*batch.rewards[first, :20], *batch.rewards[second, :10]]
+        assert (transitions[25].observations[row] == batch.observations[second, 5]).all()
+        assert (transitions[25].next_observations[row] == batch.observations[second, 6]).all()
+
+
 def test_a_sources_noise_follows_its_seed_and_goes_on_where_it_stopped(source):
     def starts(asked, times):
         return [asked.collect(zeros_of, [0, 1], 25).observations[:, 0].tolist() for _ in range(times)]

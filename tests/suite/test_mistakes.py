@@ -56,6 +56,9 @@ MISTAKES = {
     "misspelt key": (changed(protocl={}), ["protocl is not a known key", "did you mean protocol?"]),
     "misspelt key inside": (changed(protocol={"evalute_every": 5}),
                             ["protocol.evalute_every", "did you mean evaluate_every?"]),
+    "trial shorter than an episode": (
+        changed(algorithms=[{"name": "rl2", "train": {"trial_transitions": 5}}]),
+        ["rl2 on point-goal.ood: trial_transitions is 5", "less than one episode of 20", "set it to 40 or more"]),
     "misspelt key in a list": (changed(algorithms=[{"name": "mier", "trian": {}}]),
                                ["algorithms.0.trian is not a known key", "did you mean train?"]),
     "misspelt key of an algorithm": (changed(algorithms=[{"name": "mier", "train": {"contxt_dim": 3}}]),

@@ -6,7 +6,7 @@ import yaml
 from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
 from suite.presets import CONFIGS, presets, resolve_blocks
-from tasks.registry import get_split, splits
+from tasks.registry import get_family, get_split, splits
 from tasks.splits import BUILDERS
 
 TRAININGS = sorted({entry.training for entry in ALGORITHMS.values()})
@@ -188,6 +188,58 @@ def test_pearl_as_released(name):
     assert found == PEARL[name]
     assert (train.batch, train.latent_dim, train.learning_rate, train.reward_scale) == (256, 5, 3e-4, 5.0)
     assert (train.encoder_hidden, train.policy_hidden, train.sac_variant) == ((200,) * 3, (300,) * 3, "value")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("algorithm", ["maml", "promp"])
+def test_maml_and_promp_as_run_for_the_published_curves(algorithm, name):
+    train, adapt = resolved(algorithm, name)
+    assert train.first_steps(len(get_split(name).train)) == 320_000
+    assert (train.tasks_per_iteration, train.rollouts_per_task, train.adaptation_rollouts) == (40, 20, None)
+    assert (train.rollout_transitions, train.inner_steps, train.gae_lambda, train.discount) == (200, 1, 1.0, 0.99)
+    assert train.inner_learning_rate == (0.05 if name.startswith("walker") else 0.1)
+    assert train.policy_hidden == ((128, 128) if name.startswith("humanoid") else (64, 64))
+    assert (train.action_scale, train.initial_std, train.baseline_regularisation) == (10.0, 1.0, 1e-5)
+    assert (adapt.gradient_steps, adapt.learning_rate) == (1, None)
+    if algorithm == "maml":
+        assert (train.inner_loss, train.max_kl, train.kl_stride) == ("likelihood_ratio", 0.01, 1)
+        assert (train.conjugate_gradients, train.shrink, train.attempts) == (10, 0.8, 15)
+    else:
+        walker = name.startswith("walker")
+        assert (train.learning_rate, train.clip, train.outer_steps) == (1e-3, 0.3, 3 if walker else 5)
+        assert (train.kl_weight, train.target_kl) == ((1e-3, 1e-2) if walker else (5e-4, None))
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("algorithm", ["maml", "promp"])
+def test_the_matched_preset_adapts_to_as_much_data_as_a_test_gives(algorithm, name):
+    split = get_split(name)
+    train, _ = resolved(algorithm, name, "matched")
+    assert train.adaptation_rollouts * train.rollout_transitions == split.adaptation_transitions
+    assert 1_500_000 // train.first_steps(len(split.train)) >= 90
+
+
+@pytest.mark.parametrize("preset", [None, "rl2-pearl"])
+def test_rl2_as_in_the_published_curves(preset):
+    for name in PUBLISHED:
+        train, adapt = resolved("rl2", name, preset)
+        assert (train.trials_per_iteration, train.trial_transitions, train.first_steps(7)) == (100, 400, 40_000)
+        assert (train.cell, train.hidden, train.head_hidden, train.initial_std) == ("lstm", 64, (), 1.0)
+        assert (train.discount, train.smoothing, train.baseline, train.standardise) == (0.99, 1.0, "linear", "trial")
+        assert (train.clip, train.epochs, train.minibatches, train.backpropagation) == (0.2, 5, 1, 32)
+        assert (train.learning_rate, train.gradient_clip, train.entropy_weight) == (1e-3, None, 0.0)
+        assert {train.boundary_flag, train.across_episodes, train.normalise_observations} == {False}
+        assert adapt.explore_stochastic
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_trial_of_rl2_strong_is_as_long_as_a_meta_test(name):
+    train, _ = resolved("rl2", name, "rl2-strong")
+    split = get_split(name)
+    assert train.trial_transitions == split.adaptation_transitions + get_family(split.family).horizon
+    assert (train.cell, train.baseline, train.backpropagation) == ("gru", "learned", None)
+    assert train.boundary_flag
+    assert train.across_episodes
 
 
 def test_where_dynamics_vary_the_context_shows_them():

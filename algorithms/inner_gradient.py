@@ -1,0 +1,256 @@
+"""What MAML and ProMP share: sampling with adapted policies, the inner step, and the agent. They differ outside.
+
+A meta-iteration draws tasks, collects with the meta-trained policy, takes a policy-gradient step per task on that
+data, collects with the adapted policies, and hands all data to the outer step. All tasks and rollouts act as one
+batch. Experience serves one iteration; nothing is kept.
+
+Where this leaves the ProMP code, which the published curves come from (section 4 of Rothfuss et al. 2019 is the
+setting): every row collects the same number of steps, its last episode cut there, where that code discards
+unfinished episodes; every training task is drawn as often as any other, to one.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from algorithms.base import (
+    Adaptation,
+    AdaptConfig,
+    Agent,
+    Algorithm,
+    TrainConfig,
+    Transition,
+    as_arrays,
+    evaluation_points,
+    require_finite,
+)
+from algorithms.kit.advantages import (
+    discounted_sums,
+    episode_times,
+    fit_linear_baseline,
+    generalised_advantages,
+    linear_values,
+    standardised,
+)
+from algorithms.kit.networks import Parameters, as_leaves, frozen
+from algorithms.kit.policy_gradient import (
+    Drawn,
+    InnerLoss,
+    PolicyData,
+    distribution,
+    draw,
+    initial_policy,
+    inner_step,
+    kl_divergence,
+    policy_per_task,
+    task_chunks,
+)
+from algorithms.kit.rollouts import Rollouts, rollouts_of
+from algorithms.kit.state import Part
+from algorithms.kit.trial import TrialData
+
+
+class InnerGradientTrain(TrainConfig):
+    """Meta-training that MAML and ProMP share. Defaults: the ProMP code as run for the published curves ("code")."""
+
+    precision: Literal["fp32"] = Field(
+        default="fp32", description="the only one: networks this small gain nothing from bfloat16 products (ours)"
+    )
+    tasks_per_iteration: PositiveInt = Field(default=40, description="training tasks per outer step (code)")
+    rollouts_per_task: PositiveInt = Field(default=20, description="per task, with its adapted policy (code)")
+    adaptation_rollouts: PositiveInt | None = Field(
+        default=None, description="per task and inner step, before it; None: as many as after (code)"
+    )
+    rollout_transitions: PositiveInt = Field(default=200, description="steps of a rollout: the horizon (code)")
+    inner_steps: PositiveInt = Field(default=1, description="each on fresh data (code; ant-goal in paper 2)")
+    inner_learning_rate: float = Field(default=0.1, gt=0, description="alpha (code; walker 0.05)")
+    policy_hidden: tuple[PositiveInt, ...] = Field(default=(64, 64), description="tanh layers (code; humanoid 128)")
+    initial_std: float = Field(default=1.0, gt=0, description="of the policy's own actions (code)")
+    action_scale: float = Field(
+        default=10.0, gt=0, description="a policy's action of this size is full actuation (code; Finn et al. 1)"
+    )
+    discount: float = Field(default=0.99, gt=0, le=1, description="gamma (code)")
+    gae_lambda: float = Field(default=1.0, ge=0, le=1, description="lambda of GAE (code)")
+    baseline_regularisation: float = Field(default=1e-5, gt=0, description="of the linear baseline (code)")
+
+    def first_steps(self, num_tasks: int) -> int:
+        """Every iteration costs the same, whatever the number of training tasks."""
+        before = self.inner_steps * (self.adaptation_rollouts or self.rollouts_per_task)
+        return self.tasks_per_iteration * (before + self.rollouts_per_task) * self.rollout_transitions
+
+
+class InnerGradientAdapt(AdaptConfig):
+    """Policy gradient in a test task, on all of its adaptation data."""
+
+    gradient_steps: PositiveInt = Field(default=1, description="on the same data (code and papers: 1)")
+    learning_rate: float | None = Field(default=None, gt=0, description="of the first step; None: alpha (code)")
+    late_learning_rate: float | None = Field(
+        default=None, gt=0, description="of further steps; None: as the first (Finn et al.: half of alpha)"
+    )
+
+
+class InnerGradientLearner(Algorithm):
+    """Meta-training of a policy from which one policy-gradient step per task goes far."""
+
+    config: InnerGradientTrain
+    inner_loss: InnerLoss = "likelihood_ratio"
+
+    def __init__(self, config: InnerGradientTrain, source: Any, **kwargs: Any) -> None:
+        super().__init__(config, source, **kwargs)
+        spaces = source.spaces
+        self.theta = as_leaves(
+            initial_policy(
+                spaces.observation_dim, config.policy_hidden, spaces.action_dim, config.initial_std, self.generator
+            )
+        )
+
+    def steps_of_next_iteration(self) -> int:
+        """The same for every iteration."""
+        return self.config.first_steps(self.source.num_tasks)
+
+    def iterate(self) -> dict[str, float]:
+        """Collect, adapt and collect again, as many times as there are inner steps; then the outer step."""
+        config, tasks = self.config, self._tasks()
+        policy, inner, returns = frozen(self.theta), [], []
+        for _ in range(config.inner_steps):
+            data, mean_return = self.collect(policy, tasks, config.adaptation_rollouts or config.rollouts_per_task)
+            policy = self.adapt(policy, data, config.inner_learning_rate)
+            inner.append(data)
+            returns.append(mean_return)
+        outer, mean_return = self.collect(policy, tasks, config.rollouts_per_task)
+        metrics = {"return": mean_return, "return_before_adaptation": returns[0]}
+        metrics |= {"std": float(self.theta[-1].detach().exp().mean())}
+        return require_finite(metrics | self.outer_step(inner, outer))
+
+    @abstractmethod
+    def outer_step(self, inner: list[PolicyData], outer: PolicyData) -> dict[str, float]:
+        """Improve theta on the data of each inner step and of the adapted policies. Returns metrics."""
+
+    def _tasks(self) -> np.ndarray:
+        """The tasks of an iteration: all equally often, the rest drawn without replacement."""
+        whole, rest = divmod(self.config.tasks_per_iteration, self.source.num_tasks)
+        drawn = self.choices.choice(self.source.num_tasks, rest, replace=False)
+        return np.concatenate([np.tile(np.arange(self.source.num_tasks), whole), drawn])
+
+    def collect(self, policy: Parameters, tasks: np.ndarray, rollouts: int) -> tuple[PolicyData, float]:
+        """Data of one policy for all tasks, or one per task; and the mean return of the whole episodes."""
+        steps: list[Drawn] = []
+
+        def explore(observations: np.ndarray) -> np.ndarray:
+            steps.append(draw(policy, observations, self.config.action_scale, self.generator))
+            return steps[-1].applied
+
+        rows = np.repeat(tasks, rollouts)
+        batch = self.source.collect(explore, rows.tolist(), self.config.rollout_transitions)
+        drawn = [torch.stack([getattr(step, name) for step in steps], dim=1) for name in ("actions", "means")]
+        actions, means = (field.unflatten(0, (len(tasks), rollouts)) for field in drawn)
+        log_std = distribution(policy, means.new_zeros((len(policy[0]), 1, policy[0].shape[1]))).log_std
+        whole = rollouts_of(batch, len(tasks), self.device)
+        return self.judged(whole, actions, means, log_std), self.mean_return(batch)
+
+    def judged(self, rollouts: Rollouts, actions: Tensor, means: Tensor, log_std: Tensor) -> PolicyData:
+        """Policy data of rollouts and the actions drawn in them, (task, rollout, step, action), with advantages.
+
+        The baseline is fit on the very rollouts that it judges, and is 0 behind the end of an episode (code).
+        """
+        observations, rewards, last = rollouts
+        times = episode_times(last)
+        returns = discounted_sums(rewards, last, self.config.discount)
+        weights = fit_linear_baseline(
+            observations, times, returns, regularisation=self.config.baseline_regularisation
+        )  # fmt: skip
+        values = linear_values(weights, observations, times)
+        advantages = generalised_advantages(rewards, values, last, self.config.discount, self.config.gae_lambda)
+        return PolicyData(
+            observations=observations.flatten(1, 2), actions=actions.flatten(1, 2), means=means.flatten(1, 2),
+            log_std=log_std.expand(len(rewards), -1, -1), advantages=standardised(advantages).flatten(1),
+        )  # fmt: skip
+
+    @torch.enable_grad()
+    def adapt(self, policy: Parameters, data: PolicyData, learning_rate: float) -> Parameters:
+        """Each task's policy (task, ...) after a gradient step on its data, from one policy or one per task."""
+        policy = policy_per_task(policy, len(data.advantages))
+        adapted = []
+        for chunk in task_chunks(data, max(self.config.policy_hidden)):
+            own = [parameter[chunk] for parameter in policy]
+            adapted.append(inner_step(own, data.of(chunk), self.inner_loss, learning_rate).policy)
+        return [torch.cat(pieces) for pieces in zip(*adapted)]
+
+    def parts(self) -> dict[str, Part]:
+        """The meta-trained policy."""
+        return {"theta": self.theta}
+
+    def agent(self, config: InnerGradientAdapt, seed: int) -> InnerGradientAgent:
+        """An agent that takes the inner step in test tasks."""
+        return InnerGradientAgent(self, config, seed)
+
+
+class InnerGradientAgent(Agent):
+    """Explores with the meta-trained policy, then takes the inner step, for a batch of test tasks at once."""
+
+    def __init__(self, learner: InnerGradientLearner, config: InnerGradientAdapt, seed: int) -> None:
+        self.learner = learner
+        self.config = config
+        self.generator = torch.Generator(learner.device).manual_seed(seed)
+        self.policy = frozen(learner.theta)
+        self.data = TrialData(0)
+        self.drawn: Drawn | None = None
+
+    def begin(self, num_tasks: int) -> None:
+        """The meta-trained policy, shared by all tasks."""
+        self.policy = frozen(self.learner.theta)
+        self.data = TrialData(num_tasks)
+
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """A draw to explore, else the mean."""
+        scale = self.learner.config.action_scale
+        if not explore:
+            return draw(self.policy, observations, scale, None).applied
+        self.drawn = draw(self.policy, observations, scale, self.generator)
+        return self.drawn.applied
+
+    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
+        """Store, with the action as the policy drew it and the end of the episode in place of its termination."""
+        assert self.drawn is not None, "a transition was observed before any action was drawn"
+        self.data.add(transition._replace(actions=self.drawn.actions.cpu().numpy(), terminated=episode_end), active)
+
+    def fork(self, episodes: int) -> InnerGradientAgent:
+        """The same policies, each for its task's episodes."""
+        copy = InnerGradientAgent(self.learner, self.config, seed=0)
+        copy.policy = self.policy
+        return copy
+
+    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
+        """The policy before any update; then gradient steps on all of the data."""
+        updates = self.config.gradient_steps if limit is None else min(limit, self.config.gradient_steps)
+        data, done = self._judged_data(), 0
+        yield Adaptation(0, {})
+        for point in evaluation_points(every, updates):
+            while done < point:
+                before, done = self.policy, done + 1
+                self.policy = self.learner.adapt(self.policy, data, self._rate(done))
+            moved = [(new - old).flatten(1) for new, old in zip(self.policy, before)]
+            kl = kl_divergence(data.behaviour, distribution(self.policy, data.observations))
+            norm = torch.cat(moved, dim=1).norm(dim=1) / self._rate(done)
+            yield Adaptation(point, as_arrays({"gradient_norm": norm, "kl": kl}))
+
+    def _rate(self, step: int) -> float:
+        first = self.config.learning_rate or self.learner.config.inner_learning_rate
+        return first if step == 1 else self.config.late_learning_rate or first
+
+    def _judged_data(self) -> PolicyData:
+        """All adaptation data of every task as one rollout each."""
+        seen = self.data.everything(self.learner.device)
+        last = seen.terminated > 0
+        last[:, -1] = True
+        means, log_std = distribution(self.policy, seen.observations.flatten(0, 1).unsqueeze(0))
+        rollouts = Rollouts(seen.observations.unsqueeze(1), seen.rewards.unsqueeze(1), last.unsqueeze(1))
+        means = means.view_as(seen.actions).unsqueeze(1)
+        return self.learner.judged(rollouts, seen.actions.unsqueeze(1), means, log_std)

@@ -1,0 +1,293 @@
+"""RL2: a recurrent policy whose hidden state is the adaptation, trained by PPO on trials of several episodes.
+
+Duan et al., "RL2: Fast Reinforcement Learning via Slow Reinforcement Learning", 2016. A trial is several episodes in
+one task; the policy reads (observation, previous action, previous reward, boundary flag) and its hidden state lives
+through the trial and starts from 0 in the next. Proximal policy optimisation (Schulman et al. 2017) over trials makes
+it explore where later episodes gain by it.
+
+Defaults are those of the published curves (the ProMP repository's branch full_code, called "code"): each episode is
+credited by itself, a linear baseline, gradients through 32 steps, five Adam steps; an episode's last reward and its
+end are never seen. The preset `rl2-strong` follows VariBAD's RL2 (Zintgraf et al. 2020): credit over the whole trial
+with a learned critic, gradients through the whole trial, and a boundary flag that tells.
+
+Where this leaves the code: a trial is a number of transitions, in which episodes restart, so that nothing is padded;
+the environment's actions are cut to [-1, 1], and the policy reads them back as they were cut; tasks come from the
+training list, each as often as any other; where a critic is learned, the end of a trial is a cut and not an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from algorithms.base import (
+    Adaptation,
+    AdaptConfig,
+    Agent,
+    Algorithm,
+    TrainConfig,
+    Transition,
+    as_arrays,
+    require_finite,
+)
+from algorithms.kit.recurrent_policy import RecurrentPolicy, Sizes
+from algorithms.kit.recurrent_ppo import PpoSettings, RecurrentPpo, Trials
+from algorithms.kit.running_moments import RunningMoments
+from algorithms.kit.state import Part
+from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
+
+
+class Rl2Train(TrainConfig):
+    """Meta-training of RL2. Defaults are the published curves' (code); the preset `rl2-strong` is VariBAD's."""
+
+    precision: Literal["fp32"] = Field(default="fp32", description="float32 throughout: the cells have no other (ours)")
+    trial_transitions: PositiveInt = Field(
+        default=400, description="steps in one task with one hidden state, at least one episode (code: 2 x 200)"
+    )
+    trials_per_iteration: PositiveInt = Field(default=100, description="trials side by side (code: 100 tasks)")
+    cell: Literal["lstm", "gru"] = Field(default="lstm", description="recurrent cell (code LSTM; VariBAD GRU)")
+    hidden: PositiveInt = Field(default=64, description="its units (code 64; VariBAD 128)")
+    head_hidden: tuple[PositiveInt, ...] = Field(
+        default=(), description="tanh layers between cell and action, and cell and value (code none; VariBAD 128)"
+    )
+    observations_to_heads: bool = Field(
+        default=False, description="the heads read the observation next to the hidden state (ours)"
+    )
+    normalise_observations: bool = Field(
+        default=False, description="by the moments of all iterations before (code no; VariBAD yes)"
+    )
+    boundary_flag: bool = Field(
+        default=False, description="after an episode's end the policy reads its last action and reward, and a flag "
+        "of 1 (paper); off: it reads zeros (code)")  # fmt: skip
+    initial_std: float = Field(default=1.0, gt=0, description="of the actions, learned from there (code)")
+    across_episodes: bool = Field(
+        default=False, description="returns run on over the episodes of a trial (paper); off: up to its end (code)"
+    )
+    baseline: Literal["linear", "learned"] = Field(
+        default="linear", description="linear in features of the input, fitted to each trial (code), or a critic on "
+        "the cell (VariBAD)")  # fmt: skip
+    standardise: Literal["trial", "batch"] = Field(
+        default="trial", description="advantages, over each trial (code: per task) or all trials (VariBAD)"
+    )
+    discount: float = Field(default=0.99, gt=0, le=1, description="gamma (code; VariBAD 0.97)")
+    smoothing: float = Field(default=1.0, ge=0, le=1, description="lambda of GAE (code; VariBAD 0.9)")
+    clip: float = Field(default=0.2, gt=0, description="of the probability ratio (code; VariBAD 0.1)")
+    epochs: PositiveInt = Field(default=5, description="passes over the trials (code; VariBAD 2)")
+    minibatches: PositiveInt = Field(default=1, description="Adam steps per pass, on whole trials (code; VariBAD 4)")
+    backpropagation: PositiveInt | None = Field(
+        default=32, description="steps that gradients go back (code); None: the whole trial (VariBAD)"
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, description="Adam (code; VariBAD 7e-4)")
+    gradient_clip: float | None = Field(default=None, gt=0, description="norm (code none; VariBAD 0.5)")
+    value_weight: float = Field(default=0.5, ge=0, description="of the critic's Huber loss (VariBAD)")
+    entropy_weight: float = Field(default=0.0, ge=0, description="of the entropy bonus (code none; VariBAD 0.01)")
+
+    def first_steps(self, num_tasks: int) -> int:
+        """One iteration, whatever the number of tasks."""
+        return self.trials_per_iteration * self.trial_transitions
+
+    def problem(self, spaces: SpaceSpec) -> str | None:
+        """A trial has to hold an episode, and a minibatch a trial."""
+        if self.trial_transitions < spaces.horizon:
+            return (
+                f"trial_transitions is {self.trial_transitions}, less than one episode of {spaces.horizon}; a trial "
+                f"holds at least one, and two or more to learn from the first: set it to {2 * spaces.horizon} or more"
+            )
+        if self.minibatches > self.trials_per_iteration:
+            return (
+                f"minibatches is {self.minibatches}, more than the {self.trials_per_iteration} trials_per_iteration "
+                "that they divide; lower the one or raise the other"
+            )
+        return None
+
+
+class Rl2Adapt(AdaptConfig):
+    """Adaptation of RL2: there is nothing to do but to act."""
+
+    explore_stochastic: bool = Field(default=True, description="sampled actions in the adaptation episodes (code)")
+
+
+class Memory(NamedTuple):
+    """What a policy carries through the trials of a batch of rows; never changed in place.
+
+    state (row, state) of the cell; previous (row, action + 2): previous action, previous reward, boundary flag.
+    """
+
+    state: Tensor
+    previous: Tensor
+
+    def repeated(self, times: int) -> Memory:
+        """Row-major copies."""
+        return Memory(*(field.repeat_interleave(times, dim=0) for field in self))
+
+
+class Rl2(Algorithm):
+    """Meta-training of RL2."""
+
+    config: Rl2Train
+
+    def __init__(self, config: Rl2Train, source: TaskSource, **kwargs: Any) -> None:
+        super().__init__(config, source, **kwargs)
+        spaces = source.spaces
+        problem = config.problem(spaces)
+        if problem is not None:
+            raise ValueError(problem)
+        sizes = Sizes(
+            config.cell, spaces.observation_dim, spaces.observation_dim + spaces.action_dim + 2, spaces.action_dim,
+            config.hidden, config.head_hidden, config.baseline == "learned", config.observations_to_heads,
+            config.initial_std,
+        )  # fmt: skip
+        settings = PpoSettings(*(getattr(config, field) for field in PpoSettings._fields))
+        self.ppo = RecurrentPpo(settings, RecurrentPolicy(sizes, self.generator), self.generator)
+        self.moments = RunningMoments(spaces.observation_dim, self.device)  # of observations
+
+    @property
+    def policy(self) -> RecurrentPolicy:
+        """The recurrent policy."""
+        return self.ppo.policy
+
+    # Acting ----------------------------------------------------------------------------------------------------
+
+    def blank(self, rows: int) -> Memory:
+        """The memory at the start of a trial."""
+        previous = torch.zeros((rows, self.source.spaces.action_dim + 2), device=self.device)
+        return Memory(self.policy.blank(rows), previous)
+
+    def inputs(self, memory: Memory, observations: np.ndarray) -> Tensor:
+        """What the policy reads, (row, input)."""
+        states = torch.as_tensor(observations, dtype=torch.float32, device=self.device)
+        states = self.moments.normalised(states) if self.config.normalise_observations else states
+        return torch.cat([states, memory.previous], dim=-1)
+
+    @torch.no_grad()
+    def remembering(
+        self, memory: Memory, transition: Transition, active: np.ndarray, episode_end: np.ndarray
+    ) -> Memory:
+        """The memory after a step; rows that are not active keep theirs."""
+        state = self.policy.unroll(self.inputs(memory, transition.observations).unsqueeze(0), memory.state).state
+        step = np.column_stack([transition.actions, transition.rewards, episode_end]).astype(np.float32)
+        previous = torch.as_tensor(step, device=self.device)
+        if not self.config.boundary_flag:
+            previous = previous * ~torch.as_tensor(episode_end, device=self.device).unsqueeze(1)
+        which = torch.as_tensor(active, device=self.device).unsqueeze(1)
+        return Memory(torch.where(which, state, memory.state), torch.where(which, previous, memory.previous))
+
+    # Collecting ------------------------------------------------------------------------------------------------
+
+    def steps_of_next_iteration(self) -> int:
+        """The trials of one iteration."""
+        return self.config.first_steps(self.source.num_tasks)
+
+    def iterate(self) -> dict[str, float]:
+        """Live through trials of many tasks side by side, then some passes of PPO over them."""
+        trials, batch = self.collect(self._tasks())
+        metrics = self.ppo.update(trials)
+        self.moments.update(observations_of(batch, self.device))
+        return require_finite(self._returns(batch) | metrics)
+
+    def _tasks(self) -> np.ndarray:
+        """The task of each trial: every training task before any comes again."""
+        number, tasks = self.config.trials_per_iteration, self.source.num_tasks
+        return np.concatenate([self.choices.permutation(tasks) for _ in range(-(-number // tasks))])[:number]
+
+    def collect(self, tasks: np.ndarray) -> tuple[Trials, EpisodeBatch]:
+        """A trial in each of `tasks`, from a blank memory."""
+        memory = self.blank(len(tasks))
+        starts: list[np.ndarray] = []
+        steps: list[tuple[Tensor, ...]] = []
+        lived: list[tuple[np.ndarray, ...]] = []
+
+        @torch.no_grad()
+        def act(observations: np.ndarray) -> np.ndarray:
+            starts.extend([] if starts else [observations.copy()])
+            inputs = self.inputs(memory, observations)
+            output = self.policy.unroll(inputs.unsqueeze(0), memory.state)
+            actions = self.policy.drawn(output.mean[0], self.generator)
+            steps.append((inputs, actions, self.policy.log_probs(output.mean[0], actions), output.values[0]))
+            return actions.clamp(-1, 1).cpu().numpy()
+
+        def after_step(transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
+            nonlocal memory
+            memory = self.remembering(memory, transition, active, episode_end)
+            lived.append((transition.rewards.copy(), episode_end.copy(), transition.next_observations))
+
+        batch = self.source.collect(act, tasks.tolist(), self.config.trial_transitions, after_step=after_step)
+        inputs, actions, log_probs, values = (torch.stack(field) for field in zip(*steps))
+        rewards, ends = (torch.as_tensor(np.stack(field), device=self.device) for field in list(zip(*lived))[:2])
+        # What would be seen next: where the last episode is over, a start like the trial's own.
+        following = np.where(lived[-1][1][:, None], starts[0], lived[-1][2])
+        final = self._values(memory, following)
+        unit = self.ppo.unit
+        return Trials(inputs, actions, log_probs, values * unit, rewards, ends, final * unit), batch
+
+    @torch.no_grad()
+    def _values(self, memory: Memory, observations: np.ndarray) -> Tensor:
+        return self.policy.unroll(self.inputs(memory, observations).unsqueeze(0), memory.state).values[0]
+
+    def _returns(self, batch: EpisodeBatch) -> dict[str, float]:
+        """Mean returns of the trials' last and first whole episodes; episodes are listed in the order they ended."""
+        returns = self.episode_returns(batch)
+        rows = batch.rows[batch.terminated | (batch.lengths == self.source.spaces.horizon)]
+        first = np.unique(rows, return_index=True)[1]
+        last = len(rows) - 1 - np.unique(rows[::-1], return_index=True)[1]
+        return {"return": float(returns[last].mean()), "return_before_adaptation": float(returns[first].mean())}
+
+    # State -----------------------------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, Part]:
+        """Policy and optimiser, and the moments of observations."""
+        return {"ppo": self.ppo.parts(), "moments": self.moments.parts()}
+
+    def agent(self, config: Rl2Adapt, seed: int) -> Rl2Agent:
+        """An agent that adapts by its hidden state."""
+        return Rl2Agent(self, config, seed)
+
+
+def observations_of(batch: EpisodeBatch, device: torch.device) -> Tensor:
+    """The observations that were acted on, (step, observation)."""
+    inside = np.arange(batch.rewards.shape[1]) < batch.lengths[:, None]
+    return torch.as_tensor(batch.observations[:, :-1][inside], device=device)
+
+
+class Rl2Agent(Agent):
+    """Carries a memory through the trials of a batch of test tasks, evaluated episodes included."""
+
+    adapts_online = True
+
+    def __init__(self, rl2: Rl2, config: Rl2Adapt, seed: int) -> None:
+        self.rl2 = rl2
+        self.config = config
+        self.generator = torch.Generator(rl2.device).manual_seed(seed)
+        self.memory = rl2.blank(0)
+
+    def begin(self, num_tasks: int) -> None:
+        """A blank memory in every task."""
+        self.memory = self.rl2.blank(num_tasks)
+
+    @torch.no_grad()
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """The mean action, or a sample to explore; the memory changes by `observe` alone."""
+        rl2 = self.rl2
+        actions = rl2.policy.unroll(rl2.inputs(self.memory, observations).unsqueeze(0), self.memory.state).mean[0]
+        if explore and self.config.explore_stochastic:
+            actions = rl2.policy.drawn(actions, self.generator)
+        return actions.clamp(-1, 1).cpu().numpy()
+
+    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
+        """Read one step."""
+        self.memory = self.rl2.remembering(self.memory, transition, active, episode_end)
+
+    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
+        """Nothing is left to do: all that was observed is in the hidden state."""
+        yield Adaptation(0, as_arrays({"embedding_norm": self.memory.state.norm(dim=1)}))
+
+    def fork(self, episodes: int) -> Rl2Agent:
+        """A copy whose memory goes on from here, one per task and episode."""
+        copy = Rl2Agent(self.rl2, self.config, seed=0)
+        copy.memory = self.memory.repeated(episodes)
+        return copy
