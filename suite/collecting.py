@@ -9,7 +9,7 @@ import numpy as np
 
 from algorithms.base import Diverged, Transition
 from tasks.registry import make_batch, termination_rule
-from tasks.spec import Act, BatchedEnvironment, EpisodeBatch, SpaceSpec, TaskFamily
+from tasks.spec import Act, AfterStep, BatchedEnvironment, EpisodeBatch, SpaceSpec, TaskFamily
 
 TRAINING, ADAPTATION, EVALUATION = 1, 2, 3
 """Streams of episode seeds: an episode of one never shares its noise with an episode of another."""
@@ -30,7 +30,7 @@ class Watch(NamedTuple):
     """Whoever wants to see the steps of a collection as they are made."""
 
     before_episode: Callable[[np.ndarray], None] | None = None
-    after_step: Callable[[Transition, np.ndarray, np.ndarray], None] | None = None
+    after_step: AfterStep | None = None
 
 
 NOBODY = Watch()
@@ -155,6 +155,7 @@ class TrainingSource:
         tasks: Sequence[int],
         transitions: int,
         before_episode: Callable[[np.ndarray], None] | None = None,
+        after_step: AfterStep | None = None,
     ) -> EpisodeBatch:
         """Exactly `transitions` steps in each of the rows; see `tasks.spec.TaskSource`."""
         rows = np.asarray(tasks)
@@ -171,8 +172,9 @@ class TrainingSource:
             return np.random.default_rng([TRAINING, self._seed, self.episodes])
 
         batch = collect(
-            environment, act, next_generator, self._meter, transitions=transitions, watch=Watch(before_episode)
-        )
+            environment, act, next_generator, self._meter, transitions=transitions,
+            watch=Watch(before_episode, after_step),
+        )  # fmt: skip
         return batch._replace(tasks=rows[batch.rows])
 
     def terminated(self, next_observations: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks.registry import termination_rule
-from tasks.spec import Act, EpisodeBatch, TaskFamily
+from tasks.spec import Act, AfterStep, EpisodeBatch, TaskFamily
 
 
 class RandomSource:
@@ -27,6 +27,7 @@ class RandomSource:
         tasks: Sequence[int],
         transitions: int,
         before_episode: Callable[[np.ndarray], None] | None = None,
+        after_step: AfterStep | None = None,
     ) -> EpisodeBatch:
         """Noise in the form of `transitions` steps of each row; the last episode is cut at the quota."""
         horizon = self.spaces.horizon

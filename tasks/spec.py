@@ -206,6 +206,11 @@ Act = Callable[["np.ndarray"], "np.ndarray"]
 """Observations (row, observation) -> actions (row, action) in [-1, 1], both float32."""
 
 
+AfterStep = Callable[[Any, "np.ndarray", "np.ndarray"], None]
+"""What follows a step: its `algorithms.base.Transition` (fields with a leading row axis), the rows that were active,
+(row,), and the rows whose episode ended with it, (row,). `algorithms.base.Agent.observe` is one."""
+
+
 class TaskSource(Protocol):
     """All that an algorithm sees of the benchmark while it trains: its training tasks, and a metered way to act.
 
@@ -221,12 +226,13 @@ class TaskSource(Protocol):
         tasks: Sequence[int],
         transitions: int,
         before_episode: Callable[[np.ndarray], None] | None = None,
+        after_step: AfterStep | None = None,
     ) -> EpisodeBatch:
         """Run exactly `transitions` steps in each row; row i is a simulation of training task `tasks[i]`.
 
         Episodes restart in a row until its quota is filled, and the last one is cut there. `before_episode` is
-        called with the (integer) rows that are about to start one. Costs `len(tasks) * transitions`
-        environment steps.
+        called with the (integer) rows that are about to start one, `after_step` with each step as it is made, for
+        policies that remember. Costs `len(tasks) * transitions` environment steps.
         """
 
     def terminated(self, next_observations: Any) -> Any:
