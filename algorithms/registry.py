@@ -49,6 +49,11 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
             "posterior over a latent task embedding, off-policy actor-critic conditioned on it",
             "Rakelly, Zhou, Quillen, Finn, Levine 2019",
         ),
+        AlgorithmEntry(
+            "mql", "mql", "algorithms.mql", "Mql", "MqlTrain", "MqlAdapt",
+            "multi-task TD3 with a recurrent context, continued per task on propensity-weighted replay",
+            "Fakoor, Chaudhari, Soatto, Smola 2020",
+        ),
     )
 }  # fmt: skip
 

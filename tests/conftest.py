@@ -15,12 +15,15 @@ TINY = {
     "pearl": {"initial_transitions": 20, "prior_transitions": 20, "posterior_transitions": 40, "steps_per_iteration": 3,
               "policy_hidden": [16, 16, 16], "encoder_hidden": [16, 16, 16], "meta_batch": 4, "batch": 8,
               "context_batch": 10},
+    "mql": {"initial_transitions": 20, "burn_in": 0, "initial_episode": 1.0, "steps_per_iteration": 3,
+            "full_steps_from": 0, "hidden": [16, 16], "context_hidden": 4, "history_length": 5, "batch": 16},
 }  # fmt: skip
 TINY_ADAPT = {
     "mier": {"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6, "relabel_transitions": 200,
              "relabel_interval": 4, "batch": 32},
     "mier-wr": {"context_steps": 3},
     "pearl": {},
+    "mql": {"new_data_updates": 2, "replay_updates": 4, "replay_batch": 32},
 }  # fmt: skip
 
 
