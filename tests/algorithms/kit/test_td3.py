@@ -147,7 +147,7 @@ def test_losses_and_gradients_against_finite_differences(fixed_noise, finite_dif
         return policy_loss(learners, 0, batch, **keywords, anchor=anchor.actor if weighted else None)
 
     trained = learners.critics.parameters
-    expected, loss = [finite_differences(of_critics, parameter) for parameter in trained], float(of_critics())
+    expected, loss = [finite_differences(of_critics, parameter) for parameter in trained], float(of_critics().detach())
     fixed_noise(noise)
     found = learners.update(batch, seeded(), True, weighting)
     assert float(found["critic_loss"]) == pytest.approx(loss)
@@ -157,7 +157,7 @@ def test_losses_and_gradients_against_finite_differences(fixed_noise, finite_dif
     moved = [parameter.detach().clone() for parameter in learners.actor.parameters]
     for parameter, kept in zip(learners.actor.parameters, build().actor.parameters):
         parameter.data.copy_(kept)
-    assert float(found["policy_loss"]) == pytest.approx(float(of_policy()))
+    assert float(found["policy_loss"]) == pytest.approx(float(of_policy().detach()))
     for parameter, after in zip(learners.actor.parameters, moved):
         gradient = finite_differences(of_policy, parameter)
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-5, atol=1e-7)
