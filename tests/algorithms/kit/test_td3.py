@@ -88,9 +88,7 @@ def bellman(learners, learner, batch, noise):
     data = batch.transitions
     actions = act(learners.actor_target, learner, data.next_observations, batch.tokens[1:])
     actions = (actions + (0.5 * noise[learner]).clamp(-0.3, 0.3)).clamp(-1, 1)
-    least = torch.minimum(
-        *values(learners.critic_target, learner, data.next_observations, batch.tokens[1:], actions)
-    )
+    least = torch.minimum(*values(learners.critic_target, learner, data.next_observations, batch.tokens[1:], actions))
     return data.rewards[learner] + 0.9 * (1 - data.terminated[learner]) * least
 
 
