@@ -88,6 +88,9 @@ class MqlTrain(TrainConfig):
 class MqlAdapt(AdaptConfig):
     """Adaptation in a test task (paper, section 3.3). Defaults are the released code's for cheetah-velocity."""
 
+    collection_noise: float = Field(
+        default=0.0, ge=0, description="std, added to the actions that collect the new data (code: deterministic); "
+        "actions that never vary tell a critic little (ours, on the point families)")  # fmt: skip
     new_data_updates: NonNegativeInt = Field(default=10, description="TD3 steps on the new data alone (code)")
     replay_updates: NonNegativeInt = Field(default=100, description="then on the weighted replay (code)")
     replay_batch: PositiveInt = Field(default=1280, description="transitions per step on the replay (code: 5 x 256)")
@@ -235,8 +238,12 @@ class MqlAgent(Agent):
         self.steps: list[list[int]] = [[] for _ in range(num_tasks)]  # of each stored transition in its episode
 
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
-        """The deterministic policy, while exploring too (code)."""
-        return self.mql.actions(self.actor, observations, self.history, self.padded)
+        """The deterministic policy, with noise where the new data are collected with some."""
+        actions = self.mql.actions(self.actor, observations, self.history, self.padded)
+        if not explore or not self.config.collection_noise:
+            return actions
+        noise = torch.randn(actions.shape, generator=self.generator, device=self.mql.device).cpu().numpy()
+        return (actions + self.config.collection_noise * noise).clip(-1, 1).astype(np.float32)
 
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
         """Move the histories on; store, unless this is a fork."""

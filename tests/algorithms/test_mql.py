@@ -146,6 +146,17 @@ def test_actions_while_running_are_those_of_the_stored_windows(mql, padded):
     assert same == ([True] * HORIZON if padded else [False] * 4 + [True] * 6)
 
 
+def test_only_what_collects_new_data_is_noisy_and_only_if_asked(mql):
+    observations = np.zeros((300, 3), np.float32)
+    for noise in (0.0, 0.4):
+        agent = mql.agent(MqlAdapt(collection_noise=noise), seed=0)
+        agent.begin(300)
+        plain, noisy = (agent.act(observations, explore) for explore in (False, True))
+        assert (agent.fork(1).act(observations, explore=False) == plain).all()
+        np.testing.assert_allclose((noisy - plain).std(), noise, atol=0.05)
+        assert (np.abs(noisy) <= 1).all()
+
+
 def test_an_unbounded_history_reads_the_whole_episode(mql):
     fork = mql.agent(MqlAdapt(evaluation_history="unbounded"), seed=0).fork(1)
     assert fork.history.tokens.shape[1] == HORIZON
