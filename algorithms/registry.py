@@ -64,6 +64,11 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
             "recurrent policy whose hidden state is the adaptation, trained by PPO over trials",
             "Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel 2016",
         ),
+        AlgorithmEntry(
+            "mql", "mql", "algorithms.mql", "Mql", "MqlTrain", "MqlAdapt",
+            "multi-task TD3 with a recurrent context, continued per task on propensity-weighted replay",
+            "Fakoor, Chaudhari, Soatto, Smola 2020",
+        ),
     )
 }  # fmt: skip
 

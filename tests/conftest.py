@@ -20,6 +20,8 @@ TINY = {
     "promp": {"tasks_per_iteration": 4, "rollouts_per_task": 2, "rollout_transitions": 20, "policy_hidden": [16, 16],
               "action_scale": 1.0},
     "rl2": {"trial_transitions": 40, "trials_per_iteration": 3, "hidden": 8, "epochs": 2, "backpropagation": 16},
+    "mql": {"initial_transitions": 20, "burn_in": 0, "initial_episode": 1.0, "steps_per_iteration": 3,
+            "full_steps_from": 0, "hidden": [16, 16], "context_hidden": 4, "history_length": 5, "batch": 16},
 }  # fmt: skip
 TINY_ADAPT = {
     "mier": {"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6, "relabel_transitions": 200,
@@ -27,6 +29,7 @@ TINY_ADAPT = {
     "mier-wr": {"context_steps": 3},
     "pearl": {}, "maml": {"gradient_steps": 4}, "promp": {"gradient_steps": 4},
     "rl2": {},
+    "mql": {"new_data_updates": 2, "replay_updates": 4, "replay_batch": 32},
 }  # fmt: skip
 
 

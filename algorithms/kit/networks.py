@@ -62,6 +62,15 @@ def fan_out_uniform(
     return parameters
 
 
+def fan_in_uniform(sizes: Sequence[int], generator: torch.Generator, ensemble: int = 1) -> Parameters:
+    """A network with torch's default initialisation: weights and biases U(+-1/sqrt(fan in))."""
+    parameters = []
+    for fan_in, fan_out in zip(sizes[:-1], sizes[1:]):
+        for shape in ((ensemble, fan_in, fan_out), (ensemble, 1, fan_out)):
+            parameters.append(uniform(shape, fan_in**-0.5, generator))
+    return parameters
+
+
 def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> Tensor:
     """Draws from U(-bound, bound) on the generator's device."""
     return (torch.rand(shape, generator=generator, device=generator.device) * 2 - 1) * bound

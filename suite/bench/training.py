@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from algorithms.kit.networks import frozen, native_precision, repeat_ensemble
 from algorithms.kit.relabeling import FineTuning, RelabelSettings
 from algorithms.mier import Mier, MierTrain
+from algorithms.mql import FineTuning as MqlFineTuning
+from algorithms.mql import Mql, MqlAdapt, MqlTrain, NewData
 from algorithms.pearl import Pearl, PearlTrain
 from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
 from suite.rehearsal import RandomSource
@@ -27,6 +29,12 @@ ADAPTATION_LIMIT = 0.008  # s per task
 FP32_LIMIT = 1.15  # of the time that a step's own float32 operations take, where bfloat16 is not native
 ADAPTED_TASKS = 10  # at once
 SEVERAL = f"adaptation step, {ADAPTED_TASKS} tasks"
+MQL_LIMIT = 0.020  # s, every second step with the policy's
+MQL_ADAPTATION_LIMIT = 0.080  # s per task; the public code's takes 130 to 600 ms on one core
+MQL_TASKS, MQL_STEPS = 4, 2  # tasks adapted at once; steps timed together, one of them with the policy's
+MQL_SEVERAL = f"MQL adaptation step, {MQL_TASKS} tasks"
+SHARED = {SEVERAL: ADAPTED_TASKS, "MQL step": MQL_STEPS, MQL_SEVERAL: MQL_TASKS * MQL_STEPS}
+"""How many steps or tasks one timed call does."""
 
 MIER_SIZES: dict[str, Any] = {
     "predicts": "reward", "policy_hidden": (300, 300, 300), "meta_batch": 10, "task_batch": 200,
@@ -47,21 +55,22 @@ def training_figures(device: str = "cpu", rounds: int = ROUNDS) -> list[Figure]:
     figures = [Figure("fp32 product rate", rate, "GFLOP/s", note=f"{PRODUCT_SIZE}^3, {where.type}, one thread")]
     limits = _limits(rate, native, flop) if where.type == "cpu" else {}
     for name in list(work)[1:]:
-        tasks = ADAPTED_TASKS if name == SEVERAL else 1
+        share = SHARED.get(name, 1)
         limit = limits.get(name)
-        note = f"{flop[name] / tasks:.1f} GFLOP" + (", per task" if tasks > 1 else "")
-        value = 1000 * seconds[name] / tasks
+        note = f"{flop[name] / share:.1f} GFLOP" + (", per task" if "tasks" in name else "")
+        value = 1000 * seconds[name] / share
         figures.append(Figure(name, value, "ms", None if limit is None else 1000 * limit, note=note))
     return figures
 
 
 def _limits(rate: float, native: str, flop: dict[str, float]) -> dict[str, float]:
     """The most seconds that each step may take, per task, where float32 products run at `rate` GFLOP/s."""
+    scale = REFERENCE_RATE / rate
+    mql = {"MQL step": MQL_LIMIT * scale, MQL_SEVERAL: MQL_ADAPTATION_LIMIT * scale}
     if native == "fp32":
         own = {name: FP32_LIMIT * gflop / rate for name, gflop in flop.items()}
-        return own | {"PEARL step": FP32_LIMIT * PEARL_GFLOP / rate, SEVERAL: own[SEVERAL] / ADAPTED_TASKS}
-    scale = REFERENCE_RATE / rate
-    return {
+        return own | mql | {"PEARL step": FP32_LIMIT * PEARL_GFLOP / rate, SEVERAL: own[SEVERAL] / ADAPTED_TASKS}
+    return mql | {
         "PEARL step": PEARL_LIMIT * PEARL_GFLOP / rate,
         "MIER step": MIER_LIMIT * scale,
         "MIER step, bf16 model": MIER_BF16_MODEL_LIMIT * scale,
@@ -81,7 +90,20 @@ def _steps(device: torch.device, native: str) -> dict[str, Callable[[], Any]]:
         steps["MIER step, bf16 model"] = lambda: other._gradient_step(tasks)
     steps["adaptation step, 1 task"] = adaptation_step(mier, 1)
     steps[SEVERAL] = adaptation_step(mier, ADAPTED_TASKS)
-    return steps
+    return steps | _mql_steps(device)
+
+
+def _mql_steps(device: torch.device) -> dict[str, Callable[[], Any]]:
+    """Steps of MQL's meta-training and of its adaptation on the weighted replay, at its defaults."""
+    mql = _explored(Mql, MqlTrain(initial_transitions=TRANSITIONS), device)
+    far = 1_000_000  # no step that is timed is one on the new data
+    data = mql.store.gather(torch.arange(200, device=device).expand(MQL_TASKS, -1))
+    new = NewData(data, torch.arange(200, device=device).expand(MQL_TASKS, -1), mql.config.history_length)
+    tuning = MqlFineTuning(mql, MqlAdapt(new_data_updates=0, replay_updates=far), new, mql.generator)
+    return {
+        "MQL step": lambda: [mql.gradient_step(number) for number in range(MQL_STEPS)],
+        MQL_SEVERAL: lambda: [tuning.update() for _ in range(MQL_STEPS)],
+    }
 
 
 def _explored(algorithm: Any, config: Any, device: torch.device) -> Any:

@@ -14,7 +14,7 @@ class RandomSource:
         self.num_tasks = num_tasks
         self.generator = np.random.default_rng(seed)
 
-    def collect(self, act, tasks, transitions, before_episode=None):
+    def collect(self, act, tasks, transitions, before_episode=None, after_step=None):
         rows, horizon, draw = len(tasks), self.spaces.horizon, self.generator
         episodes = transitions // horizon
         if before_episode is not None:

@@ -8,6 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from algorithms.kit.networks import frozen, repeat_ensemble
 from algorithms.kit.relabeling import FineTuning, RelabelSettings
 from algorithms.mier import Mier, MierTrain
+from algorithms.mql import FineTuning as MqlFineTuning
+from algorithms.mql import Mql, MqlAdapt, MqlTrain, NewData
 from algorithms.pearl import Pearl, PearlTrain
 from algorithms.rl2 import Rl2, Rl2Train
 from suite.bench.rl2 import STEPS as STEPS_OF_A_TRIAL
@@ -21,12 +23,16 @@ PEARL = {
     "policy_hidden": (32, 32, 32), "encoder_hidden": (32, 32, 32), "meta_batch": 3, "batch": 16, "context_batch": 16,
     "initial_transitions": 40,
 }  # fmt: skip
+MQL = {"hidden": (32, 32), "context_hidden": 4, "history_length": 5, "batch": 16, "burn_in": 0,
+       "initial_transitions": 40, "initial_episode": 1.0}  # fmt: skip
 STEPS = {
     "mier, reward": (Mier, MierTrain, MIER | {"predicts": "reward"}),
     "mier, dynamics": (Mier, MierTrain, MIER | {"policy_batch": 20, "temperature": 0.5}),
     "pearl, value": (Pearl, PearlTrain, PEARL | {"pre_tanh_weight": 0.1}),
     "pearl, twin_q": (Pearl, PearlTrain, PEARL | {"sac_variant": "twin_q", "next_observation_in_context": True}),
+    "mql": (Mql, MqlTrain, MQL | {"policy_delay": 1}),
     "fine-tuning": (Mier, MierTrain, MIER),
+    "mql, fine-tuning": (Mql, MqlTrain, MQL | {"policy_delay": 1}),
 }
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, needs_gpu])]
@@ -56,16 +62,22 @@ def stepping(kind, source, device, precision="fp32"):
     algorithm.iterate()
     if kind == "fine-tuning":
         return fine_tuning(algorithm)
+    if kind == "mql, fine-tuning":
+        return mql_fine_tuning(algorithm)
     return step_of(algorithm), trained_by(algorithm)
 
 
 def step_of(algorithm):
     if isinstance(algorithm, Pearl):
         return algorithm.gradient_step
+    if isinstance(algorithm, Mql):
+        return lambda: algorithm.gradient_step(0)
     return lambda: algorithm._gradient_step(np.array([2, 0, 3]))
 
 
 def trained_by(algorithm):
+    if isinstance(algorithm, Mql):
+        return [*algorithm.learner.critics.parameters, *algorithm.learner.actor.parameters]
     own = algorithm.encoder if isinstance(algorithm, Pearl) else algorithm.trained
     return [*own, *algorithm.sac.critics, *algorithm.sac.policy, *getattr(algorithm.sac, "value", [])]
 
@@ -83,6 +95,14 @@ def fine_tuning(mier):
 
     step()
     return step, [*tuning.learners.critics, *tuning.learners.policy]
+
+
+def mql_fine_tuning(mql):
+    """A step of two test tasks on the weighted replay."""
+    data = mql.store.gather(mql.everything.sample(np.array([0, 0]), 8, mql.generator))
+    new = NewData(data, torch.arange(8, device=mql.device).expand(2, -1), mql.config.history_length)
+    tuning = MqlFineTuning(mql, MqlAdapt(new_data_updates=0, replay_batch=16), new, mql.generator)
+    return tuning.update, [*tuning.learners.critics.parameters, *tuning.learners.actor.parameters]
 
 
 def test_a_read_is_noticed():
@@ -157,12 +177,12 @@ def test_devices_agree_on_losses_and_gradients(random_source, same_draws, kind, 
         step, trained = stepping(kind, random_source, where)
         losses = step()
         results.append([value.cpu() for value in (*losses.values(), *(parameter.grad for parameter in trained))])
-        assert len(losses) >= 3
+        assert len(losses) >= (2 if kind == "mql" else 3)
     for expected, value in zip(*results):
         torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", sorted(set(STEPS) - {"fine-tuning"}))
+@pytest.mark.parametrize("kind", sorted(kind for kind in STEPS if "fine-tuning" not in kind))
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_state_continues_on_the_device_its_tensors_are_on(random_source, kind, device):
     """Checkpoints come back with every tensor on the device, a generator's state too."""

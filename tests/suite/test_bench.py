@@ -56,6 +56,9 @@ def test_limits_follow_the_product_rate():
     assert limits["MIER step, bf16 model"] == pytest.approx(0.075)
     assert limits["adaptation step, 1 task"] == limits[bench_training.SEVERAL] == pytest.approx(0.008)
     assert bench_training._limits(210.0, "bf16", flop)["MIER step"] == pytest.approx(0.065)
+    for precision in ("bf16", "fp32"):
+        limits = bench_training._limits(210.0, precision, flop)
+        assert (limits["MQL step"], limits[bench_training.MQL_SEVERAL]) == pytest.approx((0.010, 0.040))
     slow = bench_training._limits(100.0, "fp32", flop)
     assert slow["PEARL step"] == pytest.approx(1.15 * 0.307)
     assert slow["MIER step"] == pytest.approx(1.15 * 0.19)
@@ -65,6 +68,7 @@ def test_limits_follow_the_product_rate():
 def check_training_figures(device):
     figures = {figure.name: figure for figure in bench_training.training_figures(device, rounds=1)}
     names = {"fp32 product rate", "PEARL step", "MIER step", "adaptation step, 1 task", bench_training.SEVERAL}
+    names |= {"MQL step", bench_training.MQL_SEVERAL}
     if native_precision(torch.device(device).type) == "bf16":
         names.add("MIER step, bf16 model")
     assert set(figures) == names

@@ -195,3 +195,19 @@ def test_a_source_knows_its_familys_termination_rule(source):
     observations = np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)
     assert (asked.terminated(observations) == termination_rule(DYNAMICS)(observations)).all()
     assert (asked.num_tasks, asked.spaces) == (40, DYNAMICS.spaces)
+
+
+def test_a_policy_that_remembers_sees_every_step_of_its_training_tasks(source):
+    asked, _ = source(POINT)
+    rewards, ends = [], []
+
+    def remember(transition, active, over):
+        rewards.append(transition.rewards.copy())
+        ends.append(over.copy())
+        assert active.all()
+
+    batch = asked.collect(lambda observations: np.full((2, 2), 0.3, np.float32), [3, 17], 25, after_step=remember)
+    for row in (0, 1):
+        told = np.concatenate([batch.rewards[e, : batch.lengths[e]] for e in np.flatnonzero(batch.rows == row)])
+        assert (np.array(rewards)[:, row] == told).all()
+        assert np.flatnonzero(np.array(ends)[:, row]).tolist() == [19, 24]

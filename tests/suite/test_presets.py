@@ -257,3 +257,35 @@ def test_every_file_of_presets_belongs_to_a_training():
     assert files <= set(TRAININGS)
     for name in files:
         assert isinstance(yaml.safe_load((CONFIGS / "algorithms" / f"{name}.yaml").read_text()), dict)
+
+
+# the released MQL commands: lr, policy delay, exploration and target noise, gradient steps, episodes, history, context,
+# initial transitions, snapshot; updates on new data and replay, replay batch, beta clip, C, observations in classifier
+MQL = {
+    "cheetah-velocity.standard": (1e-3, 2, 0.3, 0.3, 200, 1, 20, 15, 500, 2000, 10, 100, 1280, 1.0, 0.1, False),
+    "cheetah-direction.standard": (3e-4, 2, 0.3, 0.3, 500, 1, 20, 20, 1000, 2000, 10, 50, 2560, 1.5, 0.5, False),
+    "ant-direction.ood": (3e-4, 4, 0.2, 0.4, 1000, 5, 25, 30, 1500, 2000, 5, 400, 1280, 1.2, 0.05, False),
+    "ant-goal.standard": (4e-4, 4, 0.3, 0.3, 200, 5, 40, 40, 1500, 1000, 10, 150, 256, 2.0, 0.1, True),
+    "humanoid-direction.standard": (3e-4, 3, 0.2, 0.3, 500, 1, 15, 20, 1000, 2000, 5, 15, 1280, 2.0, 0.1, True),
+    "walker-parameters.ood": (8e-4, 3, 0.2, 0.2, 200, 5, 10, 30, 2000, 4000, 10, 400, 1280, 1.1, 0.06, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MQL)
+def test_mql_as_released(name):
+    train, adapt = resolved("mql", name)
+    found = (
+        train.learning_rate, train.policy_delay, train.exploration_noise, train.policy_noise,
+        train.steps_per_iteration, train.episodes_per_iteration, train.history_length, train.context_hidden,
+        train.initial_transitions, train.snapshot, adapt.new_data_updates, adapt.replay_updates, adapt.replay_batch,
+        adapt.beta_clip, adapt.inverse_penalty, adapt.classify_observations,
+    )  # fmt: skip
+    assert found == MQL[name]
+    assert (train.batch, train.hidden, train.discount, train.target_rate) == (256, (300, 300), 0.99, 0.005)
+    assert (train.noise_clip, train.burn_in, train.full_steps_from) == (0.5, 10_000, 100_000)
+    assert train.replay_capacity == (500_000 if name.startswith("humanoid") else 1_000_000)
+    assert (adapt.learning_rate, adapt.proximal, adapt.evaluation_history) == (1e-3, "ess", "padded")
+    _, adapt = resolved("mql", name, "code")
+    unbounded = name.startswith(("ant", "humanoid"))
+    assert (adapt.proximal, adapt.correct_prior, adapt.classify_with) == (0.1, False, "adapted")
+    assert adapt.evaluation_history == ("unbounded" if unbounded else "unpadded")

@@ -1,6 +1,6 @@
 import pytest
 
-from algorithms.kit import sac, sac_value
+from algorithms.kit import sac, sac_value, td3
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def fixed_noise(monkeypatch):
             assert noise.shape == like.shape
             return noise
 
-        for module in (sac, sac_value):
+        for module in (sac, sac_value, td3):
             monkeypatch.setattr(module, "standard_normal", take)
 
     return fix
