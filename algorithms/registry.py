@@ -49,6 +49,11 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
             "posterior over a latent task embedding, off-policy actor-critic conditioned on it",
             "Rakelly, Zhou, Quillen, Finn, Levine 2019",
         ),
+        AlgorithmEntry(
+            "grbal", "grbal", "algorithms.grbal", "Grbal", "GrbalTrain", "GrbalAdapt",
+            "meta-learned dynamics model, adapted before every action; planning under a known reward",
+            "Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn 2018",
+        ),
     )
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from tasks.registry import families, get_family, make_batch, reward_rule, splits
 WITHIN = {
     "cheetah-negated-joints": (1e-5, 2e-4, 0.1),
     "ant-negated-joints": (0.08, 1.0, 0.3),
-    "walker-parameters": (0.05, 0.5, 0.1),
+    "walker-parameters": (0.08, 0.8, 0.15),
     "point-dynamics": (1e-6, 1e-6, 1e-6),
 }
 STEPS, ROWS = 60, 20
