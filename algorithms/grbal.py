@@ -312,17 +312,9 @@ class GrbalAgent(Agent):
         self._adapt_model()
         model = self._predictor()
         states = torch.as_tensor(observations, device=self.grbal.device)
-        number = self.settings.candidates // self.settings.iterations
-        at_once = max(PLANNED_AT_ONCE // number, 1) if states.device.type == "cpu" else len(states)
 
         def returns_of(sequences: Tensor) -> Tensor:
-            parts = (slice(first, first + at_once) for first in range(0, len(states), at_once))
-            return torch.cat([
-                predicted_returns(
-                    model.of(part), self.grbal.reward, self.grbal.source.terminated, states[part], sequences[part]
-                )
-                for part in parts
-            ])  # fmt: skip
+            return predicted_returns(model, self.grbal.reward, self.grbal.source.terminated, states, sequences)
 
         self.next_plans = plan(self.settings, returns_of, self.plans, self.generator)
         return self.next_plans[:, 0].cpu().numpy()
@@ -340,12 +332,12 @@ class GrbalAgent(Agent):
 
     def _predictor(self) -> dynamics.Predictor:
         """One network per row."""
+        rows, candidates = len(self.plans), max(self.settings.candidates // self.settings.iterations, 1)
+        at_once = max(PLANNED_AT_ONCE // candidates, 1) if self.plans.device.type == "cpu" else rows
+        parameters = self.theta
         if self.gradient is not None:
-            adapted = dynamics.adapted_parameters(self.theta, self.gradient, self.rates)
-            return dynamics.predictor(adapted, self.normalisation, self.precision)
-        shared = dynamics.predictor(self.theta, self.normalisation, self.precision)
-        rows = len(self.plans)
-        return shared._replace(parameters=[part.expand(rows, *part.shape[1:]) for part in shared.parameters])
+            parameters = dynamics.adapted_parameters(self.theta, self.gradient, self.rates)
+        return dynamics.predictor(parameters, self.normalisation, rows, at_once, self.precision)
 
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
         """Take in a step of the running episodes, and go on to the plan's next action; an episode's end clears both."""

@@ -133,25 +133,28 @@ def losses(predicted: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 class Predictor(NamedTuple):
     """Networks that map raw observations and actions to the next observation, one per task."""
 
-    parameters: Parameters
+    networks: list[Parameters]  # ensembles of as many tasks as are computed at once, in the order of the tasks
     least_change: Tensor
     most_change: Tensor
     precision: Precision
 
     def __call__(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Next observations (task, row, observation) of observations (task, row, ...) and actions (task, row, ...)."""
-        change = mlp(self.parameters, torch.cat([observations, actions], dim=-1), self.precision)
-        return observations + torch.clamp(change, self.least_change, self.most_change)
+        """Next observations (task, row, observation) of observations and actions (task, row, ...)."""
+        inputs, first, changes = torch.cat([observations, actions], dim=-1), 0, []
+        for network in self.networks:
+            changes.append(mlp(network, inputs[first : first + len(network[0])], self.precision))
+            first += len(network[0])
+        return observations + torch.clamp(torch.cat(changes), self.least_change, self.most_change)
 
-    def of(self, tasks: slice) -> Predictor:
-        """The same for some of the tasks."""
-        return self._replace(parameters=[parameter[tasks] for parameter in self.parameters])
 
+def predictor(
+    parameters: Sequence[Tensor], normalisation: Normalisation, tasks: int, at_once: int, precision: Precision
+) -> Predictor:
+    """The networks of `tasks` tasks, with the normalisation folded into their first and last layers.
 
-def predictor(parameters: Sequence[Tensor], normalisation: Normalisation, precision: Precision) -> Predictor:
-    """The networks with the normalisation folded into their first and last layers.
-
-    With precision `bf16` the hidden layers' weights are rounded here, once, and not in each step of each plan.
+    parameters: an ensemble over the tasks, or of one that all share. `at_once` tasks are computed in one product: on a
+    CPU few, so that what is computed stays in its cache. With precision `bf16` the hidden layers' weights are rounded
+    here, once, and not in each step of each plan.
     """
     mean, scale = normalisation.change_mean, normalisation.change_scale
     first = parameters[0] / normalisation.input_scale.unsqueeze(-1)
@@ -161,4 +164,6 @@ def predictor(parameters: Sequence[Tensor], normalisation: Normalisation, precis
         *(parameter.to(dtype) for parameter in parameters[2:-2]),
         parameters[-2] * scale, parameters[-1] * scale + mean,
     ]  # fmt: skip
-    return Predictor(folded, mean - MOST_CHANGE * scale, mean + MOST_CHANGE * scale, precision)
+    split = [parameter.expand(tasks, *parameter.shape[1:]).split(at_once) for parameter in folded]
+    networks = [list(network) for network in zip(*split)]
+    return Predictor(networks, mean - MOST_CHANGE * scale, mean + MOST_CHANGE * scale, precision)
