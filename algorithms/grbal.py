@@ -7,11 +7,11 @@ each action, from the meta-trained parameters, and the action is planned under t
 known. There is no other adaptation: what an episode taught is gone with the episode.
 
 Where this leaves the released code, which does not reproduce the paper: all data are normalised by statistics of all
-data (there: each by those of the batch it came with); fitting stops by the loss *after* the inner step on held-out
-episodes, always the same windows (there: the loss before it, on random ones); the past ends with the newest
-transition, row by row (there: one step late, by the first row's count); meta-trained parameters are used until an
-episode has enough transitions (there: an earlier episode's); planners treat every row by itself; episodes may end
-early. As in the paper, MPPI is the default planner (the code has none).
+data (there: each by those of the batch it came with); fitting keeps the model of the least loss *after* the inner step
+on held-out episodes, the same windows throughout (there: stops by the loss before it, on random ones); the past ends
+with the newest transition, row by row (there: one step late, by the first row's count); meta-trained parameters are
+used until an episode has enough transitions (there: an earlier episode's); planners treat every row by itself; episodes
+may end early. As in the paper, MPPI is the default planner (the code has none).
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class GrbalTrain(TrainConfig):
     validation_windows: PositiveInt = Field(default=200, description="held-out windows that are judged (ours)")
     validate_every: PositiveInt = Field(default=100, description="gradient steps between two looks at them (ours)")
     patience: PositiveInt = Field(
-        default=5, description="looks without a better loss that end an iteration's fitting (ours; code: a rising "
-        "rolling average, persistence 0.99)")  # fmt: skip
+        default=5, description="looks without a better loss that end an iteration's fitting, whose best model "
+        "is kept (ours; code: a rising rolling average, persistence 0.99, and the last model)")  # fmt: skip
     initial_transitions: PositiveInt = Field(
         default=400, description="per training task, random actions (ours; code: 5000 in all)"
     )
@@ -221,22 +221,26 @@ class Grbal(Algorithm):
     # Training --------------------------------------------------------------------------------------------------
 
     def _fit(self) -> dict[str, float]:
-        """Gradient steps until they are enough or the loss on held-out episodes stops falling."""
+        """Gradient steps until they are enough or the loss on held-out episodes stops falling; keeps the best model."""
         config, normalisation = self.config, self.normalisation
         if not self.windows.number:
             return {}
         judged = self.held_out.sample(config.validation_windows, self.generator) if self.held_out.number else None
-        done, best, stale, totals, found = 0, float("inf"), 0, dict[str, float](), dict[str, float]()
+        done, stale, totals, best = 0, 0, dict[str, float](), dict[str, float]()
+        kept = frozen(self.theta)  # the very tensors: what is trained, unless a look finds it the best so far
         while done < config.steps_per_iteration and stale < config.patience:
             number = min(config.validate_every, config.steps_per_iteration - done)
             for name, value in averaged(lambda: self.gradient_step(normalisation), number).items():
                 totals[name] = totals.get(name, 0.0) + number * value
             done += number
             if judged is not None:
-                found = self._validated(judged, normalisation)
-                stale = 0 if found["held_out_loss"] < best else stale + 1
-                best = min(best, found["held_out_loss"])
-        return {name: total / done for name, total in totals.items()} | found | {"gradient_steps": float(done)}
+                found, stale = self._validated(judged, normalisation), stale + 1
+                if not best or found["held_out_loss"] < best["held_out_loss"]:
+                    best, stale, kept = found, 0, [parameter.detach().clone() for parameter in self.theta]
+        with torch.no_grad():
+            for parameter, value in zip(self.theta, kept):
+                parameter.copy_(value)
+        return {name: total / done for name, total in totals.items()} | best | {"gradient_steps": float(done)}
 
     def gradient_step(self, normalisation: dynamics.Normalisation) -> dict[str, Tensor]:
         """One outer step on a batch of windows."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from suite.bench.figure import Figure
 from suite.executor import worker_environment
 
-PARTS = ("training", "simulation", "process")
+PARTS = ("training", "planning", "simulation", "process")
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
@@ -24,6 +24,10 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.training import training_figures
 
         return training_figures(device)
+    if part == "planning":
+        from suite.bench.planning import planning_figures
+
+        return planning_figures(device)
     if part == "simulation":
         from suite.bench.simulation import simulation_figures
 

@@ -10,6 +10,7 @@ import torch
 
 from algorithms.kit.networks import native_precision
 from suite.bench import figure, run
+from suite.bench import planning as bench_planning
 from suite.bench import simulation as bench_simulation
 from suite.bench import training as bench_training
 from suite.bench.figure import PRODUCT_GFLOP, Figure, least_seconds
@@ -79,6 +80,27 @@ def test_training_figures():
         or not torch.cpu._is_avx512_bf16_supported()
     )
     assert all(figure.holds is not None for figure in figures.values())
+
+
+def test_planning_figures():
+    small = {"model_hidden": (32, 32), "candidates": 50}
+    planning, step = bench_planning.planning_figures(rounds=1, **small)
+    assert planning.name == bench_planning.PLANNING
+    assert planning.value > 0 < step.value
+    assert planning.holds is not None
+    assert step.holds is None
+
+
+def test_planning_is_timed_with_the_adaptation_and_at_the_stated_size():
+    source = RandomSource(get_family(bench_planning.FAMILY), bench_planning.NUM_TASKS)
+    config = bench_planning.GrbalTrain(steps_per_iteration=1, model_hidden=(8, 8), candidates=6)
+    grbal = bench_planning.Grbal(config, source, seed=0, device=torch.device("cpu"), capacity=10_000)
+    grbal.iterate()
+    assert bench_planning.acting(grbal)().shape == (10, 6)
+    assert bench_planning.planning_gflop(grbal) == pytest.approx(2 * (26 * 8 + 8 * 8 + 8 * 20) * 6 * 10 / 1e9)
+    limit = bench_planning.planning_limit(grbal, 210.0)
+    native = torch.cpu._is_avx512_bf16_supported()
+    assert limit == pytest.approx(0.010 if native else 1.15 * bench_planning.planning_gflop(grbal) / 210)
 
 
 @pytest.mark.gpu
