@@ -58,7 +58,9 @@ class GrbalTrain(TrainConfig):
         default=None, description="transitions of an episode before its first adaptation; None: `past` (paper)"
     )
     model_hidden: tuple[PositiveInt, ...] = Field(default=(512,) * 3, description="model layers (paper; sweep 512x2)")
-    inner_learning_rate: float = Field(default=0.01, gt=0, description="alpha (sweep 0.01; run script 0.001)")
+    inner_learning_rate: float = Field(
+        default=0.01, gt=0, description="alpha, on the mean over dimensions (sweep 0.01; run script 0.001; the paper's "
+        "equation sums over them, so that 0.01 there is 0.01 x dimensions here)")  # fmt: skip
     learning_rate: float = Field(default=1e-3, gt=0, description="Adam, outer (code)")
     meta_batch: PositiveInt = Field(default=10, description="windows per gradient step (code; sweep 20)")
     steps_per_iteration: PositiveInt = Field(
@@ -238,8 +240,8 @@ class Grbal(Algorithm):
                 if not best or found["held_out_loss"] < best["held_out_loss"]:
                     best, stale, kept = found, 0, [parameter.detach().clone() for parameter in self.theta]
         with torch.no_grad():
-            for parameter, value in zip(self.theta, kept):
-                parameter.copy_(value)
+            for parameter, best_value in zip(self.theta, kept):
+                parameter.copy_(best_value)
         return {name: total / done for name, total in totals.items()} | best | {"gradient_steps": float(done)}
 
     def gradient_step(self, normalisation: dynamics.Normalisation) -> dict[str, Tensor]:

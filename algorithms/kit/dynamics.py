@@ -16,6 +16,7 @@ Planning uses the left side, one network per task. (Finn et al. 2017 for the two
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -130,7 +131,8 @@ def losses(predicted: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return ((predicted - targets).square().mean(-1) * weights).sum(1)
 
 
-class Predictor(NamedTuple):
+@dataclass(frozen=True)
+class Predictor:
     """Networks that map raw observations and actions to the next observation, one per task."""
 
     networks: list[Parameters]  # ensembles of as many tasks as are computed at once, in the order of the tasks

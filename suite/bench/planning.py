@@ -44,10 +44,9 @@ def planning_figures(device: str = "cpu", rounds: int = ROUNDS, **sizes: Any) ->
     limit = planning_limit(grbal, PRODUCT_GFLOP / seconds["product"]) if where.type == "cpu" else None
     gflop = planning_gflop(grbal)
     note = f"{gflop:.1f} GFLOP per task, the model's adaptation included"
+    value, most = 1000 * seconds["planning"] / NUM_TASKS, None if limit is None else 1000 * limit
     return [
-        Figure(
-            PLANNING, 1000 * seconds["planning"] / NUM_TASKS, "ms", None if limit is None else 1000 * limit, note=note
-        ),
+        Figure(PLANNING, value, "ms", most, note=note),
         Figure("GrBAL gradient step", 1000 * seconds["step"], "ms", note="no limit stated"),
     ]
 
