@@ -138,15 +138,31 @@ class Predictor:
     networks: list[Parameters]  # ensembles of as many tasks as are computed at once, in the order of the tasks
     least_change: Tensor
     most_change: Tensor
-    precision: Precision
 
     def __call__(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Next observations (task, row, observation) of observations and actions (task, row, ...)."""
         inputs, first, changes = torch.cat([observations, actions], dim=-1), 0, []
         for network in self.networks:
-            changes.append(mlp(network, inputs[first : first + len(network[0])], self.precision))
+            changes.append(_computed(network, inputs[first : first + len(network[0])]))
             first += len(network[0])
-        return observations + torch.clamp(torch.cat(changes), self.least_change, self.most_change)
+        return torch.clamp(torch.cat(changes), self.least_change, self.most_change).add_(observations)
+
+
+def _computed(network: Parameters, inputs: Tensor) -> Tensor:
+    """What `mlp` gives, at the precision of the hidden layers' weights, and faster where no gradient is asked for."""
+    hidden = torch.baddbmm(network[1], inputs, network[0])
+    for weight, bias in zip(network[2:-2:2], network[3:-2:2]):
+        hidden = torch.baddbmm(bias, _relu_(hidden.to(weight.dtype)), weight)
+    hidden = _relu_(hidden).to(inputs.dtype)
+    return torch.baddbmm(network[-1].mT, network[-2].mT, hidden.mT).mT  # narrow products are faster this way round
+
+
+def _relu_(values: Tensor) -> Tensor:
+    """ReLU in place. A bfloat16 has the sign bit of the integer with its bits, and integers are faster to compare."""
+    if values.dtype == torch.bfloat16:
+        values.view(torch.int16).clamp_min_(0)
+        return values
+    return values.relu_()
 
 
 def predictor(
@@ -168,4 +184,4 @@ def predictor(
     ]  # fmt: skip
     split = [parameter.expand(tasks, *parameter.shape[1:]).split(at_once) for parameter in folded]
     networks = [list(network) for network in zip(*split)]
-    return Predictor(networks, mean - MOST_CHANGE * scale, mean + MOST_CHANGE * scale, precision)
+    return Predictor(networks, mean - MOST_CHANGE * scale, mean + MOST_CHANGE * scale)

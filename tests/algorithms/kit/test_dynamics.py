@@ -134,3 +134,11 @@ def test_predicted_changes_are_bounded():
     change = model(observations, torch.randn(1, 50, 2)) - observations
     assert change.min() == pytest.approx(1 - 20, abs=1e-4)
     assert change.max() == pytest.approx(1 + 20, abs=1e-4)
+
+
+def test_rectifying_bfloat16_as_integers_is_the_same():
+    values = torch.tensor([-torch.inf, -3.5, -1e-38, -0.0, 0.0, 1e-38, 0.25, torch.inf]).bfloat16()
+    expected = torch.relu(values)
+    assert torch.equal(dynamics._relu_(values.clone()), expected)
+    drawn = torch.randn(1000, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert torch.equal(dynamics._relu_(drawn.clone()), torch.relu(drawn))
