@@ -61,6 +61,9 @@ class GrbalTrain(TrainConfig):
     inner_learning_rate: float = Field(
         default=0.01, gt=0, description="alpha, on the mean over dimensions (sweep 0.01; run script 0.001; the paper's "
         "equation sums over them, so that 0.01 there is 0.01 x dimensions here)")  # fmt: skip
+    inner_gradient_clip: float | None = Field(
+        default=None, gt=0, description="norm of the inner gradient, as a whole (ours); None: no limit (code)"
+    )
     learning_rate: float = Field(default=1e-3, gt=0, description="Adam, outer (code)")
     meta_batch: PositiveInt = Field(default=10, description="windows per gradient step (code; sweep 20)")
     steps_per_iteration: PositiveInt = Field(
@@ -260,10 +263,15 @@ class Grbal(Algorithm):
             self.theta, normalisation.inputs(past), normalisation.targets(past), windows.past_weights
         )
         inputs, targets = normalisation.inputs(future), normalisation.targets(future)
-        outputs = dynamics.adapted_outputs(self.theta, gradient, self.config.inner_learning_rate, inputs)
+        outputs = dynamics.adapted_outputs(self.theta, gradient, self.step_sizes(gradient), inputs)
         with torch.no_grad():
             before = dynamics.losses(dynamics.outputs(self.theta, inputs), targets, windows.future_weights)
         return before, dynamics.losses(outputs, targets, windows.future_weights)
+
+    def step_sizes(self, gradient: dynamics.InnerStep) -> Tensor:
+        """The size of each task's inner step, (task, 1, 1), the clip included."""
+        config = self.config
+        return dynamics.step_sizes(gradient, config.inner_learning_rate, config.inner_gradient_clip)
 
     @torch.no_grad()
     def _validated(self, windows: Windows, normalisation: dynamics.Normalisation) -> dict[str, float]:
@@ -334,7 +342,7 @@ class GrbalAgent(Agent):
             inputs, targets = self.normalisation.inputs(past), self.normalisation.targets(past)
             self.gradient = dynamics.inner_step(self.theta, inputs, targets, weights)
             rates = torch.as_tensor(enough, dtype=torch.float32, device=self.grbal.device)
-            self.rates = self.grbal.config.inner_learning_rate * rates.reshape(-1, 1, 1)
+            self.rates = self.grbal.step_sizes(self.gradient) * rates.reshape(-1, 1, 1)
 
     def _predictor(self) -> dynamics.Predictor:
         """One network per row."""

@@ -101,6 +101,21 @@ def inner_step(parameters: Sequence[Tensor], inputs: Tensor, targets: Tensor, we
     return InnerStep(entering, errors[::-1])
 
 
+def gradient_norms(gradient: InnerStep) -> Tensor:
+    """The norm of each task's whole gradient, (task,), differentiable: <X'E, X'E> = sum over rows of (XX')(EE')."""
+    squares = [
+        ((entered @ entered.mT + 1) * (error @ error.mT)).sum((1, 2))
+        for entered, error in zip(gradient.inputs, gradient.errors)
+    ]
+    return (torch.stack(squares).sum(0) + 1e-12).sqrt()
+
+
+def step_sizes(gradient: InnerStep, rate: float, limit: float | None) -> Tensor:
+    """The rate of each task, (task, 1, 1): less where the gradient is longer than `limit`, as if it were clipped."""
+    norms = gradient_norms(gradient).reshape(-1, 1, 1)
+    return rate * (torch.ones_like(norms) if limit is None else (limit / norms).clamp_max(1.0))
+
+
 def adapted_outputs(parameters: Sequence[Tensor], gradient: InnerStep, rates: float | Tensor, inputs: Tensor) -> Tensor:
     """Outputs (task, row, out) after one step of gradient descent per task, on inputs (task, row, in).
 

@@ -54,9 +54,10 @@ def none_or(rows, *which):
 # Training ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_gradient_of_a_step_is_that_of_the_loss_after_the_inner_step(small_grbal, finite_differences, monkeypatch):
-    """In float64, against finite differences through windows, normalisation and the inner step."""
-    grbal = small_grbal()
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_the_meta_gradient_is_that_of_the_loss_after_the_inner_step(small_grbal, finite_differences, monkeypatch, clip):
+    """In float64, against finite differences through windows, normalisation, the inner step and its clip."""
+    grbal = small_grbal(inner_gradient_clip=clip)
     grbal.theta = as_leaves([parameter.double() for parameter in grbal.theta])
     gather = grbal.store.gather
     monkeypatch.setattr(grbal.store, "gather", lambda slots: Transitions(*(field.double() for field in gather(slots))))

@@ -142,3 +142,17 @@ def test_rectifying_bfloat16_as_integers_is_the_same():
     assert torch.equal(dynamics._relu_(values.clone()), expected)
     drawn = torch.randn(1000, generator=torch.Generator().manual_seed(0)).bfloat16()
     assert torch.equal(dynamics._relu_(drawn.clone()), torch.relu(drawn))
+
+
+def test_gradients_are_measured_and_clipped_as_one_vector():
+    theta, past, _ = problem()
+    gradient = dynamics.inner_step(theta, *past)
+    steps = [new - old for new, old in zip(stepped_by_autograd(theta, past, 1.0), theta)]
+    expected = torch.cat([step.flatten(1) for step in steps], 1).norm(dim=1)
+    torch.testing.assert_close(dynamics.gradient_norms(gradient), expected, rtol=1e-8, atol=1e-8)
+    limit = float(expected.median())
+    sizes = dynamics.step_sizes(gradient, RATE, limit)
+    assert sizes.shape == (3, 1, 1)
+    taken = (sizes.flatten() * expected) / RATE
+    assert taken.tolist() == pytest.approx(expected.clamp_max(limit).tolist())
+    assert dynamics.step_sizes(gradient, RATE, None).flatten().tolist() == [RATE] * 3
