@@ -69,6 +69,11 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
             "multi-task TD3 with a recurrent context, continued per task on propensity-weighted replay",
             "Fakoor, Chaudhari, Soatto, Smola 2020",
         ),
+        AlgorithmEntry(
+            "grbal", "grbal", "algorithms.grbal", "Grbal", "GrbalTrain", "GrbalAdapt",
+            "meta-learned dynamics model, adapted before every action; planning under a known reward",
+            "Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn 2018",
+        ),
     )
 }  # fmt: skip
 

@@ -8,8 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from algorithms.base import Diverged
-from tasks.registry import make_batch, termination_rule
-from tasks.spec import Act, AfterStep, BatchedEnvironment, EpisodeBatch, SpaceSpec, TaskFamily, Transition
+from tasks.registry import make_batch, reward_rule, termination_rule
+from tasks.spec import (
+    Act,
+    AfterStep,
+    BatchedEnvironment,
+    EpisodeBatch,
+    RewardRule,
+    SpaceSpec,
+    TaskFamily,
+    Transition,
+)
 
 TRAINING, ADAPTATION, EVALUATION = 1, 2, 3
 """Streams of episode seeds: an episode of one never shares its noise with an episode of another."""
@@ -178,3 +187,8 @@ class TrainingSource:
     def terminated(self, next_observations: Any) -> Any:
         """The family's termination rule."""
         return termination_rule(self._family)(next_observations)
+
+    @property
+    def reward(self) -> RewardRule | None:
+        """The family's analytic reward, or None."""
+        return reward_rule(self._family)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.registry import termination_rule
-from tasks.spec import Act, AfterStep, EpisodeBatch, TaskFamily
+from tasks.registry import reward_rule, termination_rule
+from tasks.spec import Act, AfterStep, EpisodeBatch, RewardRule, TaskFamily
 
 
 class RandomSource:
@@ -49,6 +49,11 @@ class RandomSource:
     def terminated(self, next_observations: Any) -> Any:
         """The family's termination rule."""
         return termination_rule(self._family)(next_observations)
+
+    @property
+    def reward(self) -> RewardRule | None:
+        """The family's analytic reward, or None."""
+        return reward_rule(self._family)
 
     def _noise(self, episodes: int) -> tuple[np.ndarray, ...]:
         """Observations, actions and rewards of so many episodes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.simulation import Simulation, all_finite, squared, unit_vectors
+from tasks.simulation import Simulation, all_finite, squared, squared_actions, unit_vectors
 from tasks.spec import TaskFamily
 
 POSITION_NOISE = 0.1  # m, rad and quaternion components, uniform
@@ -20,6 +20,7 @@ CONTROL_COST = 0.5  # per squared unit of control
 GOAL_CONTROL_COST = 0.1
 CONTACT_COST = 0.5e-3  # per squared, clipped contact force
 SURVIVAL = 1.0  # per step
+OBSERVED_SPEED = 13  # where the torso's speed along x stands in an observation without x and y
 
 
 class Ant(Simulation):
@@ -103,3 +104,13 @@ class AntNegatedJoints(Ant):
     def reward(self, velocity: np.ndarray, control: np.ndarray) -> np.ndarray:
         """Speed forwards, minus costs, plus the bonus for being alive."""
         return velocity[:, 0] - self.walking_costs(control)
+
+    @staticmethod
+    def reward_of(observations: Any, actions: Any, next_observations: Any) -> Any:
+        """The reward from what is observed, (..., 27), (..., 8), (..., 27) -> (...).
+
+        Without the contact cost, and with the mean of the speeds before and after the step for that over it: on
+        random actions half to a third as far off as either speed alone.
+        """
+        speed = 0.5 * (observations[..., OBSERVED_SPEED] + next_observations[..., OBSERVED_SPEED])
+        return speed - CONTROL_COST * squared_actions(actions) + SURVIVAL

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from tasks.families import FAMILIES
-from tasks.spec import BatchedEnvironment, TaskFamily, TaskSplit
+from tasks.spec import BatchedEnvironment, RewardRule, TaskFamily, TaskSplit
 from tasks.splits import BUILDERS
 
 _own_families: dict[str, TaskFamily] = {}
@@ -162,6 +162,17 @@ def termination_rule(family: TaskFamily | str) -> Callable[[Any], Any]:
     """
     family = get_family(family) if isinstance(family, str) else family
     return _environment_class(family.entry_point).terminated
+
+
+def reward_rule(family: TaskFamily | str) -> RewardRule | None:
+    """The analytic reward `reward_of(observations, actions, next_observations)` of a family; None if it declares none.
+
+    It takes NumPy arrays or torch tensors (..., dimension), actions in [-1, 1], and returns rewards (...); what it
+    leaves out or approximates stands in the family's `analytic_reward`. The reward of a step that ends an episode
+    counts.
+    """
+    family = get_family(family) if isinstance(family, str) else family
+    return None if family.analytic_reward is None else _environment_class(family.entry_point).reward_of
 
 
 @cache

@@ -51,6 +51,12 @@ def squared(values: np.ndarray) -> np.ndarray:
     return np.square(values).sum(axis=1)
 
 
+def squared_actions(actions: Any) -> Any:
+    """Sum of squares of actions, clipped to [-1, 1] as on their way to the actuators; (..., action) -> (...)."""
+    clipped = actions.clip(-1.0, 1.0)
+    return (clipped * clipped).sum(-1)
+
+
 def unit_vectors(angles: np.ndarray) -> np.ndarray:
     """(cos, sin) of each angle (rad), (row,) -> (row, 2).
 

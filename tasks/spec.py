@@ -55,6 +55,11 @@ class TaskFamily(Frozen):
     horizon: int = 200
     dt: float = Field(description="seconds of simulated time per environment step")
     terminates: bool = Field(description="whether an episode can end before the horizon")
+    analytic_reward: str | None = Field(
+        default=None,
+        description="declared where `reward_of` computes rewards from observations and actions, knowing nothing of the "
+        "task: how it differs from the simulator's reward; None: there is none",
+    )
     entry_point: str
     description: str
     source: str
@@ -220,6 +225,9 @@ class Transition(NamedTuple):
     terminated: np.ndarray
 
 
+RewardRule = Callable[[Any, Any, Any], Any]
+"""Observations, actions, next observations (..., dimension) -> rewards (...), NumPy or torch, knowing no task."""
+
 Act = Callable[["np.ndarray"], "np.ndarray"]
 """Observations (row, observation) -> actions (row, action) in [-1, 1], both float32."""
 
@@ -253,3 +261,7 @@ class TaskSource(Protocol):
 
     def terminated(self, next_observations: Any) -> Any:
         """The family's termination rule on observations (..., observation), numpy or torch, as booleans."""
+
+    @property
+    def reward(self) -> RewardRule | None:
+        """The family's analytic reward of observations, for planners; None where it declares none."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.simulation import Simulation, all_finite, squared
+from tasks.simulation import Simulation, all_finite, squared, squared_actions
 from tasks.spec import TaskFamily
 
 NOISE = 0.005  # m, rad, m/s and rad/s, uniform
@@ -18,6 +18,7 @@ MOST_PITCH = 1.0  # rad, beyond which an episode ends
 MOST_VELOCITY = 10.0  # observed velocities are clipped here
 CONTROL_COST = 1e-3  # per squared unit of control
 SURVIVAL = 1.0  # per step
+OBSERVED_SPEED = 8  # where the root's speed along x stands in an observation
 VARIED_FIELDS = ("body_mass", "body_inertia", "dof_damping", "geom_friction")  # in the order of a task's values
 
 
@@ -63,6 +64,16 @@ class WalkerParameters(Simulation):
     def reward(self, velocity: np.ndarray, control: np.ndarray) -> np.ndarray:
         """Speed forwards, minus the control cost, plus the bonus for being alive."""
         return velocity - CONTROL_COST * squared(control) + SURVIVAL
+
+    @staticmethod
+    def reward_of(observations: Any, actions: Any, next_observations: Any) -> Any:
+        """The reward from what is observed, (..., 17), (..., 6), (..., 17) -> (...).
+
+        With the mean of the speeds before and after the step for that over it: on random actions a seventh as far
+        off as either speed alone.
+        """
+        speed = 0.5 * (observations[..., OBSERVED_SPEED] + next_observations[..., OBSERVED_SPEED])
+        return speed - CONTROL_COST * squared_actions(actions) + SURVIVAL
 
     @staticmethod
     def terminated(next_observations: Any) -> Any:

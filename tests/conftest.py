@@ -22,6 +22,9 @@ TINY = {
     "rl2": {"trial_transitions": 40, "trials_per_iteration": 3, "hidden": 8, "epochs": 2, "backpropagation": 16},
     "mql": {"initial_transitions": 20, "burn_in": 0, "initial_episode": 1.0, "steps_per_iteration": 3,
             "full_steps_from": 0, "hidden": [16, 16], "context_hidden": 4, "history_length": 5, "batch": 16},
+    "grbal": {"initial_transitions": 20, "tasks_per_iteration": 4, "transitions": 20, "steps_per_iteration": 3,
+              "model_hidden": [16, 16, 16], "past": 4, "future": 4, "meta_batch": 4, "validation_windows": 8,
+              "candidates": 20, "plan_horizon": 3},
 }  # fmt: skip
 TINY_ADAPT = {
     "mier": {"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6, "relabel_transitions": 200,
@@ -30,6 +33,7 @@ TINY_ADAPT = {
     "pearl": {}, "maml": {"gradient_steps": 4}, "promp": {"gradient_steps": 4},
     "rl2": {},
     "mql": {"new_data_updates": 2, "replay_updates": 4, "replay_batch": 32},
+    "grbal": {},
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from suite.bench.figure import Figure
 from suite.executor import worker_environment
 
-PARTS = ("training", "on-policy", "rl2", "simulation", "process")
+PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "process")
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
@@ -32,6 +32,10 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.rl2 import rl2_figures
 
         return rl2_figures(device)
+    if part == "planning":
+        from suite.bench.planning import planning_figures
+
+        return planning_figures(device)
     if part == "simulation":
         from suite.bench.simulation import simulation_figures
 

@@ -35,6 +35,10 @@ class RandomSource:
     def terminated(self, next_observations):
         return torch.zeros(next_observations.shape[:-1], dtype=torch.bool, device=next_observations.device)
 
+    @property
+    def reward(self):
+        return lambda observations, actions, next_observations: -(next_observations * next_observations).sum(-1)
+
 
 @pytest.fixture
 def random_source():

@@ -11,6 +11,7 @@ import torch
 from algorithms.kit.networks import native_precision
 from suite.bench import figure, run
 from suite.bench import on_policy as bench_on_policy
+from suite.bench import planning as bench_planning
 from suite.bench import rl2 as bench_rl2
 from suite.bench import simulation as bench_simulation
 from suite.bench import training as bench_training
@@ -94,6 +95,27 @@ def test_the_epoch_of_rl2_is_a_step_on_whole_trials(monkeypatch):
     assert 0 < figure.value < figure.reference < 10  # a hundredth of the trials
     weights = bench_rl2.epoch(torch.device("cpu"), 3)
     assert {name for name, value in weights().items() if value != value} == set()
+
+
+def test_planning_figures():
+    small = {"model_hidden": (32, 32), "candidates": 50}
+    planning, step = bench_planning.planning_figures(rounds=1, **small)
+    assert planning.name == bench_planning.PLANNING
+    assert planning.value > 0 < step.value
+    assert planning.holds is not None
+    assert step.holds is None
+
+
+def test_planning_is_timed_with_the_adaptation_and_at_the_stated_size():
+    source = RandomSource(get_family(bench_planning.FAMILY), bench_planning.NUM_TASKS)
+    config = bench_planning.GrbalTrain(steps_per_iteration=1, model_hidden=(8, 8), candidates=6)
+    grbal = bench_planning.Grbal(config, source, seed=0, device=torch.device("cpu"), capacity=10_000)
+    grbal.iterate()
+    assert bench_planning.acting(grbal)().shape == (10, 6)
+    assert bench_planning.planning_gflop(grbal) == pytest.approx(2 * (26 * 8 + 8 * 8 + 8 * 20) * 6 * 10 / 1e9)
+    limit = bench_planning.planning_limit(grbal, 210.0)
+    native = torch.cpu._is_avx512_bf16_supported()
+    assert limit == pytest.approx(0.010 if native else 1.15 * bench_planning.planning_gflop(grbal) / 210)
 
 
 @pytest.mark.gpu

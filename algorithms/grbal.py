@@ -1,0 +1,404 @@
+"""GrBAL: a meta-learned model of the dynamics, adapted before every action, and planning with it.
+
+Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn, "Learning to Adapt in Dynamic, Real-World Environments through
+Meta-Reinforcement Learning", 2018. A model of the dynamics is meta-trained so that one gradient step on the last M
+transitions makes it predict the next K well, whatever happened to the body. In a test task that step is taken before
+each action, from the meta-trained parameters, and the action is planned under the adapted model with a reward that is
+known. There is no other adaptation: what an episode taught is gone with the episode.
+
+Where this leaves the released code, which does not reproduce the paper: all data are normalised by statistics of all
+data (there: each by those of the batch it came with); fitting keeps the model of the least loss *after* the inner step
+on held-out episodes, the same windows throughout (there: stops by the loss before it, on random ones); the past ends
+with the newest transition, row by row (there: one step late, by the first row's count); meta-trained parameters are
+used until an episode has enough transitions (there: an earlier episode's); planners treat every row by itself; episodes
+may end early. As in the paper, MPPI is the default planner (the code has none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from algorithms.base import (
+    Adaptation,
+    AdaptConfig,
+    Agent,
+    Algorithm,
+    TrainConfig,
+    Transition,
+    average,
+    averaged,
+    require_finite,
+)  # fmt: skip
+from algorithms.kit import dynamics
+from algorithms.kit.networks import adam, as_leaves, frozen, glorot_uniform, resolve_precision, step
+from algorithms.kit.planning import PlannerName, PlannerSettings, advanced, plan, predicted_returns
+from algorithms.kit.replay import EpisodeStore
+from algorithms.kit.state import Part
+from algorithms.kit.windows import RecentTransitions, WindowIndex, Windows
+from tasks.spec import EpisodeBatch, TaskFamily, TaskSource
+
+PLANNED_AT_ONCE = 500  # candidates on the CPU: more do not stay in its cache
+
+
+class GrbalTrain(TrainConfig):
+    """Meta-training of GrBAL. Defaults are the released code's but where they say so."""
+
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="hidden-layer products while planning: bfloat16 where the processor has it (auto), "
+        "resolved once and stored with the run; the model is fitted and adapted in fp32 (ours)")  # fmt: skip
+    past: PositiveInt = Field(default=16, description="M, transitions that the inner step is taken on (code; paper 32)")
+    future: PositiveInt = Field(default=16, description="K, transitions that judge the step (code: K = M)")
+    least_past: PositiveInt | None = Field(
+        default=None, description="transitions of an episode before its first adaptation; None: `past` (paper)"
+    )
+    model_hidden: tuple[PositiveInt, ...] = Field(default=(512,) * 3, description="model layers (paper; sweep 512x2)")
+    inner_learning_rate: float = Field(
+        default=0.01, gt=0, description="alpha, on the mean over dimensions (sweep 0.01; run script 0.001; the paper's "
+        "equation sums over them, so that 0.01 there is 0.01 x dimensions here)")  # fmt: skip
+    inner_gradient_clip: float | None = Field(
+        default=None, gt=0, description="norm of the inner gradient, as a whole (ours); None: no limit (code)"
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, description="Adam, outer (code)")
+    meta_batch: PositiveInt = Field(default=10, description="windows per gradient step (code; sweep 20)")
+    steps_per_iteration: PositiveInt = Field(
+        default=2000, description="gradient steps per iteration at most (ours; code: 100 epochs)"
+    )
+    validation_fraction: float = Field(default=0.1, ge=0, lt=1, description="episodes held out of fitting (code)")
+    validation_windows: PositiveInt = Field(default=200, description="held-out windows that are judged (ours)")
+    validate_every: PositiveInt = Field(default=100, description="gradient steps between two looks at them (ours)")
+    patience: PositiveInt = Field(
+        default=5, description="looks without a better loss that end an iteration's fitting, whose best model "
+        "is kept (ours; code: a rising rolling average, persistence 0.99, and the last model)")  # fmt: skip
+    initial_transitions: PositiveInt = Field(
+        default=400, description="per training task, random actions (ours; code: 5000 in all)"
+    )
+    tasks_per_iteration: PositiveInt = Field(default=25, description="tasks that collect per iteration (ours)")
+    transitions: PositiveInt = Field(
+        default=200, description="collected per task and iteration: 5000 with the default tasks, as in the code"
+    )
+    planner: PlannerName = Field(default="mppi", description="(paper MPPI; code random shooting)")
+    candidates: PositiveInt = Field(default=500, description="sequences judged per action, over all iterations (code)")
+    plan_horizon: PositiveInt = Field(default=10, description="actions per sequence (code)")
+    plan_iterations: PositiveInt = Field(default=1, description="of CEM and MPPI, sharing the candidates (ours)")
+    plan_noise: float = Field(default=0.6, gt=0, description="deviation around the last plan, CEM and MPPI (ours)")
+    plan_smoothing: float = Field(default=0.3, ge=0, lt=1, description="of that noise over steps, MPPI (ours)")
+    plan_temperature: float = Field(
+        default=0.3, gt=0, description="of MPPI's weights, in deviations of the candidates' returns (ours)"
+    )
+    plan_elites: float = Field(default=0.1, gt=0, le=1, description="share of CEM's candidates that are kept (ours)")
+
+    def first_steps(self, num_tasks: int) -> int:
+        """The random actions."""
+        return num_tasks * self.initial_transitions
+
+
+class GrbalAdapt(AdaptConfig):
+    """What is done while acting in a test task: the model's step, and planning."""
+
+    online: bool = Field(
+        default=True, description="adapt before every action; without: planning on the meta-trained model (ours)"
+    )
+    planner: PlannerName | None = Field(default=None, description="None: as in meta-training (code)")
+    candidates: PositiveInt | None = Field(default=None, description="None: as in meta-training (code)")
+    plan_horizon: PositiveInt | None = Field(default=None, description="None: as in meta-training (code)")
+
+
+def unsupported(name: str, family: TaskFamily) -> str | None:
+    """Why GrBAL cannot run on a family: it plans, so it has to know the reward; None where it does."""
+    del name
+    if family.analytic_reward is not None:
+        return None
+    if family.varies == "reward":
+        return (
+            "GrBAL plans under a reward that is known beforehand; here the reward is what varies between tasks, and "
+            "knowing it would give the task away"
+        )
+    return (
+        f"GrBAL plans under an analytic reward of observations, which {family.name} does not declare: give its "
+        "environment class `reward_of` and the family `analytic_reward`"
+    )
+
+
+class Grbal(Algorithm):
+    """Meta-training of the model, on data that its own planner collects."""
+
+    config: GrbalTrain
+    store: EpisodeStore
+
+    def __init__(self, config: GrbalTrain, source: TaskSource, **kwargs: Any) -> None:
+        super().__init__(config, source, **kwargs)
+        spaces, device = source.spaces, self.device
+        if source.reward is None:
+            raise ValueError("GrBAL plans under an analytic reward of observations, and this family declares none")
+        self.reward = source.reward
+        self.least_past = config.past if config.least_past is None else min(config.least_past, config.past)
+        if self.least_past >= spaces.horizon:
+            raise ValueError(
+                f"past: {self.least_past} transitions are needed before the first adaptation, but an episode has only "
+                f"{spaces.horizon} steps; lower `past` or `least_past`"
+            )
+        self.input_dim = spaces.observation_dim + spaces.action_dim
+        sizes = [self.input_dim, *config.model_hidden, spaces.observation_dim]
+        self.theta = as_leaves(glorot_uniform(sizes, self.generator))
+        self.optimiser = adam(self.theta, config.learning_rate)
+        self.sums = dynamics.empty_sums(spaces.observation_dim, spaces.action_dim, device)
+        self.store = EpisodeStore(spaces, kwargs["capacity"], device)
+        self.windows, self.held_out = (
+            WindowIndex(config.past, config.future, self.least_past, device) for _ in range(2)
+        )
+
+    @property
+    def normalisation(self) -> dynamics.Normalisation:
+        """Of all data collected so far."""
+        return dynamics.normalisation_of(self.sums, self.input_dim)
+
+    # Collecting ------------------------------------------------------------------------------------------------
+
+    def steps_of_next_iteration(self) -> int:
+        """Random actions in every task, once, then what the planner collects in a few."""
+        config = self.config
+        if not self.store.size:
+            return self.source.num_tasks * config.initial_transitions
+        return config.tasks_per_iteration * config.transitions
+
+    def iterate(self) -> dict[str, float]:
+        """Collect, with random actions at first and by planning from then on; then fit the model."""
+        config = self.config
+        if not self.store.size:
+            everyone = np.arange(self.source.num_tasks)
+            batches = [self._collect_randomly(everyone, piece) for piece in self.pieces(config.initial_transitions)]
+            metrics = {"return": average(np.concatenate([self.episode_returns(batch) for batch in batches]))}
+        else:
+            few = self.source.num_tasks < config.tasks_per_iteration
+            tasks = self.choices.choice(self.source.num_tasks, config.tasks_per_iteration, replace=few)
+            batches, metrics = self._collect_by_planning(tasks)
+        for batch in batches:
+            self._remember(batch)
+        return require_finite(metrics | self._fit())
+
+    def _collect_randomly(self, tasks: np.ndarray, transitions: int) -> EpisodeBatch:
+        shape = (len(tasks), self.source.spaces.action_dim)
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            del observations
+            return self.choices.uniform(-1, 1, shape).astype(np.float32)
+
+        return self.source.collect(act, tasks.tolist(), transitions)
+
+    def _collect_by_planning(self, tasks: np.ndarray) -> tuple[list[EpisodeBatch], dict[str, float]]:
+        """Data of the agent itself, as it acts in test tasks; it sees a step once it is asked for the next."""
+        agent = GrbalAgent(self, GrbalAdapt(), seed=int(self.choices.integers(2**31)))
+        agent.begin(len(tasks))
+        nothing, started = np.zeros(len(tasks), np.float32), np.zeros(len(tasks), bool)
+        last: list[tuple[np.ndarray, np.ndarray]] = []
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            if last:
+                agent.observe(Transition(*last.pop(), nothing, observations, nothing), ~started, started)
+            started[:] = False
+            actions = agent.act(observations, explore=True)
+            last.append((observations, actions))
+            return actions
+
+        def before_episode(rows: np.ndarray) -> None:
+            started[rows] = True
+
+        batches = []
+        for piece in self.pieces(self.config.transitions):
+            batches.append(self.source.collect(act, tasks.tolist(), piece, before_episode))
+        returns = average(np.concatenate([self.episode_returns(batch) for batch in batches]))
+        judged = {name: average(values[np.isfinite(values)]) for name, values in agent.diagnostics().items()}
+        return batches, {"return": returns} | {name: value for name, value in judged.items() if value == value}
+
+    def _remember(self, batch: EpisodeBatch) -> None:
+        """Store episodes, in the statistics and in the windows; some are held out of fitting."""
+        for slots in self.store.append(batch):
+            dynamics.add_to_sums(self.sums, self.store.gather(slots))
+            held_out = self.choices.random() < self.config.validation_fraction
+            (self.held_out if held_out else self.windows).add(slots)
+
+    # Training --------------------------------------------------------------------------------------------------
+
+    def _fit(self) -> dict[str, float]:
+        """Gradient steps until they are enough or the loss on held-out episodes stops falling; keeps the best model."""
+        config, normalisation = self.config, self.normalisation
+        if not self.windows.number:
+            return {}
+        judged = self.held_out.sample(config.validation_windows, self.generator) if self.held_out.number else None
+        done, stale, totals, best = 0, 0, dict[str, float](), dict[str, float]()
+        kept = frozen(self.theta)  # the very tensors: what is trained, unless a look finds it the best so far
+        while done < config.steps_per_iteration and stale < config.patience:
+            number = min(config.validate_every, config.steps_per_iteration - done)
+            for name, value in averaged(lambda: self.gradient_step(normalisation), number).items():
+                totals[name] = totals.get(name, 0.0) + number * value
+            done += number
+            if judged is not None:
+                found, stale = self._validated(judged, normalisation), stale + 1
+                if not best or found["held_out_loss"] < best["held_out_loss"]:
+                    best, stale, kept = found, 0, [parameter.detach().clone() for parameter in self.theta]
+        with torch.no_grad():
+            for parameter, best_value in zip(self.theta, kept):
+                parameter.copy_(best_value)
+        return {name: total / done for name, total in totals.items()} | best | {"gradient_steps": float(done)}
+
+    def gradient_step(self, normalisation: dynamics.Normalisation) -> dict[str, Tensor]:
+        """One outer step on a batch of windows."""
+        windows = self.windows.sample(self.config.meta_batch, self.generator)
+        before, after = self.window_losses(windows, normalisation)
+        step(self.optimiser, self.theta, after.mean())
+        return {"model_loss": after.detach(), "model_loss_unadapted": before}
+
+    def window_losses(self, windows: Windows, normalisation: dynamics.Normalisation) -> tuple[Tensor, Tensor]:
+        """Losses on the futures of windows, (window,): of the meta-trained model, detached, and after the inner step
+        on their pasts, with the graph through it (equation 3 of the paper).
+        """  # noqa: D205
+        past, future = self.store.gather(windows.past), self.store.gather(windows.future)
+        gradient = dynamics.inner_step(
+            self.theta, normalisation.inputs(past), normalisation.targets(past), windows.past_weights
+        )
+        inputs, targets = normalisation.inputs(future), normalisation.targets(future)
+        outputs = dynamics.adapted_outputs(self.theta, gradient, self.step_sizes(gradient), inputs)
+        with torch.no_grad():
+            before = dynamics.losses(dynamics.outputs(self.theta, inputs), targets, windows.future_weights)
+        return before, dynamics.losses(outputs, targets, windows.future_weights)
+
+    def step_sizes(self, gradient: dynamics.InnerStep) -> Tensor:
+        """The size of each task's inner step, (task, 1, 1), the clip included."""
+        config = self.config
+        return dynamics.step_sizes(gradient, config.inner_learning_rate, config.inner_gradient_clip)
+
+    @torch.no_grad()
+    def _validated(self, windows: Windows, normalisation: dynamics.Normalisation) -> dict[str, float]:
+        """Mean losses on held-out windows, after and before the inner step."""
+        before, after = self.window_losses(windows, normalisation)
+        return {"held_out_loss": float(after.mean()), "held_out_loss_unadapted": float(before.mean())}
+
+    # State -----------------------------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, Part]:
+        """Weights, moments, statistics and windows."""
+        return {
+            "theta": self.theta, "optimiser": self.optimiser, "sums": self.sums, "windows": self.windows,
+            "held_out": self.held_out,
+        }  # fmt: skip
+
+    def agent(self, config: GrbalAdapt, seed: int) -> GrbalAgent:
+        """An agent that adapts the model to the running episode and plans."""
+        return GrbalAgent(self, config, seed)
+
+
+class GrbalAgent(Agent):
+    """Adapts the model to each row's running episode before every action, and plans with it."""
+
+    adapts_online: ClassVar[bool] = True
+
+    def __init__(self, grbal: Grbal, config: GrbalAdapt, seed: int) -> None:
+        self.grbal = grbal
+        self.config = config
+        self.seed = seed
+        self.precision = resolve_precision(grbal.config.precision, grbal.device.type)
+        self.settings = planner_settings(grbal.config, config)
+        self.begin(0)
+
+    def begin(self, num_tasks: int) -> None:
+        """The meta-trained model, no transitions, no plan."""
+        grbal, spaces = self.grbal, self.grbal.source.spaces
+        self.generator = torch.Generator(grbal.device).manual_seed(self.seed)
+        self.theta = frozen(grbal.theta)
+        self.normalisation = grbal.normalisation
+        self.recent = RecentTransitions(num_tasks, grbal.config.past, spaces)
+        self.plans = torch.zeros((num_tasks, self.settings.horizon, spaces.action_dim), device=grbal.device)
+        self.next_plans = self.plans
+        self.gradient: dynamics.InnerStep | None = None
+        self.rates = torch.zeros((num_tasks, 1, 1), device=grbal.device)
+        self.errors = np.zeros((3, num_tasks))  # of predictions made after adapting: adapted, unadapted, how many
+
+    @torch.no_grad()
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """The first action of a plan under the model adapted to the running episode; exploring or not, the same."""
+        del explore
+        self._adapt_model()
+        model = self._predictor()
+        states = torch.as_tensor(observations, device=self.grbal.device)
+
+        def returns_of(sequences: Tensor) -> Tensor:
+            return predicted_returns(model, self.grbal.reward, self.grbal.source.terminated, states, sequences)
+
+        self.next_plans = plan(self.settings, returns_of, self.plans, self.generator)
+        return self.next_plans[:, 0].cpu().numpy()
+
+    def _adapt_model(self) -> None:
+        """The inner step on each row's last transitions; of size 0 where there are too few of them."""
+        enough = (self.recent.counts >= self.grbal.least_past) & self.config.online
+        self.gradient = None
+        if enough.any():
+            past, weights = self.recent.held(self.grbal.device)
+            inputs, targets = self.normalisation.inputs(past), self.normalisation.targets(past)
+            self.gradient = dynamics.inner_step(self.theta, inputs, targets, weights)
+            rates = torch.as_tensor(enough, dtype=torch.float32, device=self.grbal.device)
+            self.rates = self.grbal.step_sizes(self.gradient) * rates.reshape(-1, 1, 1)
+
+    def _predictor(self) -> dynamics.Predictor:
+        """One network per row."""
+        rows, candidates = len(self.plans), max(self.settings.candidates // self.settings.iterations, 1)
+        at_once = max(PLANNED_AT_ONCE // candidates, 1) if self.plans.device.type == "cpu" else rows
+        parameters = self.theta
+        if self.gradient is not None:
+            parameters = dynamics.adapted_parameters(self.theta, self.gradient, self.rates)
+        return dynamics.predictor(parameters, self.normalisation, rows, at_once, self.precision)
+
+    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
+        """Take in a step of the running episodes, and go on to the plan's next action; an episode's end clears both."""
+        self._judge(transition, active)
+        self.recent.add(transition.observations, transition.actions, transition.next_observations, active)
+        self.recent.clear(episode_end)
+        moved = torch.as_tensor(active, device=self.plans.device).reshape(-1, 1, 1)
+        ended = torch.as_tensor(episode_end, device=self.plans.device).reshape(-1, 1, 1)
+        self.plans = torch.where(moved, advanced(self.next_plans), self.plans).masked_fill(ended, 0.0)
+        self.next_plans = self.plans
+
+    @torch.no_grad()
+    def _judge(self, transition: Transition, active: np.ndarray) -> None:
+        """Add up how well the models predicted this step, which none of them had seen."""
+        judged = np.flatnonzero(active & (self.recent.counts >= self.grbal.least_past))
+        if self.gradient is None or not len(judged):
+            return
+        fields = [np.asarray(field, np.float32)[:, None] for field in transition]
+        step = dynamics.Transitions(*(torch.as_tensor(field, device=self.grbal.device) for field in fields))
+        inputs, targets = self.normalisation.inputs(step), self.normalisation.targets(step)
+        adapted = dynamics.adapted_outputs(self.theta, self.gradient, self.rates, inputs)
+        one = torch.ones_like(targets[..., 0])
+        for row, outputs in enumerate((adapted, dynamics.outputs(self.theta, inputs))):
+            self.errors[row, judged] += dynamics.losses(outputs, targets, one).cpu().numpy()[judged]
+        self.errors[2, judged] += 1
+
+    def diagnostics(self) -> dict[str, np.ndarray]:
+        """Mean normalised squared error of one-step predictions per row, by the adapted and the meta-trained model."""
+        with np.errstate(invalid="ignore"):
+            adapted, unadapted = self.errors[:2] / self.errors[2]
+        return {"prediction_loss": adapted, "prediction_loss_unadapted": unadapted}
+
+    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
+        """Nothing that outlasts an episode: how well the model predicted while the adaptation data were collected."""
+        yield Adaptation(0, self.diagnostics())
+
+    def fork(self, episodes: int) -> GrbalAgent:
+        """A copy for new episodes of each task: none has a transition yet, and all draw the same random numbers."""
+        copy = GrbalAgent(self.grbal, self.config, self.seed)
+        copy.begin(len(self.plans) * episodes)
+        return copy
+
+
+def planner_settings(train: GrbalTrain, adapt: GrbalAdapt) -> PlannerSettings:
+    """The planner of meta-training, with what the adaptation changes of it."""
+    return PlannerSettings(
+        adapt.planner or train.planner, adapt.candidates or train.candidates,
+        adapt.plan_horizon or train.plan_horizon, train.plan_iterations, train.plan_noise, train.plan_smoothing,
+        train.plan_temperature, train.plan_elites,
+    )  # fmt: skip
