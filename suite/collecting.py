@@ -178,3 +178,15 @@ class TrainingSource:
     def terminated(self, next_observations: Any) -> Any:
         """The family's termination rule."""
         return termination_rule(self._family)(next_observations)
+
+
+class RevealingTrainingSource(TrainingSource):
+    """A source that also tells the true parameters of its tasks; for algorithms registered as privileged alone.
+
+    Implements `tasks.spec.RevealingSource`.
+    """
+
+    @property
+    def task_values(self) -> np.ndarray:
+        """The parameters of every task, (task, parameter)."""
+        return self._train.copy()

@@ -231,3 +231,9 @@ class TaskSource(Protocol):
 
     def terminated(self, next_observations: Any) -> Any:
         """The family's termination rule on observations (..., observation), numpy or torch, as booleans."""
+
+
+class RevealingSource(TaskSource, Protocol):
+    """What an algorithm registered as privileged sees: the true parameters of its tasks too, (task, parameter)."""
+
+    task_values: np.ndarray

@@ -15,12 +15,19 @@ TINY = {
     "pearl": {"initial_transitions": 20, "prior_transitions": 20, "posterior_transitions": 40, "steps_per_iteration": 3,
               "policy_hidden": [16, 16, 16], "encoder_hidden": [16, 16, 16], "meta_batch": 4, "batch": 8,
               "context_batch": 10},
+    "null": {},
+    "random": {},
+    "oracle": {"initial_transitions": 20, "transitions_per_task": 20, "steps_per_iteration": 3, "hidden": [16, 16],
+               "batch": 16},
 }  # fmt: skip
 TINY_ADAPT = {
     "mier": {"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6, "relabel_transitions": 200,
              "relabel_interval": 4, "batch": 32},
     "mier-wr": {"context_steps": 3},
     "pearl": {},
+    "null": {},
+    "random": {},
+    "oracle": {},
 }  # fmt: skip
 
 

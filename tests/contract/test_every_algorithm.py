@@ -9,7 +9,9 @@ from algorithms.base import Transition
 from algorithms.registry import ALGORITHMS
 from suite.collecting import Meter
 
-TRAININGS = sorted({entry.training for entry in ALGORITHMS.values()})
+TRAININGS = sorted({entry.training for entry in ALGORITHMS.values() if entry.trains_on})
+UNTRAINED = sorted({entry.training for entry in ALGORITHMS.values() if not entry.trains_on})
+PRIVILEGED = {entry.training for entry in ALGORITHMS.values() if entry.privileged}
 SPLITS = ["point-goal.ood", "point-dynamics.ood"]
 
 
@@ -76,9 +78,38 @@ def test_reaching_for_a_task_that_is_not_a_training_task_is_stopped(training, ta
         algorithm.source.collect(lambda observations: np.zeros((1, 2), np.float32), [task], 20)
 
 
-@pytest.mark.parametrize("training", TRAININGS)
+@pytest.mark.parametrize("training", UNTRAINED)
+def test_what_trains_on_nothing_reaches_no_task_and_has_no_iteration(training):
+    meter = Meter()
+    algorithm = build_algorithm(training, "point-goal.ood", meter=meter)
+    assert algorithm.steps_of_next_iteration() == float("inf")
+    with pytest.raises(RuntimeError, match="nothing to train"):
+        algorithm.iterate()
+    with pytest.raises(IndexError, match="0 is no training task: there are 0"):
+        algorithm.source.collect(lambda observations: np.zeros((1, 2), np.float32), [0], 20)
+    assert meter.steps == 0
+
+
+@pytest.mark.parametrize("training", sorted({*TRAININGS, *UNTRAINED}))
+def test_only_what_is_registered_as_privileged_is_told_parameters(training):
+    algorithm = build_algorithm(training, "point-goal.ood")
+    assert hasattr(algorithm.source, "task_values") == (training in PRIVILEGED)
+    for entry in (entry for entry in ALGORITHMS.values() if entry.training == training):
+        agent = algorithm.agent(entry.load("adapt").model_validate(TINY_ADAPT[entry.name]), seed=0)
+        agent.begin(2)
+        if entry.privileged:
+            agent.reveal(np.array([[0.1], [0.2]]))
+        else:
+            with pytest.raises(TypeError, match="not made to be told"):
+                agent.reveal(np.array([[0.1], [0.2]]))
+
+
+@pytest.mark.parametrize("training", sorted({*TRAININGS, *UNTRAINED}))
 def test_nothing_an_algorithm_holds_is_a_test_task(training):
-    """Follow every attribute from the algorithm: no test value of the split is reachable."""
+    """Follow every attribute from the algorithm: no test value of the split is reachable.
+
+    But for a privileged one, which shows that whoever holds them is found.
+    """
     from tasks.registry import get_split
 
     split = get_split("point-goal.ood")
@@ -86,17 +117,18 @@ def test_nothing_an_algorithm_holds_is_a_test_task(training):
         v for row in split.train for v in row
     }
     algorithm = build_algorithm(training, "point-goal.ood")
-    algorithm.iterate()
-    seen, queue = set(), [algorithm.source]
+    if training in TRAININGS:
+        algorithm.iterate()
+    found, seen, queue = False, set(), [algorithm.source]
     while queue:
         thing = queue.pop()
         if id(thing) in seen:
             continue
         seen.add(id(thing))
         if isinstance(thing, float):
-            assert thing not in forbidden
+            found |= thing in forbidden
         elif isinstance(thing, np.ndarray) and thing.dtype == np.float64:
-            assert not np.isin(thing, list(forbidden)).any()
+            found |= bool(np.isin(thing, list(forbidden)).any())
         elif isinstance(thing, dict):
             queue += list(thing.values())
         elif isinstance(thing, list | tuple):
@@ -104,19 +136,22 @@ def test_nothing_an_algorithm_holds_is_a_test_task(training):
         elif hasattr(thing, "__dict__"):
             queue += list(vars(thing).values())
     assert len(seen) > 5
+    assert found == (training in PRIVILEGED)
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_an_agent_adapts_and_its_forks_do_not_feed_it(name):
     entry = ALGORITHMS[name]
     algorithm = build_algorithm(entry.training, "point-goal.ood")
-    for _ in range(2):
+    for _ in range(2 if entry.trains_on else 0):
         algorithm.iterate()
     config = entry.load("adapt").model_validate(TINY_ADAPT[name])
     results = []
     for disturb in (False, True):
         agent = algorithm.agent(config, seed=3)
         agent.begin(2)
+        if entry.privileged:
+            agent.reveal(np.array([[0.1], [0.2]]))
         draw = np.random.default_rng(0)
         for step in range(20):
             observations = draw.standard_normal((2, 2)).astype(np.float32)
