@@ -72,7 +72,7 @@ def _short(value: Any, longest: int = 80) -> str:
 def _fields_at(model: Any, location: tuple[int | str, ...]) -> dict[Any, Any]:
     """The fields of the model found by walking `location` from `model`; {} where it is not a model."""
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or _BRANCH.fullmatch(part):
             continue
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:

@@ -48,7 +48,8 @@ def _entered(target: Any, key: str, override: str) -> Any:
         target[key] = {}
     if not isinstance(target[place], dict | list):
         raise UserError(
-            f"--set {override!r}: {key} is the single value {target[place]!r}; nothing can be set inside it"
+            f"--set {override!r}: {key} is the single value {target[place]!r}; nothing can be set inside it, but "
+            f"{key}=... replaces it"
         )
     return target[place]
 
