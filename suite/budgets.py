@@ -55,8 +55,23 @@ class Iterations(Frozen):
     iterations: PositiveInt = Field(description="how many, the first included")
 
 
-class BudgetTable(RootModel[dict[BudgetName, dict[str, dict[str, PositiveInt | Iterations]]]]):
-    """Budget -> algorithm -> pattern of splits -> environment steps or iterations."""
+def _kind_of_amount(value: Any) -> str:
+    return "dict" if isinstance(value, dict) else "int"
+
+
+Amount = Annotated[
+    Annotated[PositiveInt, Tag("int")] | Annotated[Iterations, Tag("dict")], Discriminator(_kind_of_amount)
+]
+Rows = dict[str, dict[str, Amount]]
+"""Algorithm -> pattern of splits -> environment steps or iterations."""
+
+
+class BudgetTable(Frozen):
+    """The numbers of every named budget."""
+
+    native: Rows
+    matched: Rows
+    smoke: Rows
 
 
 class NativeFields(Frozen):
@@ -107,7 +122,7 @@ def steps_of(
     Raises:
         UserError: the file has no number for it.
     """
-    rows = budget_table().root[name]
+    rows: Rows = getattr(budget_table(), name)
     candidates = (f"{entry.training}/{preset}", entry.name, entry.training, "*")
     row = next((rows[key] for key in candidates if key in rows), None)
     found = [] if row is None else _matching(row, split)

@@ -52,7 +52,7 @@ def _complaint(item: Any, known: dict[Any, Any]) -> str:
     """What is wrong at one place, with the nearest name or value where they are known."""
     last = item["loc"][-1] if item["loc"] else None
     if item["type"] == "extra_forbidden":
-        return f"is not a known key; {nearest(str(last), sorted(known))}"
+        return f"is not a known key{f'; {nearest(str(last), sorted(known))}' if known else ''}"
     if item["type"] == "missing":
         about = known[last].description if last in known else None
         return f"is missing{f': {about}' if about else ''}"

@@ -55,7 +55,7 @@ def checkpoint_of(folder: Path, name: str) -> dict:
     document = read_json(folder / "checkpoints" / name / "state.json")
     tensors = load_file(folder / "checkpoints" / name / "state.safetensors")
     segments = [load_file(path)["rows"] for path in sorted((folder / "log").glob("[0-9]*.safetensors"))]
-    log = torch.cat(segments)[: document["log_rows"]]
+    log = torch.cat(segments)[: document["log_rows"]] if segments else torch.zeros(0)
     counted = {key: document["counters"][key] for key in ("env_steps", "iterations", "episodes")}
     return {
         "name": name, "plain": document["plain"], "counters": counted, "log": _digest(log), "rows": len(log),
