@@ -11,8 +11,10 @@ from suite.explain import nearest
 
 
 def as_choice(value: Any) -> Any:
-    """An algorithm that was given by its name alone, as a mapping."""
-    return {"name": value} if isinstance(value, str) else value
+    """An algorithm that was given by its name alone, as a mapping; YAML reads an unquoted `null` as nothing."""
+    if isinstance(value, dict):
+        return value | {"name": "null"} if "name" in value and value["name"] is None else value
+    return {"name": "null" if value is None else value} if isinstance(value, str | None) else value
 
 
 def put(document: dict[str, Any], override: str) -> None:

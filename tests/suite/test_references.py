@@ -8,7 +8,7 @@ from tests_support import outcome, rows_of
 
 import suite.metatest
 from algorithms.registry import ALGORITHMS
-from suite.experiment import expand, training_tasks
+from suite.experiment import expand, load_experiment, training_tasks
 from suite.files import read_json
 from suite.grid import metatest_folders, pending, prepare
 from suite.metatest import trials_of
@@ -35,6 +35,16 @@ def test_references_run_once_with_the_first_seed_and_the_others_with_every_seed(
         update={"algorithms": (labelled.algorithms[0].model_copy(update={"label": "told"}),)}
     )
     assert [(cell.variant, cell.seed) for cell in expand(labelled)] == [("told", 1)]
+
+
+@pytest.mark.parametrize("written", ["[null, oracle]", '["null", oracle]', "[{name: null}, {name: oracle}]"])
+def test_null_need_not_be_quoted(tmp_path, written):
+    path = tmp_path / "x.yaml"
+    path.write_text(f"name: x\nsplits: [point-goal.ood]\nalgorithms: {written}\nbudget: smoke\n")
+    assert [cell.algorithm for cell in expand(load_experiment(path))] == ["null", "oracle"]
+    relabelled = load_experiment(path, ["algorithms.null.label=nothing"])
+    assert expand(relabelled)[0].variant == "nothing"
+    assert expand(load_experiment(path, ["algorithms=[null]"]))[0].algorithm == "null"
 
 
 def test_what_each_kind_trains_on(tiny_experiment):
