@@ -73,7 +73,7 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
         ),
         AlgorithmEntry(
             "oracle", "oracle", "algorithms.oracle", "Oracle", "OracleTrain", "OracleAdapt",
-            "reference: soft actor-critic told the true task parameters, trained on the test tasks themselves",
+            "reference: SAC told the true task parameters, trained on the test tasks",
             "this benchmark", trains_on=("test", "test_id"),
         ),
     )
