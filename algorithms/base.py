@@ -45,6 +45,10 @@ class TrainConfig(Config, ABC):
         del spaces
         return None
 
+    def later_steps(self, num_tasks: int) -> int:
+        """Environment steps of every outer iteration after the first; here: as many."""
+        return self.first_steps(num_tasks)
+
 
 class AdaptConfig(Config):
     """What every test-time adaptation has: nothing, yet."""
@@ -71,6 +75,16 @@ class Agent(ABC):
     @abstractmethod
     def begin(self, num_tasks: int) -> None:
         """Start a trial in `num_tasks` tasks that it knows nothing of."""
+
+    def reveal(self, values: np.ndarray) -> None:
+        """Be told the true parameters of the trial's tasks, (task, parameter), right after `begin`.
+
+        The suite calls it on agents of algorithms that are registered as privileged, and on no other.
+
+        Raises:
+            TypeError: the agent is not made to be told.
+        """
+        raise TypeError(f"{type(self).__name__} is not made to be told the true parameters of its tasks")
 
     @abstractmethod
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
@@ -101,7 +115,8 @@ class Agent(ABC):
 class Algorithm(ABC):
     """The meta-learner, outer loop; lives for one meta-training.
 
-    It never sees test tasks, never evaluates itself, never counts its own steps, and knows no experiment.
+    It never sees test tasks (but for a reference registered as privileged), never evaluates itself, never counts its
+    own steps, and knows no experiment.
     """
 
     store: EpisodeStore | None = None  # set where experience is kept
@@ -115,8 +130,11 @@ class Algorithm(ABC):
         self.choices = np.random.default_rng(seed)
 
     @abstractmethod
-    def steps_of_next_iteration(self) -> int:
-        """Environment steps that the next `iterate` will take, so that the suite need not start one too many."""
+    def steps_of_next_iteration(self) -> float:
+        """Environment steps that the next `iterate` will take, so that the suite need not start one too many.
+
+        Infinity where there is nothing to train: no budget then suffices, and the agent is tested as it is built.
+        """
 
     @abstractmethod
     def iterate(self) -> dict[str, float]:

@@ -88,6 +88,10 @@ class MierTrain(TrainConfig):
         """The initial exploration."""
         return num_tasks * self.initial_transitions
 
+    def later_steps(self, num_tasks: int) -> int:
+        """Prior and adapted data of a few tasks."""
+        return self.tasks_per_iteration * (self.prior_transitions + self.adapted_transitions)
+
 
 class MierWithoutRelabelingAdapt(AdaptConfig):
     """MIER-wR: phi alone is adapted (paper, section 5.1)."""
@@ -150,10 +154,8 @@ class Mier(Algorithm):
 
     def steps_of_next_iteration(self) -> int:
         """The initial exploration, once, then prior and adapted data of a few tasks."""
-        config = self.config
-        if not self.store.size:
-            return self.source.num_tasks * config.initial_transitions
-        return config.tasks_per_iteration * (config.prior_transitions + config.adapted_transitions)
+        steps = self.config.later_steps if self.store.size else self.config.first_steps
+        return steps(self.source.num_tasks)
 
     def iterate(self) -> dict[str, float]:
         """Initial exploration, or one iteration of Algorithm 1: collect, then model and policy steps."""

@@ -86,6 +86,10 @@ class PearlTrain(TrainConfig):
         """The initial exploration."""
         return num_tasks * self.initial_transitions
 
+    def later_steps(self, num_tasks: int) -> int:
+        """Prior and posterior data of a few tasks."""
+        return self.tasks_per_iteration * (self.prior_transitions + self.posterior_transitions)
+
 
 class PearlAdapt(AdaptConfig):
     """Posterior inference in a test task."""
@@ -138,10 +142,8 @@ class Pearl(Algorithm):
 
     def steps_of_next_iteration(self) -> int:
         """The initial exploration, once, then prior and posterior data of a few tasks."""
-        config = self.config
-        if not self.store.size:
-            return self.source.num_tasks * config.initial_transitions
-        return config.tasks_per_iteration * (config.prior_transitions + config.posterior_transitions)
+        steps = self.config.later_steps if self.store.size else self.config.first_steps
+        return steps(self.source.num_tasks)
 
     def iterate(self) -> dict[str, float]:
         """Initial exploration, or one iteration of Algorithm 1: collect, then gradient steps."""

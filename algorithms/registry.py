@@ -1,4 +1,7 @@
-"""Every algorithm by name. Reading it imports no torch: an algorithm's file is imported when it is used."""
+"""Every algorithm by name. Reading it imports no torch: an algorithm's file is imported when it is used.
+
+The last rows are references: what doing nothing and knowing everything return on a split.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,17 @@ class AlgorithmEntry(NamedTuple):
     adapt: str  # config class of the adaptation
     summary: str
     source: str
+    trains_on: tuple[str, ...] = ("train",)  # lists of the split that are its training tasks
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is no competitor but a row to read the others by: it trains on nothing, or on the test tasks."""
+        return self.trains_on != ("train",)
+
+    @property
+    def privileged(self) -> bool:
+        """Whether it sees test tasks while it trains, and the true parameters of every task."""
+        return not {*self.trains_on} <= {"train"}
 
     def load(self, attribute: str) -> Any:
         """A class of the algorithm's file, by the field of this entry that names it."""
@@ -73,6 +87,19 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
             "grbal", "grbal", "algorithms.grbal", "Grbal", "GrbalTrain", "GrbalAdapt",
             "meta-learned dynamics model, adapted before every action; planning under a known reward",
             "Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn 2018",
+        ),
+        AlgorithmEntry(
+            "null", "null", "algorithms.references", "Null", "UntrainedTrain", "UntrainedAdapt",
+            "reference: the zero action", "this benchmark", trains_on=(),
+        ),
+        AlgorithmEntry(
+            "random", "random", "algorithms.references", "Random", "UntrainedTrain", "UntrainedAdapt",
+            "reference: uniform actions", "this benchmark", trains_on=(),
+        ),
+        AlgorithmEntry(
+            "oracle", "oracle", "algorithms.oracle", "Oracle", "OracleTrain", "OracleAdapt",
+            "reference: SAC told the true task parameters, trained on the test tasks",
+            "this benchmark", trains_on=("test", "test_id"),
         ),
     )
 }  # fmt: skip

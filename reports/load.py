@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from reports import mixing
+from reports import mixing, style
 from reports.rows import named_rows
 from suite.errors import UserError
 from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, RecordsError, read_table
@@ -79,7 +79,7 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
         cells=cells,
         problems=tuple(problems),
     )
-    results = _with_every_cell(mixing.resolve(_drop_superseded(results), mix))
+    results = _with_every_cell(mixing.resolve(_with_marked_references(_drop_superseded(results)), mix))
     return replace(results, notes=(*results.notes, *mixing.warnings(results)))
 
 
@@ -223,6 +223,15 @@ def _drop_superseded(results: Results) -> Results:
         runs={run: document for run, document in results.runs.items() if run not in gone},
         problems=(*results.problems, *problems),
     )
+
+
+def _with_marked_references(results: Results) -> Results:
+    """With the labels of references marked as such, so that no label can make a reference look like a competitor."""
+    records, cells, metrics = results.records.copy(), results.cells.copy(), results.metrics.copy()
+    for frame, column in ((records, "variant"), (cells, "variant"), (metrics, "algorithm")):
+        marked = frame["algorithm"].isin(list(style.REFERENCES))
+        frame.loc[marked, column] = frame.loc[marked, column] + style.REFERENCE
+    return replace(results, records=records, cells=cells, metrics=metrics)
 
 
 def _with_every_cell(results: Results) -> Results:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reports import style
 from reports.rows import named_rows
 from suite.errors import UserError
+from suite.records import protocol_kind
 
 if TYPE_CHECKING:
     from reports.load import Results
@@ -53,6 +55,7 @@ def _facts(results: Results) -> pd.DataFrame:
     facts = results.records[columns].sort_values("is_final").drop_duplicates("run", keep="last").copy()
     documents = [results.runs.get(run, {}) for run in facts["run"]]
     facts["budget"] = [str(document.get("budget_env_steps", "")) for document in documents]
+    facts["protocol"] = [protocol_kind(*held) for held in zip(documents, facts["protocol_hash"])]
     facts["config"] = [_config_text(document.get("config")) for document in documents]
     return facts.sort_values(["split", "variant", "seed", "run"], ignore_index=True)
 
@@ -66,14 +69,14 @@ def _config_text(config: Any) -> str:
 
 
 def _protocols(facts: pd.DataFrame) -> list[Conflict]:
-    """Checkpoints on the way may have a lighter protocol of their own; the results on a split must share one."""
+    """The results on a split share one protocol, or all follow native ones; checkpoints on the way have their own."""
     conflicts = []
     for (split, is_final), rows in facts.groupby(["split", "is_final"], sort=True):
-        hashes = sorted(set(rows["protocol_hash"]))
-        if len(hashes) > 1:
+        kinds = sorted(set(rows["protocol"]))
+        if len(kinds) > 1:
             what = "results" if is_final else "checkpoints on the way"
-            text = f"{split}: {what} follow {len(hashes)} different protocols: {', '.join(hashes)}"
-            suffix = {row.run: f"protocol {row.protocol_hash[:6]}" for row in named_rows(rows)}
+            text = f"{split}: {what} follow {len(kinds)} different protocols: {', '.join(kinds)}"
+            suffix = {row.run: f"protocol {row.protocol[:6]}" for row in named_rows(rows)}
             conflicts.append((text, "variant", suffix))
     return conflicts
 
@@ -146,10 +149,12 @@ def _relabel(results: Results, conflicts: list[Conflict]) -> Results:
 def warnings(results: Results) -> tuple[str, ...]:
     """Sentences on differences that are allowed in one table but that its reader has to know."""
     documents = list(results.runs.values())
-    found = [*_unequal_budgets(results), *_unequal_tasks(results)]
+    found = [*_unequal_budgets(results), *_unequal_tasks(results), *_native(results)]
+    references = set(results.records.loc[results.records["variant"].map(style.is_reference), "run"])
+    competing = [document for run, document in results.runs.items() if run not in references]
     asked = {
         "git revisions": [(dig(document, "provenance", "git_revision") or "")[:10] or None for document in documents],
-        "precisions": [precision(document) for document in documents],
+        "precisions": [precision(document) for document in competing],
         "mujoco versions": [dig(document, "provenance", "versions", "mujoco") for document in documents],
         "torch versions": [dig(document, "provenance", "versions", "torch") for document in documents],
     }
@@ -177,13 +182,26 @@ def precision(document: dict[str, Any]) -> Any:
 
 def _unequal_budgets(results: Results) -> list[str]:
     facts = _facts(results)
+    facts = facts[facts["is_final"] & (facts["budget"] != "") & ~facts["variant"].map(style.is_reference).astype(bool)]
     found = []
-    for split, rows in facts[facts["is_final"] & (facts["budget"] != "")].groupby("split", sort=True):
+    for split, rows in facts.groupby("split", sort=True):
         budgets = sorted(set(rows[["variant", "budget"]].itertuples(index=False, name=None)))
         if len({budget for _, budget in budgets}) > 1:
             listed = ", ".join(f"{variant} {budget}" for variant, budget in budgets)
             found.append(f"Training budgets differ on {split} (env steps): {listed}.")
     return found
+
+
+def _native(results: Results) -> list[str]:
+    """A sentence, where each algorithm was tested as its authors did."""
+    facts = _facts(results)
+    splits = sorted(set(facts.loc[facts["is_final"] & (facts["protocol"] == "native"), "split"]))
+    if not splits:
+        return []
+    return [
+        f"On {', '.join(splits)} each algorithm was tested under its own native protocol, with more or less adaptation "
+        "data than others: compare with none of the results under the suite's protocol."
+    ]
 
 
 def _unequal_tasks(results: Results) -> list[str]:

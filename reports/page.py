@@ -77,6 +77,8 @@ def render(results: Results, pictures: Sequence[Picture], absent: Sequence[str])
         verdict=words.verdict(results),
         notes=results.notes,
         main=_rows(main),
+        mark=style.REFERENCE,
+        has_references=bool(results.cells["variant"].map(style.is_reference).any()),
         level=f"{LEVEL:.0%}",
         splits=[_split(results, split, pictures) for split in sorted(set(results.cells["split"]))],
         protocols=_protocols(results),
@@ -156,7 +158,7 @@ def _gate_rows(results: Results, split: str) -> dict[str, Any] | None:
 
 def _split_facts(results: Results, split: str, document: dict[str, Any]) -> Facts:
     hashes = sorted(set(results.records.loc[results.records["split"] == split, "split_hash"]))
-    null, ceiling = tables.declared_references(results, split)
+    ends = tables.score_ends(results, split)
     lists = document.get("test_lists") or document.get("test lists") or {}
     axis, unit = document.get("axis"), document.get("axis_unit")
     return [
@@ -167,9 +169,13 @@ def _split_facts(results: Results, split: str, document: dict[str, Any]) -> Fact
         *((f"tasks in {name}", str(v if isinstance(v, int) else len(v))) for name, v in lists.items()),
         *([("test_id", "the training tasks themselves (declared)")] if document.get("test_id_is_train") else []),
         ("adaptation transitions per task", _text(document.get("adaptation_transitions"))),
-        ("return of the zero action (score 0)", "–" if null is None else style.number(null)),
-        ("declared best return (score 1)", "–" if ceiling is None else style.number(ceiling)),
+        ("return of the zero action (score 0)", _end(ends.null, ends.null_source)),
+        ("best known return (score 1)", _end(ends.best, ends.best_source)),
     ]
+
+
+def _end(value: float | None, source: str) -> str:
+    return "–" if value is None else f"{style.number(value)} ({source})"
 
 
 def _protocols(results: Results) -> list[dict[str, Any]]:

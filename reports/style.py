@@ -42,6 +42,17 @@ LOOKS = {
     "grbal": Look("GrBAL", "#85837A", "p", "-."),
 }
 
+# Rows to read the others by: grey, thin and dotted, and last in every table and legend.
+REFERENCES = {
+    "null": Look("null", "#8F9499", "+", ":"),
+    "random": Look("random", "#8F9499", "x", ":"),
+    "oracle": Look("oracle", "#8F9499", "*", ":"),
+}
+"""By the registered name of the algorithm."""
+
+REFERENCE = " (reference)"
+"""What a report puts behind the label of a reference, whatever the label is: see `reports.load`."""
+
 OTHER_COLOURS = ("#A0522D", "#5B7F00", "#C2185B", "#00838F", "#7E57C2", "#5D6D7E")
 OTHER_MARKERS = ("<", ">", "h", "d", "*", "8")
 OTHER_DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
@@ -61,6 +72,9 @@ UPDATES = "adaptation updates"
 
 def look(variant: str) -> Look:
     """How a variant is drawn: its algorithm's fixed look, or one that depends on its name alone."""
+    if is_reference(variant):
+        plainly = REFERENCES.get(_key(variant.partition(REFERENCE)[0]), REFERENCES["null"])
+        return plainly._replace(name=variant)
     known = LOOKS.get(_key(variant))
     if known:
         return known
@@ -73,14 +87,24 @@ def look(variant: str) -> Look:
     )
 
 
+def is_reference(variant: str) -> bool:
+    """Whether a variant's label is marked as a reference: it is compared with, and never the best."""
+    return REFERENCE in variant
+
+
 def _key(variant: str) -> str:
     return re.sub(r"[^a-z0-9]", "", variant.lower())
 
 
 def ordered(variants: Iterable[str]) -> list[str]:
-    """Each variant once: known algorithms in their fixed order, then others by name; `a / b` stands where a does."""
-    rank = {name: index for index, name in enumerate(LOOKS)}
-    return sorted(set(variants), key=lambda v: (rank.get(_key(v.partition(" / ")[0]), len(rank)), v))
+    """Each variant once: known algorithms in their fixed order, others by name, references; `a / b` stands as a."""
+    rank = {name: index for index, name in enumerate((*LOOKS, *REFERENCES))}
+
+    def place(variant: str) -> tuple[bool, int, str]:
+        first = _key(variant.partition(" / ")[0].partition(REFERENCE)[0])
+        return is_reference(variant), rank.get(first, len(rank)), variant
+
+    return sorted(set(variants), key=place)
 
 
 def ordered_lists(task_lists: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -48,13 +48,49 @@ def gap_table(results: Results) -> pd.DataFrame:
 
 @lru_cache(maxsize=KEPT)
 def score_table(results: Results) -> pd.DataFrame:
-    """The columns of `main_table` for the normalised score on test; only splits with both declared references."""
+    """The columns of `main_table` for the normalised score on test; only splits with both ends of the score."""
     seeds = per_seed(results.records)
     seeds = seeds[seeds["task_list"] == "test"].copy()
-    ends = {split: declared_references(results, split) for split in sorted(set(seeds["split"]))}
-    seeds["score"] = [normalised_score(row.after, *ends[row.split]) for row in named_rows(seeds)]
-    known = [split for split, (null, ceiling) in ends.items() if null is not None and ceiling is not None]
+    ends = {split: score_ends(results, split) for split in sorted(set(seeds["split"]))}
+    seeds["score"] = [
+        normalised_score(row.after, ends[row.split].null, ends[row.split].best) for row in named_rows(seeds)
+    ]
+    known = [split for split, held in ends.items() if held.null is not None and held.best is not None]
     return _complete(results, seeds[seeds["split"].isin(known)], "score", known)
+
+
+class ScoreEnds(NamedTuple):
+    """The returns that are score 0 and score 1 on a split's test list, None where unknown, and where they are from."""
+
+    null: float | None
+    best: float | None
+    null_source: str
+    best_source: str
+
+
+@lru_cache(maxsize=KEPT)
+def score_ends(results: Results, split: str) -> ScoreEnds:
+    """The results of null and oracle where they were run, else what the split declares.
+
+    An oracle that does no better than nothing ends no scale: it has not learnt.
+    """
+    null, best = declared_references(results, split)
+    measured, oracle = (_reference_return(results, split, name) for name in ("null", "oracle"))
+    said = dig(split_document(results, split), "references", "source") or "declared"
+    sources = [said, said]
+    if measured is not None:
+        null, sources[0] = measured, "measured here"
+    if oracle is not None and (null is None or oracle > null):
+        best, sources[1] = oracle, "the oracle, measured here"
+    return ScoreEnds(null, best, *sources)
+
+
+def _reference_return(results: Results, split: str, algorithm: str) -> float | None:
+    """The result of a reference on a split's test list, of several runs the highest; None where there is none."""
+    rows = results.records
+    rows = rows[(rows["split"] == split) & (rows["algorithm"] == algorithm) & (rows["task_list"] == "test")]
+    means = per_seed(rows)["after"].dropna() if len(rows) else pd.Series(dtype=float)
+    return float(means.max()) if len(means) else None
 
 
 def declared_references(results: Results, split: str) -> tuple[float | None, float | None]:

@@ -23,7 +23,7 @@ def verdict(results: Results) -> list[str]:
     seeds = per_seed(results.records)
     for split in sorted(set(results.cells["split"])):
         paragraphs.append(_split_verdict(results, split, seeds[seeds["split"] == split]))
-    with_numbers = table[table["n"] > 0]
+    with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     if len(with_numbers):
         paragraphs.append(caution(int(with_numbers["n"].min())))
     return [paragraph for paragraph in paragraphs if paragraph]
@@ -56,15 +56,25 @@ def _split_verdict(results: Results, split: str, seeds: pd.DataFrame) -> str:
     if not values:
         return f"{split}: no result yet."
     means = {variant: float(np.mean(sorted(held.values()))) for variant, held in values.items()}
-    ranked = sorted(means, key=lambda variant: (-means[variant], variant))
+    beside = _references(means)
+    ranked = sorted((v for v in means if not style.is_reference(v)), key=lambda variant: (-means[variant], variant))
+    if not ranked:
+        return f"{split}: no result yet.{beside}"
     best = ranked[0]
     listed = ", ".join(f"{_name(v)} {style.number(means[v])} (n = {len(values[v])})" for v in ranked)
-    text = f"{split}, return after adaptation on the test tasks: {listed}."
+    text = f"{split}, return after adaptation on the test tasks: {listed}.{beside}"
     if len(ranked) > 1:
         runner_up = ranked[1]
         paired = _share_training(results, split, best, runner_up)
         text += " " + _comparison(best, runner_up, _difference(values[best], values[runner_up], paired), paired)
     return text + _gap_sentence(best, seeds)
+
+
+def _references(means: dict[str, float]) -> str:
+    """A sentence on the references among the variants, which are compared with none; empty where there are none."""
+    names = [variant for variant in style.ordered(means) if style.is_reference(variant)]
+    listed = ", ".join(f"{_name(v)} {style.number(means[v])}" for v in names)
+    return f" To read them by: {listed}." if listed else ""
 
 
 def _difference(a: dict[int, float], b: dict[int, float], paired: bool) -> Estimate:

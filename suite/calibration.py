@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -140,7 +141,8 @@ def _time_training(rehearsal: _Rehearsal) -> tuple[Any, TrainingCost]:
     import torch
 
     from algorithms.registry import training_entry
-    from suite.collecting import Meter, TrainingSource
+    from suite.collecting import Meter
+    from suite.training import training_source
     from tasks.registry import get_family
 
     spec = rehearsal.training
@@ -148,11 +150,14 @@ def _time_training(rehearsal: _Rehearsal) -> tuple[Any, TrainingCost]:
     config = entry.load("train").model_validate(spec.config)
 
     def build(config: Any) -> Any:
-        source = TrainingSource(family, spec.train_tasks, spec.seed, Meter())
+        source = training_source(spec, Meter())
         place = torch.device(rehearsal.device)
         return entry.load("algorithm")(config, source, seed=spec.seed, device=place, capacity=100_000)
 
     wanted = build(config).steps_of_next_iteration()
+    if math.isinf(wanted):
+        nothing = TrainingCost(first_env_steps=0, first_seconds=0.0, iteration_env_steps=1, iteration_seconds=0.0)
+        return build(config), nothing
     short = config.model_copy(update=_existing(config, initial_transitions=family.horizon, steps_per_iteration=1))
     algorithm = build(short)
     short_steps = algorithm.steps_of_next_iteration()
@@ -178,7 +183,7 @@ def _time_trial(rehearsal: _Rehearsal, algorithm: Any) -> TrialCost:
     """Trials with no, a single and a few updates; what is relabeled now and then counts as often as it is due."""
     from algorithms.registry import get_algorithm
     from suite.collecting import Meter
-    from suite.metatest import Meters, Trial, adaptation_transitions, run_trial
+    from suite.metatest import Meters, adaptation_transitions, run_trial, trial_of
     from tasks.registry import get_family
 
     spec = rehearsal.metatest
@@ -186,7 +191,7 @@ def _time_trial(rehearsal: _Rehearsal, algorithm: Any) -> TrialCost:
     config = config.model_copy(update=_existing(config, gate=None))  # every gate open: the most it can cost
     name = spec.protocol.task_lists[0]
     tasks = spec.split.tasks(name)[: min(spec.protocol.tasks_at_once, spec.protocol.max_tasks or 10**9)]
-    trial = Trial(get_family(spec.split.family), name, tasks, spec.training)
+    trial = trial_of(spec, get_family(spec.split.family), name, tasks)
 
     def rehearse(updates: int) -> float:
         protocol = spec.protocol.model_copy(update={"max_updates": updates, "evaluate_every": MORE_UPDATES + 1})

@@ -13,7 +13,15 @@ import pyarrow.parquet as pq
 
 from suite.errors import UserError
 from suite.files import read_json
-from suite.records import METRICS_SCHEMA, SCHEMA, SCHEMA_VERSION, RecordsError, read_table, write_table
+from suite.records import (
+    METRICS_SCHEMA,
+    SCHEMA,
+    SCHEMA_VERSION,
+    RecordsError,
+    protocol_kind,
+    read_table,
+    write_table,
+)  # fmt: skip
 
 
 def metrics_table(folder: Path) -> None:
@@ -44,9 +52,12 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
     if not folder.is_dir():
         raise UserError(f"there is no results folder {folder}")
     tables, broken = [], []
+    kinds: dict[str, str] = {}
     for path in _visible(folder, ("records.parquet",)):
         try:
-            tables.append(_tidy(path))
+            table, metadata = _tidy(path)
+            kinds |= {name: protocol_kind(metadata, name) for name in table["protocol_hash"].unique().to_pylist()}
+            tables.append(table)
         except RecordsError as error:
             broken.append(str(error))
             say(f"left out: {error}")
@@ -55,7 +66,7 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
         raise UserError(f"{folder}: nothing to collect: {what}")
     table = pa.concat_tables(tables)
     if not mix:
-        _refuse_mixture(table, folder)
+        _refuse_mixture(table, folder, kinds)
     scratch = folder / ".results.parquet.partial"
     document = {"schema_version": SCHEMA_VERSION, "broken": broken, "runs": len(tables)}
     described = table.replace_schema_metadata({"offmap": json.dumps(document)})
@@ -69,25 +80,26 @@ def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def _tidy(path: Path) -> pa.Table:
-    """The rows of a records file in the columns of the schema.
+def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """The rows of a records file in the columns of the schema, and its metadata.
 
     Raises:
         RecordsError: it cannot be read, or lacks columns.
     """
-    table, _ = read_table(path)
+    table, metadata = read_table(path)
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise RecordsError(f"{path}: lacks the columns {', '.join(missing)}; delete it and run the experiment again")
-    return table.select(SCHEMA.names).replace_schema_metadata(None).cast(SCHEMA)
+    return table.select(SCHEMA.names).replace_schema_metadata(None).cast(SCHEMA), metadata
 
 
-def _refuse_mixture(table: pa.Table, folder: Path) -> None:
+def _refuse_mixture(table: pa.Table, folder: Path, kinds: dict[str, str]) -> None:
+    """Nothing, if the results on each split share its lists and the kind of protocol (`suite.records`)."""
     final = table.filter(table["is_final"]).select(["split", "split_hash", "protocol_hash"])
     for column, what in (("split_hash", "task lists"), ("protocol_hash", "protocols")):
         pairs = final.group_by(["split", column]).aggregate([]).to_pylist()
         for split in {pair["split"] for pair in pairs}:
-            hashes = sorted(pair[column] for pair in pairs if pair["split"] == split)
+            hashes = sorted({kinds.get(pair[column], pair[column]) for pair in pairs if pair["split"] == split})
             if len(hashes) > 1:
                 raise UserError(
                     f"{folder}: runs on {split} were made with different {what} ({', '.join(hashes)}) and cannot stand "

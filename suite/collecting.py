@@ -192,3 +192,15 @@ class TrainingSource:
     def reward(self) -> RewardRule | None:
         """The family's analytic reward, or None."""
         return reward_rule(self._family)
+
+
+class RevealingTrainingSource(TrainingSource):
+    """A source that also tells the true parameters of its tasks; for algorithms registered as privileged alone.
+
+    Implements `tasks.spec.RevealingSource`.
+    """
+
+    @property
+    def task_values(self) -> np.ndarray:
+        """The parameters of every task, (task, parameter)."""
+        return self._train.copy()

@@ -13,13 +13,12 @@ from pydantic import (
     BeforeValidator,
     Field,
     NonNegativeInt,
-    PositiveInt,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
-from algorithms.registry import UnknownAlgorithm, get_algorithm
+from algorithms.registry import ALGORITHMS, AlgorithmEntry, UnknownAlgorithm, get_algorithm
+from suite.budgets import AnyBudget, preset_of, protocol_for, steps_and_milestones
 from suite.errors import UserError
 from suite.explain import explain, nearest
 from suite.overrides import as_choice, put
@@ -28,22 +27,6 @@ from suite.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpe
 from tasks.declare import SplitDeclaration
 from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split
 from tasks.spec import Frozen, TaskSplit
-
-
-class Budget(Frozen):
-    """When a meta-training stops, and which checkpoints on the way are tested too."""
-
-    env_steps: PositiveInt = Field(description="environment steps, initial exploration included")
-    milestones: tuple[PositiveInt, ...] = Field(
-        default=(), description="env steps at which a checkpoint is kept and tested under `milestone_protocol`"
-    )
-
-    @model_validator(mode="after")
-    def _milestones_on_the_way(self) -> Budget:
-        beyond = [steps for steps in self.milestones if steps >= self.env_steps]
-        if beyond:
-            raise ValueError(f"milestones lie on the way to env_steps ({self.env_steps}); {beyond} do not")
-        return self
 
 
 class Choice(Frozen):
@@ -73,9 +56,17 @@ class Experiment(Frozen):
         default_factory=dict,
         description="hyper-parameter grid: `label.train.field` or `label.adapt.field` -> values to try",
     )
-    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
-    budget: Budget
+    seeds: tuple[NonNegativeInt, ...] = Field(
+        default=(0,), min_length=1, description="of the meta-trainings; references run once, with the first of them"
+    )
+    budget: AnyBudget = Field(
+        description="env_steps and milestones, or a word: `native`, `matched` or `smoke` (configs/budgets.yaml)"
+    )
     protocol: EvaluationProtocol = EvaluationProtocol()
+    native_protocol: bool = Field(
+        default=False,
+        description="test each algorithm as its authors did (configs/protocols.yaml): another table than without",
+    )
     milestone_protocol: EvaluationProtocol = Field(
         default=EvaluationProtocol(max_tasks=10, max_updates=2000), description="how checkpoints on the way are tested"
     )
@@ -94,6 +85,13 @@ class Experiment(Frozen):
         if len(set(values)) < len(values):
             raise ValueError(f"{list(values)} names something twice")
         return values
+
+    @field_validator("protocol", "milestone_protocol")
+    @classmethod
+    def _no_name(cls, protocol: EvaluationProtocol) -> EvaluationProtocol:
+        if protocol.name is not None:
+            raise ValueError("a protocol is not named by hand; for the native ones write native_protocol: true")
+        return protocol
 
     @field_validator("axes")
     @classmethod
@@ -160,6 +158,7 @@ def expand(experiment: Experiment) -> list[Cell]:
     cells = [
         _cell(experiment, choice, split, seed)
         for split, choice, seed in itertools.product(splits, choices, experiment.seeds)
+        if seed == experiment.seeds[0] or not _is_reference(choice)
     ]
     _refuse_twins(cells)
     return cells
@@ -229,6 +228,18 @@ def _refuse_twins(cells: list[Cell]) -> None:
                 )
 
 
+def _is_reference(choice: Choice) -> bool:
+    """Whether one run per split is enough: references are rows to read others by, and are compared with none."""
+    return choice.name in ALGORITHMS and ALGORITHMS[choice.name].is_reference
+
+
+def training_tasks(entry: AlgorithmEntry, split: TaskSplit) -> tuple[tuple[float, ...], ...]:
+    """The tasks that an algorithm trains on, (task, parameter): of a reference not the train list, each task once."""
+    if not entry.is_reference:
+        return split.train
+    return tuple(dict.fromkeys(task.values for name in entry.trains_on for task in split.tasks(name)))
+
+
 def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -> Cell:
     try:
         entry = get_algorithm(choice.name)
@@ -240,34 +251,39 @@ def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -
         return Cell(choice.variant, choice.name, split, seed, reason)
     for which in ("protocol", "milestone_protocol"):
         _require_lists(getattr(experiment, which), split, which)
-    train, adapt = resolve_blocks(entry, split, choice.preset, choice.train, choice.adapt, experiment.device)
+    preset = choice.preset or preset_of(experiment.budget, entry)
+    train, adapt = resolve_blocks(entry, split, preset, choice.train, choice.adapt, experiment.device)
+    tasks = training_tasks(entry, split)
     problem = train.problem(family.spaces)
     if problem is not None:
         raise UserError(f"{choice.variant} on {split.full_name}: {problem}")
     training = TrainingSpec(
-        algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=split.train,
+        algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=tasks,
         config=train.model_dump(mode="json"), seed=seed,
     )  # fmt: skip
-    budget = experiment.budget
-    least, needed = min((budget.env_steps, *budget.milestones)), train.first_steps(len(split.train))
+    budget, milestones = steps_and_milestones(
+        experiment.budget, entry, preset, split.full_name, train, len(tasks)
+    )  # fmt: skip
+    least, needed = min((budget, *milestones)), train.first_steps(len(tasks))
     if least < needed:
         raise UserError(
             f"budget: {least} env steps are fewer than the {needed} of the first iteration of {choice.variant} on "
-            f"{split.full_name} ({len(split.train)} training tasks); raise the budget or explore less at first"
+            f"{split.full_name} ({len(tasks)} training tasks); raise the budget or explore less at first"
         )
     execution = Execution(
-        env_steps=budget.env_steps, milestones=budget.milestones, device=experiment.device,
+        env_steps=budget, milestones=milestones, device=experiment.device,
         checkpoint_seconds=experiment.checkpoint_seconds,
     )  # fmt: skip
 
     def metatest(env_steps: int, protocol: EvaluationProtocol) -> MetatestSpec:
+        followed = protocol_for(protocol, experiment.native_protocol, entry, split.full_name)
         return MetatestSpec(
-            training=training.hash, env_steps=env_steps, is_final=env_steps == budget.env_steps, algorithm=choice.name,
-            split=split, protocol=protocol, config=adapt.model_dump(mode="json"),
+            training=training.hash, env_steps=env_steps, is_final=env_steps == budget, algorithm=choice.name,
+            split=split, protocol=followed, config=adapt.model_dump(mode="json"),
         )  # fmt: skip
 
-    tests = [metatest(steps, experiment.milestone_protocol) for steps in sorted(set(budget.milestones))]
-    tests.append(metatest(budget.env_steps, experiment.protocol))
+    tests = [metatest(steps, experiment.milestone_protocol) for steps in sorted(set(milestones))]
+    tests.append(metatest(budget, experiment.protocol))
     return Cell(choice.variant, choice.name, split, seed, None, training, execution, tuple(tests))
 
 

@@ -52,7 +52,7 @@ def _complaint(item: Any, known: dict[Any, Any]) -> str:
     """What is wrong at one place, with the nearest name or value where they are known."""
     last = item["loc"][-1] if item["loc"] else None
     if item["type"] == "extra_forbidden":
-        return f"is not a known key; {nearest(str(last), sorted(known))}"
+        return f"is not a known key{f'; {nearest(str(last), sorted(known))}' if known else ''}"
     if item["type"] == "missing":
         about = known[last].description if last in known else None
         return f"is missing{f': {about}' if about else ''}"
@@ -72,7 +72,7 @@ def _short(value: Any, longest: int = 80) -> str:
 def _fields_at(model: Any, location: tuple[int | str, ...]) -> dict[Any, Any]:
     """The fields of the model found by walking `location` from `model`; {} where it is not a model."""
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or _BRANCH.fullmatch(part):
             continue
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:

@@ -14,7 +14,7 @@ from algorithms.registry import get_algorithm  # isort: skip
 from suite.collecting import Meter
 from suite.errors import UserError
 from suite.files import read_json
-from suite.metatest import Meters, Trial, adaptation_transitions, run_trial
+from suite.metatest import Meters, adaptation_transitions, run_trial, trial_of
 from suite.specs import MetatestSpec
 from suite.training import checkpoint_for, open_training
 from tasks.registry import get_family
@@ -40,7 +40,7 @@ def film(run: Path, task_list: str, task: int, updates: int | None = None, out: 
     if checkpoint is None:
         raise UserError(f"{training_folder} has no checkpoint within {spec.env_steps} env steps; run it first")
     training = open_training(training_folder, "cpu", int(checkpoint), checkpoint)
-    trial = Trial(family, task_list, (chosen,), spec.training)
+    trial = trial_of(spec, family, task_list, (chosen,))
     config = get_algorithm(spec.algorithm).load("adapt").model_validate(spec.config)
     agent = training.algorithm.agent(config, trial.agent_seed)
     cap = spec.protocol.max_updates if updates is None else updates

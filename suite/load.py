@@ -18,7 +18,7 @@ def load_agent(run_dir: str | Path, num_tasks: int = 1, device: str = "cpu", see
     """The meta-trained agent of a run, begun in `num_tasks` tasks, ready to act, observe and adapt.
 
     `run_dir` is a meta-test folder, or a training folder, whose meta-test of the largest budget then says how its
-    agent adapts.
+    agent adapts. An oracle acts once it has been told its tasks, by `agent.reveal(values)`.
 
     Raises:
         UserError: the folder is no run, holds no checkpoint yet, or two agents that adapt differently.

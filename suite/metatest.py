@@ -1,7 +1,8 @@
 """The meta-test stage: adapt an agent to every test task under the protocol, and write what happened as records.
 
 The suite collects the adaptation data itself, exactly as much as declared, caps the updates, and evaluates on forks
-that are thrown away, so no algorithm can see more of a task than another, and evaluation never feeds adaptation.
+that are thrown away, so no algorithm can see more of a task than another, and evaluation never feeds adaptation. The
+one exception is declared where algorithms are registered: a privileged reference is told the true parameters.
 Episodes are seeded by training, list, task and number, never by the algorithm's name: MIER and MIER-wR are paired.
 """
 
@@ -35,6 +36,7 @@ class Trial(NamedTuple):
     list_name: str
     tasks: tuple[Task, ...]
     training_hash: str
+    revealed: bool = False  # whether the agent is told the true parameters
 
     def generator(self, stream: int, task: int, episode: int) -> np.random.Generator:
         """The noise of an episode in the task at position `task` of this trial."""
@@ -106,7 +108,12 @@ def trials_of(spec: MetatestSpec, family: TaskFamily) -> Iterator[Trial]:
     for list_name in spec.protocol.task_lists:
         tasks = spec.split.tasks(list_name)[: spec.protocol.max_tasks]
         for start in range(0, len(tasks), at_once):
-            yield Trial(family, list_name, tasks[start : start + at_once], spec.training)
+            yield trial_of(spec, family, list_name, tasks[start : start + at_once])
+
+
+def trial_of(spec: MetatestSpec, family: TaskFamily, list_name: str, tasks: tuple[Task, ...]) -> Trial:
+    """A trial in some tasks of a list; only an algorithm registered as privileged is told their parameters."""
+    return Trial(family, list_name, tasks, spec.training, get_algorithm(spec.algorithm).privileged)
 
 
 def adaptation_transitions(spec: MetatestSpec) -> int:
@@ -120,6 +127,8 @@ def run_trial(
     """Rows of records and of diagnostics of one trial: before, collect, during, after."""
     evaluate = _Evaluator(trial, protocol.evaluation_episodes, meters.evaluation)
     agent.begin(len(trial.tasks))
+    if trial.revealed:
+        agent.reveal(trial.values)
     rows = evaluate(agent, "before", 0, 0)
     rows += _collect_adaptation(trial, agent, transitions, meters.adaptation)
     diagnostics: list[Row] = []

@@ -11,8 +11,10 @@ from suite.explain import nearest
 
 
 def as_choice(value: Any) -> Any:
-    """An algorithm that was given by its name alone, as a mapping."""
-    return {"name": value} if isinstance(value, str) else value
+    """An algorithm that was given by its name alone, as a mapping; YAML reads an unquoted `null` as nothing."""
+    if isinstance(value, dict):
+        return value | {"name": "null"} if "name" in value and value["name"] is None else value
+    return {"name": "null" if value is None else value} if isinstance(value, str | None) else value
 
 
 def put(document: dict[str, Any], override: str) -> None:
@@ -48,7 +50,8 @@ def _entered(target: Any, key: str, override: str) -> Any:
         target[key] = {}
     if not isinstance(target[place], dict | list):
         raise UserError(
-            f"--set {override!r}: {key} is the single value {target[place]!r}; nothing can be set inside it"
+            f"--set {override!r}: {key} is the single value {target[place]!r}; nothing can be set inside it, but "
+            f"{key}=... replaces it"
         )
     return target[place]
 

@@ -231,7 +231,7 @@ def _cells(label: str, progress: RunProgress) -> list[Any]:
 
 def steps_text(progress: RunProgress) -> str:
     """Environment steps out of the budget, such as `20,000 / 500,000`; empty before any."""
-    if progress.env_steps is None or progress.budget is None:
+    if progress.env_steps is None or not progress.budget:  # a budget of 0: there is nothing to train
         return ""
     return f"{progress.env_steps:,} / {progress.budget:,}"
 
@@ -246,7 +246,7 @@ def sentence(progress: RunProgress) -> str:
     if progress.state != "running":
         return progress.state + (f": {progress.message}" if progress.message else "")
     parts = [stage_text(progress)]
-    if progress.stage == "training":
+    if progress.stage == "training" and progress.budget:
         parts.append(f"{steps_text(progress)} env steps")
     if progress.steps_per_second is not None:
         parts.append(f"{progress.steps_per_second:,.0f} steps/s")

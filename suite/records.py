@@ -81,6 +81,12 @@ class RecordsError(Exception):
     """A records file cannot be read; the message says which, why, and what to do."""
 
 
+def protocol_kind(metadata: dict[str, Any], protocol_hash: str) -> str:
+    """What results in one table have to share: the protocol, or that each algorithm followed its native one."""
+    protocol = metadata.get("protocol")
+    return "native" if isinstance(protocol, dict) and protocol.get("name") == "native" else protocol_hash
+
+
 def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, metadata: dict[str, Any]) -> None:
     """Write rows as one parquet file with `metadata` as JSON in its schema; appears whole or not at all."""
     described = schema.with_metadata(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
@@ -18,7 +18,10 @@ class TrainingSpec(Frozen):
     algorithm: str = Field(description="name of the meta-training, shared by mier and mier-wr")
     family: str
     family_version: int
-    train_tasks: tuple[tuple[float, ...], ...] = Field(description="(task, parameter)")
+    train_tasks: tuple[tuple[float, ...], ...] = Field(
+        description="(task, parameter): the split's train list; an oracle's are the test tasks, and what trains on "
+        "nothing has none"
+    )
     config: dict[str, Any] = Field(description="the algorithm's train block, every value, precision resolved")
     seed: NonNegativeInt
 
@@ -31,6 +34,11 @@ class TrainingSpec(Frozen):
 class EvaluationProtocol(Frozen):
     """How agents are tested, the same for every algorithm. The result is the value after the last update."""
 
+    name: Literal["native"] | None = Field(
+        default=None,
+        exclude_if=lambda name: name is None,  # so that the identities of unnamed protocols are what they always were
+        description="`native`: as the algorithm's authors tested it; set by `native_protocol: true` alone",
+    )
     adaptation_transitions: PositiveInt | None = Field(
         default=None, description="collected by the suite in each test task, exactly; None: what the split declares"
     )
@@ -65,7 +73,7 @@ class MetatestSpec(Frozen):
 
     schema_version: int = SCHEMA_VERSION
     training: str = Field(description="hash of the training")
-    env_steps: PositiveInt = Field(description="budget of the checkpoint that is tested")
+    env_steps: NonNegativeInt = Field(description="budget of the checkpoint that is tested; 0: nothing to train")
     is_final: bool = Field(description="whether that is the whole budget")
     algorithm: str = Field(description="registered name")
     split: TaskSplit
@@ -82,7 +90,7 @@ class MetatestSpec(Frozen):
 class Execution(Frozen):
     """How a training is carried out: changes no result."""
 
-    env_steps: PositiveInt = Field(description="budget: no outer iteration that would overshoot it is started")
+    env_steps: NonNegativeInt = Field(description="budget: no outer iteration that would overshoot it is started")
     milestones: tuple[PositiveInt, ...] = Field(
         default=(), description="env steps whose checkpoints are kept for tests"
     )

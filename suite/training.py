@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from algorithms.base import Algorithm
 from algorithms.registry import training_entry
-from suite.collecting import Meter, TrainingSource
+from suite.collecting import Meter, RevealingTrainingSource, TrainingSource
 from suite.files import read_json
 from suite.specs import Execution, TrainingSpec
 from suite.status import Status
@@ -44,6 +45,13 @@ def read_training_spec(folder: Path) -> TrainingSpec:
     return TrainingSpec.model_validate(read_json(folder / "config.json"))
 
 
+def training_source(spec: TrainingSpec, meter: Meter) -> TrainingSource:
+    """What the algorithm of a training sees: its training tasks, and their parameters only if it is privileged."""
+    entry = training_entry(spec.algorithm)
+    source = RevealingTrainingSource if entry.privileged else TrainingSource
+    return source(get_family(spec.family), spec.train_tasks, spec.seed, meter)
+
+
 def open_training(folder: Path, device: str, capacity: int, checkpoint: str | None = None) -> Training:
     """The training in `folder` at a checkpoint, or at its beginning where there is none.
 
@@ -52,7 +60,7 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     spec = read_training_spec(folder)
     entry = training_entry(spec.algorithm)
     meter = Meter()
-    source = TrainingSource(get_family(spec.family), spec.train_tasks, spec.seed, meter)
+    source = training_source(spec, meter)
     config = entry.load("train").model_validate(spec.config)
     where = torch.device(device)
     algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
@@ -66,6 +74,8 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
 
 def train(folder: Path, execution: Execution, status: Status) -> None:
     """Meta-train until the budget, continuing from the newest whole checkpoint; the last state is checkpointed.
+
+    Where there is nothing to train, the only checkpoint is that of the algorithm as it is built, at 0 steps.
 
     Raises:
         Diverged: a loss or an action stopped being finite.
@@ -81,6 +91,8 @@ def train(folder: Path, execution: Execution, status: Status) -> None:
     log = algorithm.log()
     discard_log_after(folder / "log", 0 if log is None else len(log))
     status.follow(meter, execution.env_steps)
+    if name is None and math.isinf(algorithm.steps_of_next_iteration()):
+        save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), log, counters)
     with (folder / "metrics.jsonl").open("a") as metrics:
         metrics.truncate(_whole_metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status))
         saved_at = clock = time.monotonic()

@@ -265,3 +265,9 @@ class TaskSource(Protocol):
     @property
     def reward(self) -> RewardRule | None:
         """The family's analytic reward of observations, for planners; None where it declares none."""
+
+
+class RevealingSource(TaskSource, Protocol):
+    """What an algorithm registered as privileged sees: the true parameters of its tasks too, (task, parameter)."""
+
+    task_values: np.ndarray

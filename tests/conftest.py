@@ -25,6 +25,10 @@ TINY = {
     "grbal": {"initial_transitions": 20, "tasks_per_iteration": 4, "transitions": 20, "steps_per_iteration": 3,
               "model_hidden": [16, 16, 16], "past": 4, "future": 4, "meta_batch": 4, "validation_windows": 8,
               "candidates": 20, "plan_horizon": 3},
+    "null": {},
+    "random": {},
+    "oracle": {"initial_transitions": 20, "transitions_per_task": 20, "steps_per_iteration": 3, "hidden": [16, 16],
+               "batch": 16},
 }  # fmt: skip
 TINY_ADAPT = {
     "mier": {"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6, "relabel_transitions": 200,
@@ -34,6 +38,9 @@ TINY_ADAPT = {
     "rl2": {},
     "mql": {"new_data_updates": 2, "replay_updates": 4, "replay_batch": 32},
     "grbal": {},
+    "null": {},
+    "random": {},
+    "oracle": {},
 }  # fmt: skip
 
 

@@ -11,20 +11,27 @@ from conftest import TINY, TINY_ADAPT
 from safetensors.torch import load_file
 
 from algorithms.registry import training_entry
-from suite.collecting import Meter, TrainingSource
+from suite.collecting import Meter
+from suite.experiment import training_tasks
 from suite.files import read_json
 from suite.records import read_table
+from suite.specs import TrainingSpec
 from suite.storage import _flattened, checkpoint_names
+from suite.training import training_source
 from tasks.registry import get_family, get_split
 
 __all__ = ["TINY", "TINY_ADAPT", "build_algorithm", "checkpoint_of", "outcome", "rows_of", "tensors_of"]
 
 
 def build_algorithm(training, split_name, seed=0, meter=None, **changes):
-    """A fresh algorithm with the tiny configuration on a split's training tasks."""
+    """A fresh algorithm with the tiny configuration on the tasks of a split that it trains on."""
     split, entry = get_split(split_name), training_entry(training)
-    source = TrainingSource(get_family(split.family), split.train, seed, meter or Meter())
     config = entry.load("train").model_validate(TINY[training] | changes)
+    spec = TrainingSpec(
+        algorithm=training, family=split.family, family_version=get_family(split.family).version,
+        train_tasks=training_tasks(entry, split), config=config.model_dump(mode="json"), seed=seed,
+    )  # fmt: skip
+    source = training_source(spec, meter or Meter())
     return entry.load("algorithm")(config, source, seed=seed, device=torch.device("cpu"), capacity=5000)
 
 
@@ -48,7 +55,7 @@ def checkpoint_of(folder: Path, name: str) -> dict:
     document = read_json(folder / "checkpoints" / name / "state.json")
     tensors = load_file(folder / "checkpoints" / name / "state.safetensors")
     segments = [load_file(path)["rows"] for path in sorted((folder / "log").glob("[0-9]*.safetensors"))]
-    log = torch.cat(segments)[: document["log_rows"]]
+    log = torch.cat(segments)[: document["log_rows"]] if segments else torch.zeros(0)
     counted = {key: document["counters"][key] for key in ("env_steps", "iterations", "episodes")}
     return {
         "name": name, "plain": document["plain"], "counters": counted, "log": _digest(log), "rows": len(log),

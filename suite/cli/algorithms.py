@@ -17,7 +17,7 @@ def list_algorithms(as_json: AsJson = False) -> None:
     from algorithms.registry import ALGORITHMS
 
     if as_json:
-        kept = ("name", "training", "summary", "source")
+        kept = ("name", "training", "summary", "source", "is_reference", "privileged", "trains_on")
         entries = ALGORITHMS.values()
         print_json({"algorithms": [{field: getattr(entry, field) for field in kept} for entry in entries]})
         return

@@ -10,6 +10,8 @@ from algorithms.registry import ALGORITHMS
 from suite.collecting import Meter
 from tasks.registry import get_family, get_split
 
+UNTRAINED = sorted({entry.training for entry in ALGORITHMS.values() if not entry.trains_on})
+PRIVILEGED = {entry.training for entry in ALGORITHMS.values() if entry.privileged}
 SPLITS = ["point-goal.ood", "point-dynamics.ood"]
 
 
@@ -20,7 +22,8 @@ def supported(name):
     return found
 
 
-TRAININGS = {entry.training: supported(name) for name, entry in sorted(ALGORITHMS.items())}
+TRAININGS = {entry.training: supported(name) for name, entry in sorted(ALGORITHMS.items()) if entry.trains_on}
+UNTRAINED_CELLS = [(training, SPLITS[0]) for training in UNTRAINED]
 CELLS = [(training, split) for training, splits in TRAININGS.items() for split in splits]
 FIRST = [(training, splits[0]) for training, splits in TRAININGS.items()]  # point-goal, unless unsupported
 LAST = [(training, splits[-1]) for training, splits in TRAININGS.items()]
@@ -89,25 +92,55 @@ def test_reaching_for_a_task_that_is_not_a_training_task_is_stopped(training, sp
         algorithm.source.collect(lambda observations: np.zeros((1, 2), np.float32), [task], 20)
 
 
-@pytest.mark.parametrize(("training", "name"), FIRST)
+@pytest.mark.parametrize("training", UNTRAINED)
+def test_what_trains_on_nothing_reaches_no_task_and_has_no_iteration(training):
+    meter = Meter()
+    algorithm = build_algorithm(training, "point-goal.ood", meter=meter)
+    assert algorithm.steps_of_next_iteration() == float("inf")
+    with pytest.raises(RuntimeError, match="nothing to train"):
+        algorithm.iterate()
+    with pytest.raises(IndexError, match="0 is no training task: there are 0"):
+        algorithm.source.collect(lambda observations: np.zeros((1, 2), np.float32), [0], 20)
+    assert meter.steps == 0
+
+
+@pytest.mark.parametrize(("training", "name"), [*FIRST, *UNTRAINED_CELLS])
+def test_only_what_is_registered_as_privileged_is_told_parameters(training, name):
+    algorithm = build_algorithm(training, name)
+    assert hasattr(algorithm.source, "task_values") == (training in PRIVILEGED)
+    for entry in (entry for entry in ALGORITHMS.values() if entry.training == training):
+        agent = algorithm.agent(entry.load("adapt").model_validate(TINY_ADAPT[entry.name]), seed=0)
+        agent.begin(2)
+        if entry.privileged:
+            agent.reveal(np.array([[0.1], [0.2]]))
+        else:
+            with pytest.raises(TypeError, match="not made to be told"):
+                agent.reveal(np.array([[0.1], [0.2]]))
+
+
+@pytest.mark.parametrize(("training", "name"), [*FIRST, *UNTRAINED_CELLS])
 def test_nothing_an_algorithm_holds_is_a_test_task(training, name):
-    """Follow every attribute from the algorithm: no test value of the split is reachable."""
+    """Follow every attribute from the algorithm: no test value of the split is reachable.
+
+    But for a privileged one, which shows that whoever holds them is found.
+    """
     split = get_split(name)
     forbidden = {value for row in (*split.test, *split.test_id) for value in row} - {
         v for row in split.train for v in row
     }
     algorithm = build_algorithm(training, name)
-    algorithm.iterate()
-    seen, queue = set(), [algorithm.source]
+    if training in TRAININGS:
+        algorithm.iterate()
+    found, seen, queue = False, set(), [algorithm.source]
     while queue:
         thing = queue.pop()
         if id(thing) in seen:
             continue
         seen.add(id(thing))
         if isinstance(thing, float):
-            assert thing not in forbidden
+            found |= thing in forbidden
         elif isinstance(thing, np.ndarray) and thing.dtype == np.float64:
-            assert not np.isin(thing, list(forbidden)).any()
+            found |= bool(np.isin(thing, list(forbidden)).any())
         elif isinstance(thing, dict):
             queue += list(thing.values())
         elif isinstance(thing, list | tuple):
@@ -115,19 +148,22 @@ def test_nothing_an_algorithm_holds_is_a_test_task(training, name):
         elif hasattr(thing, "__dict__"):
             queue += list(vars(thing).values())
     assert len(seen) > 5
+    assert found == (training in PRIVILEGED)
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_an_agent_adapts_and_its_forks_do_not_feed_it(name):
     entry = ALGORITHMS[name]
     algorithm = build_algorithm(entry.training, supported(name)[0])
-    for _ in range(2):
+    for _ in range(2 if entry.trains_on else 0):
         algorithm.iterate()
     config = entry.load("adapt").model_validate(TINY_ADAPT[name])
     results = []
     for disturb in (False, True):
         agent = algorithm.agent(config, seed=3)
         agent.begin(2)
+        if entry.privileged:
+            agent.reveal(np.array([[0.1], [0.2]]))
         draw = np.random.default_rng(0)
         for step in range(20):
             observations = draw.standard_normal((2, 2)).astype(np.float32)

@@ -3,7 +3,6 @@
 import pytest
 import yaml
 
-from algorithms.registry import ALGORITHMS
 from suite.experiment import Experiment, expand, load_experiment
 from suite.presets import CONFIGS
 from suite.specs import EvaluationProtocol, MetatestSpec
@@ -66,7 +65,9 @@ def test_every_file_of_ours_expands(path):
     assert path.stem.startswith(experiment.name) or path.stem == experiment.name
     assert all(cell.reason is None and cell.metatests for cell in cells)
     assert len(cells) % (len(experiment.splits) * len(experiment.seeds)) == 0
-    trainings = {(cell.split.full_name, cell.seed, ALGORITHMS[cell.algorithm].training) for cell in cells}
+    trainings = {
+        (cell.training.family, cell.training.train_tasks, cell.training.algorithm, cell.seed) for cell in cells
+    }
     if not experiment.axes and not any(choice.train for choice in experiment.algorithms):
         assert len({cell.training.hash for cell in cells}) == len(trainings)
 

@@ -1,0 +1,124 @@
+"""References in reports: marked, grey, last, never the best, and the ends of the score."""
+
+import pytest
+
+from algorithms.registry import ALGORITHMS
+from reports import style, tables, words
+from reports.load import load
+from reports.report import build
+
+
+def references(folder, synthetic, null=-500.0, oracle=-60.0, **oracle_given):
+    """A null row and an oracle row, one seed each; the label of the oracle is not its name."""
+    synthetic.simple_run(folder, "null", 0, test=[[null], [null]], budget_env_steps=0)
+    document = synthetic.document("told", 0, algorithm="oracle", budget_env_steps=77, **oracle_given)
+    rows = [{"algorithm": "oracle", "variant": "told", "task": task, "return": oracle} for task in (0, 1)]
+    synthetic.write_run(folder, rows, document)
+    return folder
+
+
+def test_a_report_knows_every_reference_of_the_registry():
+    assert set(style.REFERENCES) == {name for name, entry in ALGORITHMS.items() if entry.is_reference}
+    assert not set(style.REFERENCES) & set(style.LOOKS)
+
+
+def test_they_are_grey_dotted_distinct_and_last():
+    looks = [style.look(name + style.REFERENCE) for name in style.REFERENCES]
+    assert len({look.colour for look in looks}) == 1
+    channels = [int(looks[0].colour[i : i + 2], 16) for i in (1, 3, 5)]
+    assert max(channels) - min(channels) < 16
+    assert {look.dashes for look in looks} == {":"}
+    assert not {look.dashes for look in style.LOOKS.values()} & {":"}
+    assert len({look.marker for look in looks} | {look.marker for look in style.LOOKS.values()}) == 3 + len(style.LOOKS)
+    names = ["oracle (reference)", "zzz", "null (reference)", "pearl"]
+    assert style.ordered(names) == ["pearl", "zzz", "null (reference)", "oracle (reference)"]
+
+
+def test_no_label_makes_a_reference_a_competitor(golden, synthetic):
+    results = load(references(golden, synthetic))
+    assert set(results.cells["variant"]) == {"mier", "null (reference)", "told (reference)"}
+    assert list(tables.wide(tables.main_table(results)).index) == ["MIER", "null (reference)", "told (reference)"]
+    assert style.look("told (reference)").colour == style.REFERENCES["oracle"].colour
+
+
+def test_a_reference_is_never_the_best_nor_compared(golden, synthetic):
+    (_, split, caution) = words.verdict(load(references(golden, synthetic, oracle=1000.0)))
+    assert "test tasks: MIER 32.5 (n = 3)." in split
+    assert "To read them by: null (reference) -500.0, told (reference) 1000." in split
+    assert "minus" not in split
+    assert "fewer than 5 seeds" in caution  # not the caution of a single seed
+
+
+def test_references_alone_are_no_result(tmp_path, synthetic):
+    split = words.verdict(load(references(tmp_path, synthetic)))[1]
+    assert (
+        split == f"{synthetic.SPLIT}: no result yet. To read them by: null (reference) -500.0, told (reference) -60.0."
+    )
+
+
+def test_another_budget_of_a_reference_is_no_unequal_budget(golden, synthetic):
+    config = {"train": {"precision": "float64"}}
+    notes = load(references(golden, synthetic, config=config)).notes
+    assert not [note for note in notes if "budgets differ" in note or "precisions" in note]
+
+
+def scores(folder):
+    results = load(folder)
+    table = tables.score_table(results)
+    return dict(zip(table["variant"], table["mean"])), results
+
+
+def test_the_score_runs_from_null_to_the_oracle_where_both_were_run(golden, synthetic):
+    found, results = scores(references(golden, synthetic, null=-400.0, oracle=100.0))
+    assert found == {"mier": pytest.approx((32.5 + 400) / 500), "null (reference)": 0.0, "told (reference)": 1.0}
+    ends = tables.score_ends(results, synthetic.SPLIT)
+    assert (ends.null, ends.best) == (-400.0, 100.0)
+    assert (ends.null_source, ends.best_source) == ("measured here", "the oracle, measured here")
+
+
+def test_without_an_oracle_the_stated_ceiling_ends_the_score(golden, synthetic):
+    found, results = scores(golden)
+    assert found == {"mier": pytest.approx((32.5 + 500) / 400)}
+    assert tables.score_ends(results, synthetic.SPLIT).best_source == "declared"
+
+
+def test_an_oracle_that_has_not_learnt_ends_no_score(golden, synthetic):
+    found, results = scores(references(golden, synthetic, null=-500.0, oracle=-501.0))
+    assert tables.score_ends(results, synthetic.SPLIT).best == -100.0
+    assert found["mier"] == pytest.approx((32.5 + 500) / 400)
+
+
+def test_the_page_says_what_the_rows_and_the_ends_are(golden, synthetic, one_figure):
+    page = build(references(golden, synthetic)).read_text()
+    assert page.count('<tr class="reference">') >= 4  # two rows in two tables
+    assert "Rows marked (reference) are no competitors" in page
+    assert "(the oracle, measured here)" in page
+
+
+def test_a_page_without_references_does_not_speak_of_them(golden, one_figure):
+    assert "no competitors" not in build(golden).read_text()
+
+
+def test_a_figure_draws_them_grey(golden, synthetic):
+    from reports import figures
+
+    results = load(references(golden, synthetic))
+    axes = figures.adaptation_curve(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
+    (legend,) = axes.figure.legends
+    colours = {text.get_text(): line.get_color() for text, line in
+               zip(legend.get_texts(), legend.get_lines())}  # fmt: skip
+    assert colours["null (reference)"] == colours["told (reference)"] == style.REFERENCES["null"].colour
+    assert colours["MIER"] == style.LOOKS["mier"].colour
+
+
+def test_native_protocols_make_one_table_and_never_with_another(golden, synthetic):
+    from suite.errors import UserError
+
+    own = golden.parent / "native"
+    for variant, name in (("mier", "a" * 12), ("pearl", "b" * 12)):
+        synthetic.simple_run(own, variant, 0, test=[[1.0]], protocol_hash=name, protocol={"name": "native"})
+    results = load(own)
+    assert set(results.cells["variant"]) == {"mier", "pearl"}
+    assert any("own native protocol" in note for note in results.notes)
+    with pytest.raises(UserError, match=r"2 different protocols: native, pppppppppppp"):
+        load([golden, own])
