@@ -280,7 +280,7 @@ def _nested(tensors: dict[str, Tensor], plain: dict[str, Any]) -> Any:
 
 
 def _digest_of(rows: Tensor) -> str:
-    return hashlib.sha256(rows.numpy()).hexdigest()
+    return hashlib.sha256(rows.numpy().data).hexdigest()
 
 
 def _digest(path: Path) -> str:
