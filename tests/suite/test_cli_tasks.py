@@ -91,7 +91,8 @@ def test_algorithms_list(offmap):
     training = {entry["name"]: entry["training"] for entry in document["algorithms"]}
     assert training.items() >= {"mier": "mier", "mier-wr": "mier", "pearl": "pearl"}.items()
     lines = offmap("algorithms", "list").out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(training)
+    names = [line.split()[0] for line in lines[1:] if not line.startswith(" ")]  # long summaries go on below
+    assert names == list(training)
 
 
 @pytest.mark.parametrize("name", ["mier", "mier-wr", "pearl", "maml", "promp"])
