@@ -70,7 +70,7 @@ class Agent(ABC):
     It sees observations, rewards and terminations of its own adaptation episodes, and nothing else of the tasks.
     """
 
-    adapts_online: ClassVar[bool] = False  # keeps learning inside the evaluated episode (GrBAL, RL2)
+    adapts_online: ClassVar[bool] = False  # keeps learning inside the evaluated episode (GrBAL, RL2, MQL)
 
     @abstractmethod
     def begin(self, num_tasks: int) -> None:

@@ -25,15 +25,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from algorithms.base import (
-    Adaptation,
-    AdaptConfig,
-    Agent,
-    Algorithm,
-    TrainConfig,
-    Transition,
-    average,
-    averaged,
-    require_finite,
+    Adaptation, AdaptConfig, Agent, Algorithm, TrainConfig, Transition, average, averaged, require_finite,
 )  # fmt: skip
 from algorithms.kit import dynamics
 from algorithms.kit.networks import adam, as_leaves, frozen, glorot_uniform, resolve_precision, step
@@ -96,6 +88,10 @@ class GrbalTrain(TrainConfig):
     def first_steps(self, num_tasks: int) -> int:
         """The random actions."""
         return num_tasks * self.initial_transitions
+
+    def later_steps(self, num_tasks: int) -> int:
+        """What the planner collects in a few tasks."""
+        return self.tasks_per_iteration * self.transitions
 
 
 class GrbalAdapt(AdaptConfig):
@@ -162,10 +158,8 @@ class Grbal(Algorithm):
 
     def steps_of_next_iteration(self) -> int:
         """Random actions in every task, once, then what the planner collects in a few."""
-        config = self.config
-        if not self.store.size:
-            return self.source.num_tasks * config.initial_transitions
-        return config.tasks_per_iteration * config.transitions
+        steps = self.config.later_steps if self.store.size else self.config.first_steps
+        return steps(self.source.num_tasks)
 
     def iterate(self) -> dict[str, float]:
         """Collect, with random actions at first and by planning from then on; then fit the model."""
