@@ -25,7 +25,15 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from algorithms.base import (
-    Adaptation, AdaptConfig, Agent, Algorithm, TrainConfig, Transition, average, averaged, require_finite,
+    Adaptation,
+    AdaptConfig,
+    Agent,
+    Algorithm,
+    TrainConfig,
+    Transition,
+    average,
+    averaged,
+    require_finite,
 )  # fmt: skip
 from algorithms.kit import dynamics
 from algorithms.kit.networks import adam, as_leaves, frozen, glorot_uniform, resolve_precision, step
