@@ -194,26 +194,16 @@ class Grbal(Algorithm):
         return self.source.collect(act, tasks.tolist(), transitions)
 
     def _collect_by_planning(self, tasks: np.ndarray) -> tuple[list[EpisodeBatch], dict[str, float]]:
-        """Data of the agent itself, as it acts in test tasks; it sees a step once it is asked for the next."""
+        """Data of the agent itself, as it acts in test tasks."""
         agent = GrbalAgent(self, GrbalAdapt(), seed=int(self.choices.integers(2**31)))
         agent.begin(len(tasks))
-        nothing, started = np.zeros(len(tasks), np.float32), np.zeros(len(tasks), bool)
-        last: list[tuple[np.ndarray, np.ndarray]] = []
-
-        def act(observations: np.ndarray) -> np.ndarray:
-            if last:
-                agent.observe(Transition(*last.pop(), nothing, observations, nothing), ~started, started)
-            started[:] = False
-            actions = agent.act(observations, explore=True)
-            last.append((observations, actions))
-            return actions
-
-        def before_episode(rows: np.ndarray) -> None:
-            started[rows] = True
-
-        batches = []
-        for piece in self.pieces(self.config.transitions):
-            batches.append(self.source.collect(act, tasks.tolist(), piece, before_episode))
+        batches = [
+            self.source.collect(
+                lambda observations: agent.act(observations, explore=True), tasks.tolist(), piece,
+                after_step=agent.observe,
+            )
+            for piece in self.pieces(self.config.transitions)
+        ]  # fmt: skip
         returns = average(np.concatenate([self.episode_returns(batch) for batch in batches]))
         judged = {name: average(values[np.isfinite(values)]) for name, values in agent.diagnostics().items()}
         return batches, {"return": returns} | {name: value for name, value in judged.items() if value == value}

@@ -143,7 +143,7 @@ def test_episodes_too_short_for_a_window_are_kept_and_waited_out(small_grbal):
 
 
 def test_the_planner_collects_as_it_acts_in_tests(monkeypatch):
-    """What the model adapted to while collecting is what the store then holds, but for each episode's last step."""
+    """What the model adapted to while collecting is what the store then holds, and an episode's end forgets it."""
     grbal = build_algorithm("grbal", "point-dynamics.ood", transitions=40)
     grbal.iterate()
     seen, cleared, add, clear = [], [], RecentTransitions.add, RecentTransitions.clear
@@ -161,11 +161,11 @@ def test_the_planner_collects_as_it_acts_in_tests(monkeypatch):
     first = grbal.store.size
     metrics = grbal.iterate()
     frames = grbal.store.frames[first:].reshape(8, 21, -1)  # two episodes in each of four rows
-    assert len(seen) == 39
-    assert [step for step, ended in enumerate(cleared) if ended.any()] == [19]
+    assert len(seen) == 40
+    assert [step for step, ended in enumerate(cleared) if ended.all()] == [19, 39]
     for episode in range(8):
         row = episode % 4
-        steps = [(o[row], a[row], n[row]) for o, a, n, active in seen if active[row]][19 * (episode // 4) :][:19]
+        steps = [(o[row], a[row], n[row]) for o, a, n, active in seen if active[row]][20 * (episode // 4) :][:20]
         for step, (observation, action, following) in enumerate(steps):
             assert np.array_equal(frames[episode, step, :2], observation)
             assert np.array_equal(frames[episode, step, 2:4], action)
