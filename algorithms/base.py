@@ -45,8 +45,9 @@ class TrainConfig(Config, ABC):
         del spaces
         return None
 
-    def later_steps(self, num_tasks: int) -> int:
+    def later_steps(self, num_tasks: int, horizon: int) -> int:
         """Environment steps of every outer iteration after the first; here: as many."""
+        del horizon
         return self.first_steps(num_tasks)
 
 
@@ -129,12 +130,14 @@ class Algorithm(ABC):
         self.generator = torch.Generator(device).manual_seed(seed)
         self.choices = np.random.default_rng(seed)
 
-    @abstractmethod
     def steps_of_next_iteration(self) -> float:
         """Environment steps that the next `iterate` will take, so that the suite need not start one too many.
 
         Infinity where there is nothing to train: no budget then suffices, and the agent is tested as it is built.
         """
+        if self.store is not None and self.store.size:
+            return self.config.later_steps(self.source.num_tasks, self.source.spaces.horizon)
+        return self.config.first_steps(self.source.num_tasks)
 
     @abstractmethod
     def iterate(self) -> dict[str, float]:
@@ -176,6 +179,14 @@ class Algorithm(ABC):
     def mean_return(self, batch: EpisodeBatch) -> float:
         """Their mean; NaN if there is no whole episode."""
         return average(self.episode_returns(batch))
+
+    def initial_exploration(
+        self, collect: Callable[[np.ndarray, int], EpisodeBatch], transitions: int
+    ) -> dict[str, float]:
+        """The first iteration of algorithms with a replay: `collect(tasks, transitions)` in every training task."""
+        everyone = np.arange(self.source.num_tasks)
+        returns = [self.episode_returns(collect(everyone, piece)) for piece in self.pieces(transitions)]
+        return {"return": average(np.concatenate(returns))}
 
     def pieces(self, transitions: int) -> list[int]:
         """`transitions` in pieces of a horizon: what is collected for all tasks at once stays small in memory."""

@@ -97,7 +97,7 @@ class GrbalTrain(TrainConfig):
         """The random actions."""
         return num_tasks * self.initial_transitions
 
-    def later_steps(self, num_tasks: int) -> int:
+    def later_steps(self, num_tasks: int, horizon: int) -> int:
         """What the planner collects in a few tasks."""
         return self.tasks_per_iteration * self.transitions
 
@@ -164,24 +164,15 @@ class Grbal(Algorithm):
 
     # Collecting ------------------------------------------------------------------------------------------------
 
-    def steps_of_next_iteration(self) -> int:
-        """Random actions in every task, once, then what the planner collects in a few."""
-        steps = self.config.later_steps if self.store.size else self.config.first_steps
-        return steps(self.source.num_tasks)
-
     def iterate(self) -> dict[str, float]:
         """Collect, with random actions at first and by planning from then on; then fit the model."""
         config = self.config
         if not self.store.size:
-            everyone = np.arange(self.source.num_tasks)
-            batches = [self._collect_randomly(everyone, piece) for piece in self.pieces(config.initial_transitions)]
-            metrics = {"return": average(np.concatenate([self.episode_returns(batch) for batch in batches]))}
+            metrics = self.initial_exploration(self._collect_randomly, config.initial_transitions)
         else:
             few = self.source.num_tasks < config.tasks_per_iteration
             tasks = self.choices.choice(self.source.num_tasks, config.tasks_per_iteration, replace=few)
-            batches, metrics = self._collect_by_planning(tasks)
-        for batch in batches:
-            self._remember(batch)
+            metrics = self._collect_by_planning(tasks)
         return require_finite(metrics | self._fit())
 
     def _collect_randomly(self, tasks: np.ndarray, transitions: int) -> EpisodeBatch:
@@ -191,9 +182,11 @@ class Grbal(Algorithm):
             del observations
             return self.choices.uniform(-1, 1, shape).astype(np.float32)
 
-        return self.source.collect(act, tasks.tolist(), transitions)
+        batch = self.source.collect(act, tasks.tolist(), transitions)
+        self._remember(batch)
+        return batch
 
-    def _collect_by_planning(self, tasks: np.ndarray) -> tuple[list[EpisodeBatch], dict[str, float]]:
+    def _collect_by_planning(self, tasks: np.ndarray) -> dict[str, float]:
         """Data of the agent itself, as it acts in test tasks."""
         agent = GrbalAgent(self, GrbalAdapt(), seed=int(self.choices.integers(2**31)))
         agent.begin(len(tasks))
@@ -206,7 +199,9 @@ class Grbal(Algorithm):
         ]  # fmt: skip
         returns = average(np.concatenate([self.episode_returns(batch) for batch in batches]))
         judged = {name: average(values[np.isfinite(values)]) for name, values in agent.diagnostics().items()}
-        return batches, {"return": returns} | {name: value for name, value in judged.items() if value == value}
+        for batch in batches:
+            self._remember(batch)
+        return {"return": returns} | {name: value for name, value in judged.items() if value == value}
 
     def _remember(self, batch: EpisodeBatch) -> None:
         """Store episodes, in the statistics and in the windows; some are held out of fitting."""

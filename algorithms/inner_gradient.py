@@ -111,10 +111,6 @@ class InnerGradientLearner(Algorithm):
             )
         )
 
-    def steps_of_next_iteration(self) -> int:
-        """The same for every iteration."""
-        return self.config.first_steps(self.source.num_tasks)
-
     def iterate(self) -> dict[str, float]:
         """Collect, adapt and collect again, as many times as there are inner steps; then the outer step."""
         config, tasks = self.config, self._tasks()

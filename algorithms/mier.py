@@ -29,7 +29,6 @@ from algorithms.base import (
     TrainConfig,
     Transition,
     as_arrays,
-    average,
     averaged,
     evaluation_points,
     require_finite,
@@ -88,7 +87,7 @@ class MierTrain(TrainConfig):
         """The initial exploration."""
         return num_tasks * self.initial_transitions
 
-    def later_steps(self, num_tasks: int) -> int:
+    def later_steps(self, num_tasks: int, horizon: int) -> int:
         """Prior and adapted data of a few tasks."""
         return self.tasks_per_iteration * (self.prior_transitions + self.adapted_transitions)
 
@@ -152,19 +151,13 @@ class Mier(Algorithm):
 
     # Collecting ------------------------------------------------------------------------------------------------
 
-    def steps_of_next_iteration(self) -> int:
-        """The initial exploration, once, then prior and adapted data of a few tasks."""
-        steps = self.config.later_steps if self.store.size else self.config.first_steps
-        return steps(self.source.num_tasks)
-
     def iterate(self) -> dict[str, float]:
         """Initial exploration, or one iteration of Algorithm 1: collect, then model and policy steps."""
         if not self.store.size:
-            everyone = np.arange(self.source.num_tasks)
-            contexts = self._prior_contexts(len(everyone))
-            pieces = self.pieces(self.config.initial_transitions)
-            returns = [self.episode_returns(self._collect(everyone, contexts, piece)[0]) for piece in pieces]
-            return {"return": average(np.concatenate(returns))}
+            contexts = self._prior_contexts(self.source.num_tasks)
+            return self.initial_exploration(
+                lambda tasks, piece: self._collect(tasks, contexts, piece)[0], self.config.initial_transitions
+            )
         tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
         prior, slots = self._collect(tasks, self._prior_contexts(len(tasks)), self.config.prior_transitions)
         contexts = adapt_context(

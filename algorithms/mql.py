@@ -80,6 +80,10 @@ class MqlTrain(TrainConfig):
         """The initial exploration."""
         return num_tasks * self.random_transitions(num_tasks)
 
+    def later_steps(self, num_tasks: int, horizon: int) -> int:
+        """A horizon of transitions in a few tasks."""
+        return self.episodes_per_iteration * horizon
+
     def random_transitions(self, num_tasks: int) -> int:
         """Initial exploration per task."""
         return max(self.initial_transitions, -(-self.burn_in // num_tasks))
@@ -136,12 +140,6 @@ class Mql(Algorithm):
         self.snapshots = TaskIndex(source.num_tasks, self.device, config.snapshot)
 
     # Collecting ------------------------------------------------------------------------------------------------
-
-    def steps_of_next_iteration(self) -> int:
-        """The initial exploration, once, then a horizon of transitions in a few tasks."""
-        if not self.store.size:
-            return self.config.first_steps(self.source.num_tasks)
-        return self.config.episodes_per_iteration * self.source.spaces.horizon
 
     def iterate(self) -> dict[str, float]:
         """Initial exploration, or one iteration: collect in randomly drawn tasks, then gradient steps."""

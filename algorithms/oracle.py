@@ -25,7 +25,6 @@ from algorithms.base import (
     Algorithm,
     TrainConfig,
     Transition,
-    average,
     averaged,
     require_finite,
 )  # fmt: skip
@@ -59,9 +58,9 @@ class OracleTrain(TrainConfig):
         """The initial exploration."""
         return num_tasks * self.initial_transitions
 
-    def later_steps(self, num_tasks: int) -> int:
+    def later_steps(self, num_tasks: int, horizon: int) -> int:
         """Data of a few tasks."""
-        del num_tasks
+        del num_tasks, horizon
         return self.tasks_per_iteration * self.transitions_per_task
 
 
@@ -97,18 +96,10 @@ class Oracle(Algorithm):
         """Parameters (task, parameter) in standard deviations from the mean of the training tasks, as conditions."""
         return torch.as_tensor((values - self.centre) / self.spread, dtype=torch.float32, device=self.device)
 
-    def steps_of_next_iteration(self) -> int:
-        """The initial exploration, once, then data of a few tasks."""
-        steps = self.config.later_steps if self.store.size else self.config.first_steps
-        return steps(self.source.num_tasks)
-
     def iterate(self) -> dict[str, float]:
         """Initial exploration, or: collect in a few tasks, then gradient steps on the data of all."""
         if not self.store.size:
-            everyone = np.arange(self.source.num_tasks)
-            pieces = self.pieces(self.config.initial_transitions)
-            returns = [self.episode_returns(self._collect(everyone, piece)) for piece in pieces]
-            return {"return": average(np.concatenate(returns))}
+            return self.initial_exploration(self._collect, self.config.initial_transitions)
         tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
         batch = self._collect(tasks, self.config.transitions_per_task)
         return require_finite(

@@ -11,6 +11,7 @@ one iteration contributes both collections to the same encoder data.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -27,7 +28,6 @@ from algorithms.base import (
     TrainConfig,
     Transition,
     as_arrays,
-    average,
     averaged,
     require_finite,
 )
@@ -86,7 +86,7 @@ class PearlTrain(TrainConfig):
         """The initial exploration."""
         return num_tasks * self.initial_transitions
 
-    def later_steps(self, num_tasks: int) -> int:
+    def later_steps(self, num_tasks: int, horizon: int) -> int:
         """Prior and posterior data of a few tasks."""
         return self.tasks_per_iteration * (self.prior_transitions + self.posterior_transitions)
 
@@ -140,18 +140,12 @@ class Pearl(Algorithm):
 
     # Collecting ------------------------------------------------------------------------------------------------
 
-    def steps_of_next_iteration(self) -> int:
-        """The initial exploration, once, then prior and posterior data of a few tasks."""
-        steps = self.config.later_steps if self.store.size else self.config.first_steps
-        return steps(self.source.num_tasks)
-
     def iterate(self) -> dict[str, float]:
         """Initial exploration, or one iteration of Algorithm 1: collect, then gradient steps."""
         if not self.store.size:
-            everyone = np.arange(self.source.num_tasks)
-            pieces = self.pieces(self.config.initial_transitions)
-            returns = [self.episode_returns(self._collect(everyone, piece, posterior=False)) for piece in pieces]
-            return {"return": average(np.concatenate(returns))}
+            return self.initial_exploration(
+                functools.partial(self._collect, posterior=False), self.config.initial_transitions
+            )
         tasks = self.choices.integers(self.source.num_tasks, size=self.config.tasks_per_iteration)
         for task in tasks:
             self.context.clear(int(task))

@@ -109,6 +109,9 @@ class Rl2Train(TrainConfig):
 class Rl2Adapt(AdaptConfig):
     """Adaptation of RL2: there is nothing to do but to act."""
 
+    online: bool = Field(
+        default=True, description="remember what happens; without: a blank memory at every step, as an agent that "
+        "cannot learn of its task (ours)")  # fmt: skip
     explore_stochastic: bool = Field(default=True, description="sampled actions in the adaptation episodes (code)")
 
 
@@ -178,10 +181,6 @@ class Rl2(Algorithm):
         return Memory(torch.where(which, state, memory.state), torch.where(which, previous, memory.previous))
 
     # Collecting ------------------------------------------------------------------------------------------------
-
-    def steps_of_next_iteration(self) -> int:
-        """The trials of one iteration."""
-        return self.config.first_steps(self.source.num_tasks)
 
     def iterate(self) -> dict[str, float]:
         """Live through trials of many tasks side by side, then some passes of PPO over them."""
@@ -280,7 +279,8 @@ class Rl2Agent(Agent):
 
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
         """Read one step."""
-        self.memory = self.rl2.remembering(self.memory, transition, active, episode_end)
+        if self.config.online:
+            self.memory = self.rl2.remembering(self.memory, transition, active, episode_end)
 
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
         """Nothing is left to do: all that was observed is in the hidden state."""

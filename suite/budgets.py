@@ -17,7 +17,8 @@ from suite.errors import UserError
 from suite.explain import explain
 from suite.presets import CONFIGS, presets
 from suite.specs import EvaluationProtocol
-from tasks.spec import Frozen
+from tasks.registry import get_family
+from tasks.spec import Frozen, TaskSplit
 
 BudgetName = Literal["native", "matched", "smoke"]
 """`native`: each algorithm's published scale. `matched`: the paper's, for all. `smoke`: the least that runs it all."""
@@ -95,7 +96,7 @@ def preset_of(budget: AnyBudget, entry: AlgorithmEntry) -> str | None:
 
 
 def steps_and_milestones(
-    budget: AnyBudget, entry: AlgorithmEntry, preset: str | None, split: str, config: TrainConfig, num_tasks: int
+    budget: AnyBudget, entry: AlgorithmEntry, preset: str | None, split: TaskSplit, config: TrainConfig, num_tasks: int
 ) -> tuple[int, tuple[int, ...]]:
     """Environment steps of a training, and those of its milestones; none where there is nothing to train.
 
@@ -115,7 +116,7 @@ def protocol_for(protocol: EvaluationProtocol, native: bool, entry: AlgorithmEnt
 
 
 def steps_of(
-    name: BudgetName, entry: AlgorithmEntry, preset: str | None, split: str, config: TrainConfig, num_tasks: int
+    name: BudgetName, entry: AlgorithmEntry, preset: str | None, split: TaskSplit, config: TrainConfig, num_tasks: int
 ) -> int:
     """Environment steps that a named budget stands for, for one algorithm on one split.
 
@@ -125,16 +126,17 @@ def steps_of(
     rows: Rows = getattr(budget_table(), name)
     candidates = (f"{entry.training}/{preset}", entry.name, entry.training, "*")
     row = next((rows[key] for key in candidates if key in rows), None)
-    found = [] if row is None else _matching(row, split)
+    found = [] if row is None else _matching(row, split.full_name)
     if not found:
         known = f"algorithms: {', '.join(rows)}" if row is None else f"splits of {entry.name}: {', '.join(row)}"
         raise UserError(
-            f"budget: {name} has no number for {entry.name} on {split}; configs/budgets.yaml knows {known}. Add one "
-            f"there, or give budget: {{env_steps: ...}}"
+            f"budget: {name} has no number for {entry.name} on {split.full_name}; configs/budgets.yaml "
+            f"knows {known}. Add one there, or give budget: {{env_steps: ...}}"
         )
     amount = found[-1]
     if isinstance(amount, Iterations):
-        return config.first_steps(num_tasks) + (amount.iterations - 1) * config.later_steps(num_tasks)
+        later = config.later_steps(num_tasks, get_family(split.family).spaces.horizon)
+        return config.first_steps(num_tasks) + (amount.iterations - 1) * later
     return amount
 
 

@@ -261,9 +261,7 @@ def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -
         algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=tasks,
         config=train.model_dump(mode="json"), seed=seed,
     )  # fmt: skip
-    budget, milestones = steps_and_milestones(
-        experiment.budget, entry, preset, split.full_name, train, len(tasks)
-    )  # fmt: skip
+    budget, milestones = steps_and_milestones(experiment.budget, entry, preset, split, train, len(tasks))
     least, needed = min((budget, *milestones)), train.first_steps(len(tasks))
     if least < needed:
         raise UserError(

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import torch
+import yaml
 from conftest import TINY, TINY_ADAPT
 from safetensors.torch import load_file
 
@@ -20,7 +21,44 @@ from suite.storage import _flattened, checkpoint_names
 from suite.training import training_source
 from tasks.registry import get_family, get_split
 
-__all__ = ["TINY", "TINY_ADAPT", "build_algorithm", "checkpoint_of", "outcome", "rows_of", "tensors_of"]
+__all__ = ["GOOD", "OWN", "TINY", "TINY_ADAPT", "build_algorithm", "changed", "checkpoint_of", "outcome", "rows_of",
+           "tensors_of", "written"]  # fmt: skip
+
+
+GOOD = """
+name: mine
+splits: [point-goal.ood]
+algorithms:
+  - mier
+  - {name: mier-wr, label: plain}
+  - {name: pearl, preset: small}
+seeds: [0, 1]
+budget: {env_steps: 50_000, milestones: [45_000]}
+protocol: {evaluate_every: 100}
+"""
+"""An experiment without a mistake."""
+
+OWN = """
+  - family: point-goal
+    name: mine
+    shift: out_of_distribution
+    train: {uniform: [0, 4], number: 30, seed: 1}
+    test: {values: [4.5, 5.0]}
+    adaptation_transitions: 40
+"""
+"""A split of a user's own."""
+
+
+def written(tmp_path, text):
+    """The text in an experiment's file."""
+    path = tmp_path / "experiment.yaml"
+    path.write_text(text)
+    return path
+
+
+def changed(**fields):
+    """The experiment without a mistake, with other fields."""
+    return yaml.safe_load(GOOD) | fields
 
 
 def build_algorithm(training, split_name, seed=0, meter=None, **changes):

@@ -209,6 +209,17 @@ def test_an_agent_that_observes_a_trial_remembers_what_training_would(variant):
     assert not agent.memory.previous.any()
 
 
+def test_an_agent_that_is_not_online_stays_blank():
+    rl2, _, episodes = lived("strong")
+    agent = rl2.agent(Rl2Adapt(online=False), seed=0)
+    agent.begin(TRIALS)
+    for transition, ended in steps_of(*episodes):
+        agent.observe(transition, np.ones(TRIALS, bool), ended)
+    for fork in (agent, agent.fork(2)):
+        assert not fork.memory.state.any()
+        assert not fork.memory.previous.any()
+
+
 def test_rows_that_are_not_active_keep_every_bit():
     rl2, _, episodes = lived("strong")
     agent = rl2.agent(Rl2Adapt(), seed=0)

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from tests_support import GOOD, OWN, changed, written
 
 from suite.experiment import Experiment, expand, load_experiment
 from suite.presets import CONFIGS
@@ -9,36 +10,6 @@ from suite.specs import EvaluationProtocol, MetatestSpec
 from tasks.registry import get_split
 
 FILES = sorted((CONFIGS / "experiments").rglob("*.yaml"))
-GOOD = """
-name: mine
-splits: [point-goal.ood]
-algorithms:
-  - mier
-  - {name: mier-wr, label: plain}
-  - {name: pearl, preset: small}
-seeds: [0, 1]
-budget: {env_steps: 50_000, milestones: [45_000]}
-protocol: {evaluate_every: 100}
-"""
-OWN = """
-  - family: point-goal
-    name: mine
-    shift: out_of_distribution
-    train: {uniform: [0, 4], number: 30, seed: 1}
-    test: {values: [4.5, 5.0]}
-    adaptation_transitions: 40
-"""
-
-
-def written(tmp_path, text):
-    path = tmp_path / "experiment.yaml"
-    path.write_text(text)
-    return path
-
-
-def changed(**fields):
-    return yaml.safe_load(GOOD) | fields
-
 
 # What it expands to --------------------------------------------------------------------------------------------------
 

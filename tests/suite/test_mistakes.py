@@ -4,35 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests_support import GOOD, OWN, changed, written
 
 from suite.errors import UserError
 from suite.experiment import expand, load_experiment
-
-GOOD = """
-name: mine
-splits: [point-goal.ood]
-algorithms:
-  - mier
-  - {name: mier-wr, label: plain}
-  - {name: pearl, preset: small}
-seeds: [0, 1]
-budget: {env_steps: 50_000, milestones: [45_000]}
-protocol: {evaluate_every: 100}
-"""
-OWN = """
-  - family: point-goal
-    name: mine
-    shift: out_of_distribution
-    train: {uniform: [0, 4], number: 30, seed: 1}
-    test: {values: [4.5, 5.0]}
-    adaptation_transitions: 40
-"""
-
-
-def written(tmp_path, text):
-    path = tmp_path / "experiment.yaml"
-    path.write_text(text)
-    return path
 
 
 @pytest.fixture
@@ -46,10 +21,6 @@ def refusal(tmp_path):
         return str(caught.value)
 
     return refuse
-
-
-def changed(**fields):
-    return yaml.safe_load(GOOD) | fields
 
 
 MISTAKES = {

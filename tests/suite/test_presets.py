@@ -24,7 +24,8 @@ def test_every_preset_resolves_on_every_split(name):
     for preset in known:
         for split in BUILDERS:
             train, _ = resolved(name, split, preset)
-            steps = train.first_steps(len(get_split(split).train)), train.later_steps(len(get_split(split).train))
+            number, horizon = len(get_split(split).train), get_family(get_split(split).family).spaces.horizon
+            steps = train.first_steps(number), train.later_steps(number, horizon)
             assert (min(steps) > 0) == bool(get_algorithm(name).trains_on)
             assert {getattr(train, field) for field in type(train).model_fields if field.endswith("precision")} <= {
                 "fp32", "bf16",
