@@ -78,7 +78,7 @@ def test_a_smoke_run_is_the_first_iteration_and_a_few_more():
 
 
 def test_a_smoke_run_takes_exactly_its_iterations(tiny_experiment, run_here, tmp_path):
-    folders = run_here(tiny_experiment(("mier", "pearl", "oracle"), budget="smoke"), tmp_path)
+    folders = run_here(tiny_experiment(("mier", "pearl", "oracle", "mql", "rl2", "maml"), budget="smoke"), tmp_path)
     for folder in folders:
         assert len((folder / "metrics.jsonl").read_text().splitlines()) == 4
 
