@@ -61,10 +61,10 @@ def changed(**fields):
     return yaml.safe_load(GOOD) | fields
 
 
-def build_algorithm(training, split_name, seed=0, meter=None, **changes):
-    """A fresh algorithm with the tiny configuration on the tasks of a split that it trains on."""
+def build_algorithm(training, split_name, seed=0, meter=None, config=None, **changes):
+    """A fresh algorithm, with the tiny configuration if with no other, on the tasks of a split that it trains on."""
     split, entry = get_split(split_name), training_entry(training)
-    config = entry.load("train").model_validate(TINY[training] | changes)
+    config = config or entry.load("train").model_validate(TINY[training] | changes)
     spec = TrainingSpec(
         algorithm=training, family=split.family, family_version=get_family(split.family).version,
         train_tasks=training_tasks(entry, split), config=config.model_dump(mode="json"), seed=seed,

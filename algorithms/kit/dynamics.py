@@ -59,9 +59,10 @@ def add_to_sums(sums: Tensor, batch: Transitions) -> None:
 
 
 def normalisation_of(sums: Tensor, input_dim: int) -> Normalisation:
-    """Mean and standard deviation of everything added; the scale of what never varied is 1."""
-    mean = sums[1] / sums[0]
-    deviation = (sums[2] / sums[0] - mean.square()).clamp_min(0).sqrt()
+    """Mean and standard deviation of everything added; the scale of what never varied is 1, the mean of nothing 0."""
+    number = sums[0].clamp_min(1)
+    mean = sums[1] / number
+    deviation = (sums[2] / number - mean.square()).clamp_min(0).sqrt()
     scale = torch.where(deviation < CONSTANT, torch.ones_like(deviation), deviation)
     mean, scale = mean.float(), scale.float()
     return Normalisation(mean[:input_dim], scale[:input_dim], mean[input_dim:], scale[input_dim:])

@@ -8,7 +8,10 @@ from tests_support import TINY_ADAPT, build_algorithm, tensors_of
 from algorithms.base import Transition
 from algorithms.registry import ALGORITHMS
 from suite.collecting import Meter
+from suite.experiment import training_tasks
+from suite.presets import presets, resolve_blocks
 from tasks.registry import get_family, get_split
+from tasks.splits import BUILDERS
 
 UNTRAINED = sorted({entry.training for entry in ALGORITHMS.values() if not entry.trains_on})
 PRIVILEGED = {entry.training for entry in ALGORITHMS.values() if entry.privileged}
@@ -32,6 +35,29 @@ LAST = [(training, splits[-1]) for training, splits in TRAININGS.items()]
 def same(left, right):
     assert left.keys() == right.keys()
     return all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("split", BUILDERS)
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_it_builds_and_acts_on_every_split_it_supports(name, split):
+    entry, split = ALGORITHMS[name], get_split(split)
+    family = get_family(split.family)
+    if entry.unsupported(family) is not None:
+        pytest.skip(entry.unsupported(family))
+    preset = "smoke" if "smoke" in presets(entry.training) else None
+    train, adapt = resolve_blocks(entry, split, preset, {}, {}, "cpu")
+    assert train.problem(family.spaces) is None
+    number, horizon = len(training_tasks(entry, split)), family.spaces.horizon
+    assert (min(train.first_steps(number), train.later_steps(number, horizon)) > 0) == bool(entry.trains_on)
+    algorithm = build_algorithm(entry.training, split.full_name, config=train)
+    agent = algorithm.agent(adapt, seed=0)
+    agent.begin(2)
+    if entry.privileged:
+        agent.reveal(np.array([task.values for task in split.tasks("test")[:2]]))
+    for explore in (True, False):
+        actions = agent.act(np.zeros((2, family.spaces.observation_dim), np.float32), explore=explore)
+        assert actions.shape == (2, family.spaces.action_dim)
+        assert (np.abs(actions) <= 1).all()
 
 
 @pytest.mark.parametrize(("training", "split"), CELLS)
