@@ -52,7 +52,16 @@ class TrainConfig(Config, ABC):
 
 
 class AdaptConfig(Config):
-    """What every test-time adaptation has: nothing, yet."""
+    """What every test-time adaptation has."""
+
+    @property
+    def updates(self) -> int:
+        """How many gradient updates `Agent.adapt` counts, unless capped; here: none."""
+        return 0
+
+    def capped_updates(self, limit: int | None) -> int:
+        """As many, or `limit` where that is fewer."""
+        return self.updates if limit is None else min(limit, self.updates)
 
 
 class Adaptation(NamedTuple):

@@ -95,6 +95,11 @@ class InnerGradientAdapt(AdaptConfig):
         default=None, gt=0, description="of further steps; None: as the first (Finn et al.: half of alpha)"
     )
 
+    @property
+    def updates(self) -> int:
+        """Gradient steps."""
+        return self.gradient_steps
+
 
 class InnerGradientLearner(Algorithm):
     """Meta-training of a policy from which one policy-gradient step per task goes far."""
@@ -225,7 +230,7 @@ class InnerGradientAgent(Agent):
 
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
         """The policy before any update; then gradient steps on all of the data."""
-        updates = self.config.gradient_steps if limit is None else min(limit, self.config.gradient_steps)
+        updates = self.config.capped_updates(limit)
         data, done = self._judged_data(), 0
         yield Adaptation(0, {})
         for point in evaluation_points(every, updates):

@@ -120,6 +120,11 @@ class MierAdapt(MierWithoutRelabelingAdapt):
     batch: PositiveInt = Field(default=256, description="SAC batch while fine-tuning (paper, table 2)")
     real_fraction: float = Field(default=0.05, ge=0, le=1, description="real adaptation data in that batch (code)")
 
+    @property
+    def updates(self) -> int:
+        """SAC updates per task."""
+        return self.relabel_updates
+
 
 class Mier(Algorithm):
     """Meta-training shared by MIER and MIER-wR."""
@@ -312,7 +317,7 @@ class MierAgent(Agent):
         is_open = is_open if gate is None else diagnostics["held_out_loss"] < gate
         diagnostics["gate_open"] = is_open.float()
         yield Adaptation(0, as_arrays(diagnostics))
-        updates = self.config.relabel_updates if limit is None else min(limit, self.config.relabel_updates)
+        updates = self.config.capped_updates(limit)
         yield from self._fine_tune(self.config, theta, is_open, every, updates)
 
     def _adapt_contexts(self, theta: Parameters, fit: Transitions) -> Tensor:

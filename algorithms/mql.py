@@ -118,6 +118,11 @@ class MqlAdapt(AdaptConfig):
         default="padded", description="of evaluation episodes: as in training (ours), without the padding, or "
         "unpadded and as long as the episode (code, by environment)")  # fmt: skip
 
+    @property
+    def updates(self) -> int:
+        """TD3 steps on the new data, then on the replay."""
+        return self.new_data_updates + self.replay_updates
+
 
 class Mql(Algorithm):
     """Meta-training of MQL."""
@@ -269,9 +274,8 @@ class MqlAgent(Agent):
         new = NewData(self.data.everything(device), torch.tensor(self.steps, device=device), length)
         tuning = FineTuning(self.mql, self.config, new, self.generator)
         yield Adaptation(0, as_arrays(tuning.fitted()))
-        declared = self.config.new_data_updates + self.config.replay_updates
         losses: dict[str, Tensor] = {}
-        for point in evaluation_points(every, declared if limit is None else min(limit, declared)):
+        for point in evaluation_points(every, self.config.capped_updates(limit)):
             while tuning.updates < point:
                 losses = tuning.update()
             self.actor = tuning.learners.actor.map(lambda trained: [tensor.detach().clone() for tensor in trained])

@@ -158,7 +158,9 @@ def _time_training(rehearsal: _Rehearsal) -> tuple[Any, TrainingCost]:
     if math.isinf(wanted):
         nothing = TrainingCost(first_env_steps=0, first_seconds=0.0, iteration_env_steps=1, iteration_seconds=0.0)
         return build(config), nothing
-    short = config.model_copy(update=_existing(config, initial_transitions=family.horizon, steps_per_iteration=1))
+    short = config.model_copy(
+        update=_existing(config, initial_transitions=family.horizon, steps_per_iteration=1, full_steps_from=0)
+    )
     algorithm = build(short)
     short_steps = algorithm.steps_of_next_iteration()
     first = rehearsal.timed(algorithm.iterate) * wanted / short_steps
@@ -201,8 +203,7 @@ def _time_trial(rehearsal: _Rehearsal, algorithm: Any) -> TrialCost:
 
     fixed, few, more = (rehearse(updates) for updates in (0, FEW_UPDATES, MORE_UPDATES))
     per_update = max(more - few, 0.0) / (MORE_UPDATES - FEW_UPDATES)
-    updates, cap = getattr(config, "relabel_updates", 0), spec.protocol.max_updates
-    updates = updates if cap is None else min(updates, cap)
+    updates = config.capped_updates(spec.protocol.max_updates)
     return TrialCost(
         tasks=len(tasks), fixed=fixed, per_update=per_update, repeated=max(few - fixed - per_update, 0.0),
         repeat_every=getattr(config, "relabel_interval", 10**12), updates=updates,

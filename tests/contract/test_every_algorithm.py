@@ -205,6 +205,7 @@ def test_an_agent_adapts_and_its_forks_do_not_feed_it(name):
                 agent.fork(3).act(np.zeros((6, 2), np.float32), explore=False)
         points = [point.updates for point in agent.adapt(every=3)]
         assert points == sorted(points)
+        assert points[-1] == config.updates
         probe = np.tile(np.linspace(-1, 1, 5, dtype=np.float32)[:, None], (2, 2))
         results.append(agent.fork(5).act(probe, explore=False))
         again = agent.fork(5).act(probe, explore=False)

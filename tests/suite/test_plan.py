@@ -6,7 +6,7 @@ import pytest
 
 from suite import calibration
 from suite.calibration import Cost, TrainingCost, TrialCost, time_pieces
-from suite.experiment import expand
+from suite.experiment import Experiment, expand
 from suite.plan import Plan, PlannedTraining, make_plan
 
 TRAINING = TrainingCost(first_env_steps=200, first_seconds=5.0, iteration_env_steps=100, iteration_seconds=10.0)
@@ -55,6 +55,18 @@ def test_pieces_are_timed(tiny_experiment, name):
     assert cost.trial.tasks == 10
     assert cost.trial.fixed > 0
     assert cost.trial.updates == (6 if name == "mier" else 0)
+
+
+def test_gradient_steps_that_grow_in_number_are_timed_in_full_number():
+    """MQL takes as many as a horizon has steps until its replay holds enough; a plan has to count what comes after."""
+    variants = [
+        {"name": "mql", "label": f"{steps} steps", "train": {"steps_per_iteration": steps, "full_steps_from": 2000}}
+        for steps in (20, 400)
+    ]
+    experiment = Experiment(name="x", splits=("point-goal.ood",), algorithms=variants, budget={"env_steps": 4000})
+    few, many = (time_pieces(cell.training, cell.metatests[-1], "cpu") for cell in expand(experiment))
+    assert many.training.iteration_seconds > 4 * few.training.iteration_seconds
+    assert few.trial.updates == many.trial.updates == 80
 
 
 def test_a_training_in_the_middle_has_the_rest_to_do(tiny_experiment, tmp_path, monkeypatch):
