@@ -16,9 +16,9 @@ SPLIT = get_split("point-goal.ood")
 HORIZON = 20
 BUDGETS = {"mier": 5000, "pearl": 10_000, "mql": 5600, "maml": 144_000, "promp": 216_000, "rl2": 144_000}
 PRESETS = {"rl2": "rl2-strong"}
-# Gains over the unadapted agent, at least: RL2's reads the running episode, so it is half adapted before. So does MQL's,
-# which leaves its gradient steps little to gain on tasks like those of training, but not on others (3.4 to 6.0 over
-# three seeds with two draws of adaptation data each, standard error 0.7).
+# Gains over the unadapted agent, at least. RL2's reads the running episode, so it is half adapted before. So does
+# MQL's, which leaves its gradient steps little to gain on tasks like those of training, but not on others (3.4 to 6.0
+# over three seeds with two draws of adaptation data each, standard error 0.7).
 GAINS = {"mier": 4, "pearl": 4, "mql": 2.5, "maml": 4, "promp": 4, "rl2": 3}
 GAINS_ON = {"mql": "test"}
 RELABEL = {"relabel_updates": 300}
