@@ -148,15 +148,15 @@ class _Kinds:
         Raises:
             UserError: they were made with other task lists, or another protocol.
         """
-        final = table.filter(table["is_final"]).select(["split", "split_hash", "protocol_hash"])
-        for row in final.group_by(final.column_names).aggregate([]).to_pylist():
-            protocol = protocol_kind(metadata, row["protocol_hash"])
-            for what, kind in (("task lists", row["split_hash"]), ("protocols", protocol)):
-                kinds = self._seen.setdefault((row["split"], what), set())
+        final = table.filter(table["is_final"])
+        columns = (final[name].to_pylist() for name in ("split", "split_hash", "protocol_hash"))
+        for split, lists, protocol in sorted(set(zip(*columns))):
+            for what, kind in (("task lists", lists), ("protocols", protocol_kind(metadata, protocol))):
+                kinds = self._seen.setdefault((split, what), set())
                 kinds.add(kind)
                 if len(kinds) > 1:
                     raise UserError(
-                        f"{self._folder}: runs on {row['split']} were made with different {what} "
+                        f"{self._folder}: runs on {split} were made with different {what} "
                         f"({', '.join(sorted(kinds))}) and cannot stand in one table; collect them from separate "
                         f"folders, or ask for the mixture"
                     )

@@ -106,7 +106,7 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
-            table = parquet.read()
+            table = parquet.read(use_threads=False)  # of small files there may be thousands: threads cost more
     except (pa.ArrowException, OSError) as error:
         raise RecordsError(
             f"{path}: cannot be read as parquet ({error}); delete it, then `offmap run` (a run's files) or "
