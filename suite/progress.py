@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from suite.executor import Pool
+from suite.executors.local import Pool
 from suite.files import read_json
 from suite.status import read_status
 

@@ -19,7 +19,7 @@ import torch
 from algorithms.base import Diverged
 from suite.collect_results import metrics_table
 from suite.errors import UserError
-from suite.executor import end_with_parent
+from suite.executors.processes import end_with_parent
 from suite.files import read_json
 from suite.grid import metatest_folders
 from suite.metatest import adaptation_transitions, run_metatest

@@ -12,7 +12,7 @@ import typer
 from suite.cli.output import AsJson, console, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
-    from suite.executor import Outcome
+    from suite.executors.local import Outcome
     from suite.experiment import Experiment
     from suite.overview import CellState
     from suite.plan import Plan
@@ -33,7 +33,7 @@ def plan(
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at once; by default one per core.")] = None,
 ) -> None:
     """Show what `offmap run` would do, what of it is done, and how long the rest takes; writes nothing there."""
-    from suite.executor import available_cores
+    from suite.executors.processes import available_cores
     from suite.plan import make_plan
 
     declared, folder = _declared(experiment, set_, out)
@@ -51,7 +51,8 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at once; by default one per core.")] = None,
 ) -> None:
     """Run what an experiment declares and has not been run yet, then collect the records and write the report."""
-    from suite.executor import Interrupted, available_cores, run_local
+    from suite.executors.local import Interrupted, run_local
+    from suite.executors.processes import available_cores
     from suite.grid import pending, prepare
     from suite.overview import labels, read_cells
     from suite.progress import display_for

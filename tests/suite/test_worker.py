@@ -9,7 +9,7 @@ import torch
 
 import suite.collecting
 from algorithms.mier import Mier, MierAgent
-from suite.executor import worker_command, worker_environment
+from suite.executors.processes import worker_command, worker_environment
 from suite.files import read_json, write_json
 from suite.grid import metatest_folders, prepare
 from suite.provenance import provenance, write_provenance
