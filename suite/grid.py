@@ -11,10 +11,10 @@ import pyarrow as pa
 from suite.errors import UserError
 from suite.experiment import Cell, Experiment, expand
 from suite.files import read_json, write_json
+from suite.lock import owned
 from suite.overview import read_cells
 from suite.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
 from suite.specs import SCHEMA_VERSION
-from suite.storage import owned
 from tasks.spec import fingerprint
 
 SET_ASIDE = ".set-aside"  # hidden, so that nothing below it is collected or reported

@@ -22,13 +22,14 @@ from suite.errors import UserError
 from suite.executors.processes import STOPPED, end_with_parent
 from suite.files import read_json
 from suite.grid import metatest_folders, refuse_altered
+from suite.lock import owned
 from suite.metatest import adaptation_transitions, run_metatest
 from suite.provenance import provenance, write_provenance
 from suite.records import RecordsError
 from suite.specs import Execution, MetatestSpec
 from suite.status import Status
 from suite.stopping import Stop, Stopped, listening
-from suite.storage import DISK_FULL, checkpoint_names, discard_partials, owned
+from suite.storage import DISK_FULL, checkpoint_names, discard_partials
 from suite.training import Training, checkpoint_for, open_training, train
 from tasks.registry import get_family
 

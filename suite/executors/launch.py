@@ -18,10 +18,10 @@ from suite.executors.spec import ExecutorSpec, Request
 from suite.executors.states import ACTIVE, Cluster, read_states
 from suite.files import read_json
 from suite.grid import pending, refuse_altered
+from suite.lock import owned
 from suite.overrides import put
 from suite.overview import no_results_folder
 from suite.status import read_status
-from suite.storage import owned
 
 FOLLOW_SECONDS = 10.0  # between two questions to Slurm while somebody waits for the end
 
