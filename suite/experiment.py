@@ -21,8 +21,9 @@ from algorithms.base import TrainConfig
 from algorithms.registry import AlgorithmEntry, UnknownAlgorithm, get_algorithm
 from suite.budgets import AnyBudget, preset_of, protocol_for, steps_and_milestones
 from suite.errors import UserError
+from suite.executors.spec import ExecutorSpec
 from suite.explain import explain, nearest
-from suite.overrides import as_choice, put
+from suite.overrides import as_choice, parse_yaml, put
 from suite.presets import resolve_blocks
 from suite.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
 from tasks.declare import SplitDeclaration
@@ -79,6 +80,9 @@ class Experiment(Frozen):
     checkpoint_seconds: float = Field(
         default=300.0, gt=0, allow_inf_nan=False, description="least time between checkpoints"
     )
+    executor: ExecutorSpec = Field(
+        default=ExecutorSpec(), description="where and how the runs are carried out: changes no result"
+    )
 
     @field_validator("seeds", "splits")
     @classmethod
@@ -123,7 +127,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         UserError: no such file, not YAML, or not a valid experiment; the message names the place and the remedy.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = parse_yaml(path.read_text())
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [found.name for found in path.parent.glob("*.yaml")], n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else "; ready ones are in configs/experiments"
@@ -159,6 +163,7 @@ def expand(experiment: Experiment) -> list[Cell]:
     pairs = itertools.product(splits, choices)
     cells = [cell for split, choice in pairs for cell in _cells(experiment, choice, split)]
     _refuse_twins(cells)
+    experiment.executor.refuse_unknown(labels)
     return cells
 
 

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0  # a heartbeat older than this belongs to a process that is gone
+JOB = "OFFMAP_JOB"  # environment variable: the job of a cluster that a worker belongs to
 
 
 class Status:
     """Writes `status.json` of a training folder: at every change, and by a heartbeat in between.
 
-    Fields: state (running, done, failed), stage (training, meta-test), env_steps, budget, fraction (of the stage),
-    steps_per_second, return, message, notes, pid, host, started and heartbeat (Unix seconds).
+    Fields: state (running, done, failed, stopped), stage (training, meta-test), env_steps, budget, fraction (of the
+    stage), steps_per_second, return, message, notes, pid, host, started and heartbeat (Unix seconds), and job, where
+    a cluster's job does the work.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,6 +42,7 @@ class Status:
             "host": socket.gethostname(),
             "started": time.time(),
             "notes": [],
+            **({"job": os.environ[JOB]} if JOB in os.environ else {}),
         }
 
     def __enter__(self) -> Status:
@@ -101,8 +104,8 @@ class Status:
 def read_status(folder: Path, now: float | None = None) -> dict[str, Any]:
     """The status of a training folder.
 
-    `pending` where nothing has begun, `killed` where the process is gone or has given no sign of life for a while,
-    `unknown` where the file cannot be understood.
+    `pending` where nothing has begun, `killed` where the process is gone, `lost` where it has given no sign of life
+    for a while, both with `is_silent`, and `unknown` where the file cannot be understood.
     """
     try:
         fields = read_json(folder / "status.json")
@@ -116,11 +119,20 @@ def read_status(folder: Path, now: float | None = None) -> dict[str, Any]:
         return {"state": "unknown", "message": "status.json is not a status"}
     if is_running and not alive:
         message = f"its process is gone; the last sign of life is {age:.0f} s old. Run again to continue."
-        return fields | {"state": "killed", "message": message}
+        return fields | {"state": "killed", "message": message, "is_silent": True}
     if is_running and age > STALE_SECONDS:
         message = f"no sign of life for {age:.0f} s on {fields['host']}. Run again to continue, once it has ended."
-        return fields | {"state": "killed", "message": message}
+        return fields | {"state": "lost", "message": message, "is_silent": True}
     return fields
+
+
+def note_end(folder: Path, state: str, message: str) -> None:
+    """Write how a worker ended that could not say so itself, for whoever reads its status."""
+    try:
+        fields = read_json(folder / "status.json")
+        write_json(folder / "status.json", fields | {"state": state, "message": message, "heartbeat": time.time()})
+    except (OSError, ValueError, TypeError):  # it never began, or the disk is full: the heartbeat will tell
+        return
 
 
 def _alive(fields: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.bench.figure import Figure
-from suite.executor import worker_environment
+from suite.executors.processes import worker_environment
 
 HELP_LIMIT = 0.5  # s
 HELP_ROUNDS = 5

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 
 from suite.bench.figure import Figure
-from suite.executor import worker_environment
+from suite.executors.processes import worker_environment
 
 PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "process", "scale")
 

@@ -20,7 +20,7 @@ from suite.bench import scale as bench_scale
 from suite.bench import simulation as bench_simulation
 from suite.bench import training as bench_training
 from suite.bench.figure import PRODUCT_GFLOP, Figure, least_seconds
-from suite.executor import worker_environment
+from suite.executors.processes import worker_environment
 from suite.records import SCHEMA
 from suite.rehearsal import RandomSource
 from tasks.registry import get_family, make_batch

@@ -167,7 +167,7 @@ def test_a_copy_for_reports_holds_no_checkpoint_and_nothing_set_aside(results, r
     assert sorted(written) == sorted(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
     names = {path.name for path in written}
     assert {"records.parquet", "diagnostics.parquet", "metrics.parquet", "cells.json", "provenance.json"} <= names
-    assert not names & {"state.safetensors", "status.json", "lock", "metrics.jsonl"}
+    assert not names & {"state.safetensors", "status.json", "lock-000001", "metrics.jsonl"}
     assert not any(".set-aside" in path.parts for path in written)
     original, copied = (read_table(collect(folder))[0] for folder in (results, tmp_path / "copy"))
     assert copied.equals(original)

@@ -9,11 +9,11 @@ from tests_support import rows_of
 from suite.errors import UserError
 from suite.files import read_json, write_json
 from suite.grid import metatest_folders, pending, prepare, refresh_cells, refuse_foreign
+from suite.lock import owned
 from suite.overview import read_cells
 from suite.plan import make_plan
 from suite.records import read_table
 from suite.specs import MetatestSpec, TrainingSpec
-from suite.storage import owned
 
 
 def names(folders):
@@ -111,7 +111,9 @@ def test_nothing_is_moved_under_a_worker(tiny_experiment, tmp_path):
         with pytest.raises(UserError, match="another process is working on this run"):
             prepare(tiny_experiment(protocol={"evaluation_episodes": 1}), tmp_path)
         prepare(tiny_experiment(), tmp_path)  # nothing to move
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"} == before
+    assert {
+        path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.name.startswith("lock")
+    } == before
 
 
 def test_a_larger_budget_makes_the_old_result_a_thing_of_the_past(tiny_experiment, run_here, tmp_path):

@@ -14,7 +14,7 @@ from workers import run_worker, steps_in
 
 import suite.metatest
 import suite.storage
-from suite.executor import worker_command, worker_environment
+from suite.executors.processes import worker_command, worker_environment
 from suite.grid import prepare
 from suite.records import read_table
 from suite.status import read_status

@@ -33,8 +33,8 @@ def test_nothing_has_begun(tmp_path):
 
 
 @pytest.mark.parametrize(("fields", "age", "state"), [
-    ({}, 1.0, "running"), ({}, STALE_SECONDS + 1, "killed"), ({"host": "elsewhere"}, 1.0, "running"),
-    ({"host": "elsewhere", "pid": 2**22 + 1}, 1.0, "running"), ({"host": "elsewhere"}, STALE_SECONDS + 1, "killed"),
+    ({}, 1.0, "running"), ({}, STALE_SECONDS + 1, "lost"), ({"host": "elsewhere"}, 1.0, "running"),
+    ({"host": "elsewhere", "pid": 2**22 + 1}, 1.0, "running"), ({"host": "elsewhere"}, STALE_SECONDS + 1, "lost"),
     ({"pid": 2**22 + 1}, 1.0, "killed"), ({"pid": 1}, 1.0, "running"),
     ({"state": "done", "pid": 2**22 + 1}, 1e6, "done"), ({"state": "failed", "message": "x"}, 1e6, "failed"),
 ])  # fmt: skip

@@ -1,0 +1,108 @@
+"""What a Slurm job does: the workers of some training folders, side by side, and what submitit asks of it.
+
+The job is pickled when it is submitted, so it is a class of this module that holds strings and numbers alone; every
+run reads the rest from its folder and continues from its newest checkpoint. A job that is requeued with the pickle of
+its first start therefore goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from submitit.core.utils import DelayedSubmission
+
+from suite.executors.processes import STOPPED, Process, end_workers, release, start_worker, worker_command
+from suite.grid import pending
+from suite.status import JOB, note_end, read_status
+
+POLL_SECONDS = 0.5
+MARGIN_SECONDS = 15.0  # of the warning before a time limit: left to kill who has not ended, and to ask for a requeue
+PATIENCE_SECONDS = 600.0  # how long a job whose runs were asked to end waits for its own end
+EARLY_SECONDS = 75.0  # Slurm may warn of a time limit up to a minute before it was asked to
+
+
+class RunsFailed(Exception):
+    """Runs of a job did not end well, so that neither does the job; dependent jobs see it."""
+
+
+class Job:
+    """The workers of `folders`; called by submitit on a node, at the first start and after each requeue."""
+
+    def __init__(self, folders: Sequence[str], minutes: int, signal_seconds: int) -> None:
+        self.folders = list(folders)
+        self.minutes = minutes
+        self.signal_seconds = signal_seconds
+
+    def __call__(self) -> None:
+        """Work until every run has ended.
+
+        Raises:
+            RunsFailed: some run is not done.
+        """
+        self._began = time.monotonic()
+        self._workers: dict[Path, Process] = {}
+        signal.signal(signal.SIGTERM, self._pass_on)
+        me = job_name()
+        for folder in map(Path, self.folders):
+            if pending(folder) and not _has_failed_in(folder, me):
+                self._workers[folder] = start_worker(folder, worker_command(folder), {JOB: me})
+        codes = {folder: self._wait(process) for folder, process in self._workers.items()}
+        for folder, code in codes.items():
+            _note_kill(folder, code)
+        if STOPPED in codes.values():  # asked by another than us: whoever did so is about to end this job
+            time.sleep(PATIENCE_SECONDS)
+        wrong = [folder for folder in map(Path, self.folders) if pending(folder)]
+        if wrong:
+            raise RunsFailed(f"{len(wrong)} of {len(self.folders)} runs are not done: {', '.join(map(str, wrong))}")
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Have every run checkpoint and end, and the same job put into the queue again. Called by submitit."""
+        grace = max(self.signal_seconds - MARGIN_SECONDS, 1.0)
+        elapsed = time.monotonic() - self._began
+        is_limit = elapsed >= self.minutes * 60 - self.signal_seconds - EARLY_SECONDS
+        end_workers([process for process in self._workers.values() if process.poll() is None], grace)
+        for folder, process in self._workers.items():
+            if process.returncode == STOPPED or (process.returncode or 0) < 0:
+                why = "its job reached its time limit" if is_limit else "its job was preempted"
+                how = "" if process.returncode == STOPPED else f", and it was killed after {grace:.0f} s without an end"
+                note_end(folder, "stopped", why + how)
+        return DelayedSubmission(Job(self.folders, self.minutes, self.signal_seconds))
+
+    def _wait(self, process: Process) -> int:
+        """Exit code of a worker. In short naps, between which Python hears signals."""
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)
+        release(process)
+        return process.returncode
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        """SIGTERM announces a kill, as at a preemption without a signal of its own: have all checkpointed by then."""
+        for process in self._workers.values():
+            process.terminate()
+
+
+def job_name() -> str:
+    """What Slurm calls the job of this process: `123`, or `123_4` as an element of an array."""
+    array, element = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{element}" if array else os.environ.get("SLURM_JOB_ID", str(os.getpid()))
+
+
+def _has_failed_in(folder: Path, job: str) -> bool:
+    """Whether a run failed earlier in this very job, which was requeued since."""
+    fields = read_status(folder)
+    return fields["state"] == "failed" and fields.get("job") == job
+
+
+def _note_kill(folder: Path, code: int) -> None:
+    """Say of a worker that was killed what it could not say itself."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+        note_end(folder, "killed", f"killed by {name}{why}; `offmap resume` continues it from its last checkpoint")
+        print(f"{folder}: killed by {name}", file=sys.stderr)
