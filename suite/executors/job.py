@@ -31,10 +31,6 @@ TOO_SHORT = (
 )
 
 
-class RunsFailed(Exception):
-    """Runs of a job did not end well, so that neither does the job; dependent jobs see it."""
-
-
 class Job:
     """The workers of `folders`; called by submitit on a node, at the first start and after each requeue."""
 
@@ -44,11 +40,7 @@ class Job:
         self.signal_seconds = signal_seconds
 
     def __call__(self) -> None:
-        """Work until every run has ended.
-
-        Raises:
-            RunsFailed: some run is not done.
-        """
+        """Work until every run has ended; end the job as a failed one if some run is not done."""
         self._began = time.monotonic()
         self._workers: dict[Path, Process] = {}
         signal.signal(signal.SIGTERM, self._pass_on)
@@ -64,7 +56,7 @@ class Job:
             time.sleep(PATIENCE_SECONDS)
         wrong = [folder for folder in map(Path, self.folders) if pending(folder)]
         if wrong:
-            raise RunsFailed(f"{len(wrong)} of {len(self.folders)} runs are not done: {', '.join(map(str, wrong))}")
+            sys.exit(f"{len(wrong)} of {len(self.folders)} runs are not done: {', '.join(map(str, wrong))}")
 
     def checkpoint(self) -> DelayedSubmission | None:
         """Have every run checkpoint and end, and the same job put into the queue again. Called by submitit.
