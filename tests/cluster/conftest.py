@@ -1,0 +1,41 @@
+"""A cluster for the tests of this folder: started once, clean at the beginning of each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from local_slurm import NODES, missing, running_cluster
+
+REQUIRED = "OFFMAP_REQUIRE_SLURM"  # set where a cluster that cannot be started is a failure, not a reason to skip
+
+
+@pytest.fixture(scope="session")
+def daemons():
+    """The cluster of this session; its folder has a short name, as sockets need."""
+    why = missing()
+    if why and os.environ.get(REQUIRED):
+        pytest.fail(f"{REQUIRED} is set, but no cluster can be started here: {why}")
+    if why:
+        pytest.skip(f"no cluster can be started here: {why}")
+    folder = Path(tempfile.mkdtemp(prefix="offmap-slurm-"))
+    try:
+        with running_cluster(folder) as cluster:
+            yield cluster
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster(daemons, monkeypatch):
+    """The cluster with all nodes idle and no jobs; `SLURM_CONF` points to it in this process."""
+    for name, value in daemons.environment.items():
+        monkeypatch.setenv(name, value)
+    yield daemons
+    daemons.cancel_all()
+    for node in daemons.stopped:
+        daemons.start_node(node)
+    daemons.wait_for(lambda: daemons.node_states() == dict.fromkeys(NODES, "idle"), 60, "the nodes are idle again")

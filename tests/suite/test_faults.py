@@ -1,0 +1,78 @@
+"""Faults that come from outside at any moment: kills, a full disk, a cut checkpoint, a clock that jumps.
+
+Everything that happens here is drawn from a seeded generator, but for the instant at which a kill lands, which is the
+machine's. `OFFMAP_KILLS` says how many runs are disturbed (6 by default, 50 for the whole thing).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+
+import pytest
+from tests_support import outcome
+from workers import Moment, kill_worker, run_worker, steps_in
+
+from suite.grid import prepare
+from suite.records import read_table
+
+RUNS = int(os.environ.get("OFFMAP_KILLS", "6"))
+MOST_KILLS = 3  # of one run
+
+PLACES = {
+    "training": ("algorithms.mier", "Mier.iterate", 4, 0.03),
+    "checkpointing": ("suite.training", "save_checkpoint", 4, 0.02),
+    "record writing": ("suite.metatest", "write_table", 18, 0.004),
+    "meta-test": ("suite.metatest", "run_trial", 7, 0.1),
+}
+"""Module, function, a call that is not yet the last of an undisturbed run, and how long one takes at most, s."""
+
+
+@pytest.fixture
+def experiment(tiny_experiment):
+    """MIER and MIER-wR from one training, meta-tests in two batches of tasks per list."""
+    return tiny_experiment(("mier", "mier-wr"), split="point-dynamics.ood", protocol={"tasks_at_once": 5})
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Place of the undisturbed run, which is made once."""
+    return {"folder": tmp_path_factory.mktemp("undisturbed")}
+
+
+@pytest.fixture
+def undisturbed(experiment, kept):
+    """Outcome and simulator steps of a run that nothing happened to."""
+    if "outcome" not in kept:
+        (folder,) = prepare(experiment, kept["folder"] / "runs")
+        assert run_worker(folder, kept["folder"] / "counts") == 0
+        kept |= {"outcome": outcome(folder), "steps": steps_in(kept["folder"] / "counts")}
+    return kept
+
+
+def moment_in(stage, draw):
+    """A moment in a stage of a run."""
+    module, function, calls, seconds = PLACES[stage]
+    return Moment(module, function, draw.randint(1, calls), draw.uniform(0, seconds))
+
+
+@pytest.mark.slow
+@pytest.mark.stress
+@pytest.mark.parametrize("number", range(RUNS))
+def test_killed_at_any_instant_nothing_is_lost_and_nothing_is_there_twice(experiment, undisturbed, tmp_path, number):
+    """Run `number` dies first in stage `number` modulo four, then up to twice more wherever the dice say."""
+    draw, stages = random.Random(number), list(PLACES)
+    first = stages[number % len(stages)]
+    chosen = [first, *(draw.choice(stages) for _ in range(draw.randrange(MOST_KILLS)))]
+    (folder,) = prepare(experiment, tmp_path / "runs")
+    codes = [kill_worker(folder, tmp_path / "counts", moment_in(stage, draw)) for stage in chosen]
+    assert set(codes) <= {0, -signal.SIGKILL}
+    assert codes[0] == -signal.SIGKILL
+    assert run_worker(folder, tmp_path / "counts") == 0
+    assert outcome(folder) == undisturbed["outcome"]
+    assert steps_in(tmp_path / "counts") >= undisturbed["steps"]
+    for path in folder.glob("metatests/*/records.parquet"):
+        rows = read_table(path)[0].select(["task_list", "task", "phase", "update", "episode"]).to_pylist()
+        assert len({tuple(row.values()) for row in rows}) == len(rows)
+    assert not list(folder.glob("**/.*.partial"))
