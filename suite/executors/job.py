@@ -25,10 +25,10 @@ POLL_SECONDS = 0.5
 MARGIN_SECONDS = 15.0  # of the warning before a time limit: left to kill who has not ended, and to ask for a requeue
 PATIENCE_SECONDS = 600.0  # how long a job whose runs were asked to end waits for its own end
 EARLY_SECONDS = 75.0  # Slurm may warn of a time limit up to a minute before it was asked to
-
-
-class RunsFailed(Exception):
-    """Runs of a job did not end well, so that neither does the job; dependent jobs see it."""
+TOO_SHORT = (
+    "nothing was finished that could be kept within a time limit of {minutes} minutes; ask for more: "
+    "offmap resume DIR --failed --set time=HH:MM:SS"
+)
 
 
 class Job:
@@ -40,15 +40,12 @@ class Job:
         self.signal_seconds = signal_seconds
 
     def __call__(self) -> None:
-        """Work until every run has ended.
-
-        Raises:
-            RunsFailed: some run is not done.
-        """
+        """Work until every run has ended; end the job as a failed one if some run is not done."""
         self._began = time.monotonic()
         self._workers: dict[Path, Process] = {}
         signal.signal(signal.SIGTERM, self._pass_on)
         me = job_name()
+        self._found = _progress(self.folders)
         for folder in map(Path, self.folders):
             if pending(folder) and not _has_failed_in(folder, me):
                 self._workers[folder] = start_worker(folder, worker_command(folder), {JOB: me})
@@ -59,10 +56,13 @@ class Job:
             time.sleep(PATIENCE_SECONDS)
         wrong = [folder for folder in map(Path, self.folders) if pending(folder)]
         if wrong:
-            raise RunsFailed(f"{len(wrong)} of {len(self.folders)} runs are not done: {', '.join(map(str, wrong))}")
+            sys.exit(f"{len(wrong)} of {len(self.folders)} runs are not done: {', '.join(map(str, wrong))}")
 
-    def checkpoint(self) -> DelayedSubmission:
-        """Have every run checkpoint and end, and the same job put into the queue again. Called by submitit."""
+    def checkpoint(self) -> DelayedSubmission | None:
+        """Have every run checkpoint and end, and the same job put into the queue again. Called by submitit.
+
+        None, which ends the job for good, if no run got any further within a whole time limit: neither would the next.
+        """
         grace = max(self.signal_seconds - MARGIN_SECONDS, 1.0)
         elapsed = time.monotonic() - self._began
         is_limit = elapsed >= self.minutes * 60 - self.signal_seconds - EARLY_SECONDS
@@ -72,6 +72,10 @@ class Job:
                 why = "its job reached its time limit" if is_limit else "its job was preempted"
                 how = "" if process.returncode == STOPPED else f", and it was killed after {grace:.0f} s without an end"
                 note_end(folder, "stopped", why + how)
+        if is_limit and _progress(self.folders) == self._found:
+            for folder in self._workers:
+                note_end(folder, "failed", TOO_SHORT.format(minutes=self.minutes))
+            return None
         return DelayedSubmission(Job(self.folders, self.minutes, self.signal_seconds))
 
     def _wait(self, process: Process) -> int:
@@ -91,6 +95,15 @@ def job_name() -> str:
     """What Slurm calls the job of this process: `123`, or `123_4` as an element of an array."""
     array, element = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{element}" if array else os.environ.get("SLURM_JOB_ID", str(os.getpid()))
+
+
+def _progress(folders: Sequence[str]) -> list[tuple[str, ...]]:
+    """What of each run's work is safe on the disk: the newest checkpoint, and the tasks that are meta-tested."""
+    return [
+        (*sorted(path.name for path in Path(folder).glob("checkpoints/[0-9]*"))[-1:],
+         *sorted(str(path.relative_to(folder)) for path in Path(folder).glob("metatests/**/*records.parquet")))
+        for folder in folders
+    ]  # fmt: skip
 
 
 def _has_failed_in(folder: Path, job: str) -> bool:

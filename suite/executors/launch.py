@@ -42,25 +42,16 @@ def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> Exe
     return ExecutorSpec().changed(**document | {name: value for name, value in values.items() if value is not None})
 
 
-def training_folders(out: Path) -> list[Path]:
-    """The training folders that the grid of a results folder asks for, in its order.
+def left_to_do(out: Path, folders: Iterable[Path], with_failed: bool = True) -> tuple[list[Path], list[Path]]:
+    """Training folders with work left that nobody is working on, and those that somebody is, or a job is going to.
 
     Raises:
-        UserError: it is no results folder, or one of them does not hold what its name says.
+        UserError: a folder does not hold what its name says.
     """
-    if not (out / "cells.json").exists():
-        raise UserError(no_results_folder(out))
-    names = dict.fromkeys(cell["training"] for cell in read_json(out / "cells.json") if cell["training"] is not None)
-    for name in names:
-        refuse_altered(out / name)
-    return [out / name for name in names]
-
-
-def left_to_do(out: Path, folders: Iterable[Path], with_failed: bool = True) -> tuple[list[Path], list[Path]]:
-    """Training folders with work left that nobody is working on, and those that somebody is, or a job is going to."""
     cluster = Cluster(out)
     free, taken = [], []
     for folder in folders:
+        refuse_altered(folder)
         if not pending(folder):
             continue
         state = cluster.judge(folder.name, read_status(folder))["state"]
@@ -99,6 +90,8 @@ def submit_runs(
         if not free:
             return []
         requests = requests_of(read_json(out / "cells.json"), spec)
+        if any(not pending(out / name) for name in requests):  # a canary has been where the others are to go
+            spec = spec.changed(canary=False)
         made = make_arrays({folder.name: requests[folder.name] for folder in free}, spec, largest_array())
         return submit(out, made, spec, launched_code(out, spec.code), say)
 

@@ -51,6 +51,11 @@ def _submission(document: dict[str, Any]) -> Submission:
     return Submission(**document | {"runs": runs, "cancelled": tuple(document["cancelled"])})
 
 
+def log_files(out: Path, job: str) -> list[Path]:
+    """What a job itself prints, apart from its runs: standard output and standard error."""
+    return [out / FOLDER / f"{job}_0_log.{kind}" for kind in ("out", "err")]
+
+
 def jobs_of_runs(submissions: Iterable[Submission]) -> dict[str, JobOf]:
     """The last job of each training folder that was ever submitted, by the folder's name."""
     return {

@@ -108,7 +108,7 @@ def described(array: Array) -> str:
     """An array in a few words."""
     runs = sum(map(len, array.jobs))
     packed = f" with up to {array.size} runs each" if array.size > 1 else ""
-    asked = ", ".join(f"{name} {value}" for name, value in array.request.model_dump().items() if value)
+    asked = ", ".join(f"{name} {value}" for name, value in _options(array.request, array.size).items())
     if len(array.jobs) == 1:
         return f"{runs} {'run' if runs == 1 else 'runs'} ({asked})"
     return f"{runs} runs in {len(array.jobs)} jobs{packed}, {array.at_once} at once ({asked})"

@@ -7,7 +7,15 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError, field_serializer
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from suite.errors import UserError
 from suite.explain import explain, nearest
@@ -86,6 +94,16 @@ class ExecutorSpec(Request):
     variants: dict[str, Request] = Field(
         default_factory=dict, description="what single algorithms of the experiment ask for instead, by label or name"
     )
+
+    @model_validator(mode="after")
+    def _has_time_to_work(self) -> ExecutorSpec:
+        shortest = min([self.time, *(request.time for request in self.variants.values())])
+        if self.signal_seconds >= 60 * shortest:
+            raise ValueError(
+                f"signal_seconds: {self.signal_seconds} leave nothing of a time limit of {shortest} minutes; lower it, "
+                "or ask for more time"
+            )
+        return self
 
     @field_serializer("variants")
     def _only_what_was_set(self, variants: dict[str, Request]) -> dict[str, Any]:

@@ -66,21 +66,23 @@ def classify(fields: dict[str, Any], job: JobOf, entry: QueueEntry | None, is_kn
     `entry` is what Slurm says of its last job, None if it has forgotten it; `is_known` whether Slurm could be asked.
     """
     state, message = fields["state"], fields.get("message") or ""
-    if state == "pending" and entry is None and not is_known and not job.is_cancelled:
+    if state == "pending" and entry is None and not is_known:
         return "pending", f"submitted as job {job.name}; Slurm cannot be asked about it from here"
+    if job.is_cancelled:
+        return "cancelled", ENDS["CANCELLED"][1].format(job=job.name)
     is_of_job = fields.get("job") == job.name
     if entry is not None and entry.state in WAITING:
         if is_of_job:
             return "requeued", f"{message or 'interrupted'}; job {job.name} waits ({entry.reason}) and continues it"
         return "pending", f"job {job.name} waits ({entry.reason})"
     if entry is not None and entry.state in WORKING:
-        if is_of_job and not fields.get("is_silent"):
-            return state, message
-        silence = f"; {message}" if is_of_job else ""
-        return "running", f"job {job.name} is {entry.state} and its run starts{silence}"
+        if is_of_job and not fields.get("is_silent") and state != "stopped":
+            return state, message  # the others of a job go on when one of its runs has ended
+        before = f"; {message}" if is_of_job else ""
+        return "running", f"job {job.name} is {entry.state} and its run starts{before}"
     if not is_of_job and fields.get("heartbeat", 0) <= job.submitted:  # what it says is older than its job
         return _ended(job, entry, is_known)
-    has_word = not fields.get("is_silent") and not job.is_cancelled and (entry is None or entry.state not in ENDS)
+    has_word = not fields.get("is_silent") and (entry is None or entry.state not in ENDS)
     if state == "failed" or has_word or not is_of_job:
         return state, message
     return _ended(job, entry, is_known)
@@ -88,10 +90,10 @@ def classify(fields: dict[str, Any], job: JobOf, entry: QueueEntry | None, is_kn
 
 def _ended(job: JobOf, entry: QueueEntry | None, is_known: bool) -> tuple[str, str]:
     """State and message of a run whose job has ended, or is not known any more."""
-    if job.is_cancelled:
-        return "cancelled", ENDS["CANCELLED"][1].format(job=job.name)
     if entry is not None:
         state, words = ENDS.get(entry.state, OTHER_END)
+        if entry.reason == "DependencyNeverSatisfied":
+            words = "its job {job} never began: the canary did not succeed; `offmap resume` submits it again"
         return state, words.format(job=job.name, state=entry.state)
     if not is_known:
         return "lost", f"no sign of life, and Slurm cannot be asked about its job {job.name} from here"
