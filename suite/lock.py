@@ -61,7 +61,7 @@ def owner(folder: Path) -> dict[str, Any] | None:
     """
     path = _path(folder, _newest(folder))
     beat, about = _beat_of(path), _read(path)
-    lives = _is_alive(about)
+    lives = is_alive(about)
     if beat == 0 or lives is False or (lives is None and time.time() - beat > EXPIRY_SECONDS):
         return None
     return about
@@ -85,7 +85,7 @@ def _take(folder: Path) -> Path:
         except FileExistsError:  # somebody was faster
             continue
         with contextlib.suppress(OSError), os.fdopen(descriptor, "w") as handle:  # on a full disk: nameless
-            json.dump(_self(), handle)
+            json.dump(this_process(), handle)
         if _newest(folder) > newest + 1:  # we slept so long that others have come and gone since we looked
             path.unlink(missing_ok=True)
             continue
@@ -100,7 +100,7 @@ def _is_free(folder: Path, number: int) -> bool:
     path = _path(folder, number)
     first, since = _beat_of(path), time.monotonic()
     while True:
-        beat, lives = _beat_of(path), _is_alive(_read(path))
+        beat, lives = _beat_of(path), is_alive(_read(path))
         if beat == 0:
             return True
         if lives is not None:
@@ -113,8 +113,8 @@ def _is_free(folder: Path, number: int) -> bool:
         time.sleep(BEAT_SECONDS / 4)
 
 
-def _is_alive(about: dict[str, Any]) -> bool | None:
-    """Whether the owner of a lock lives; None where only its heartbeat can tell."""
+def is_alive(about: dict[str, Any]) -> bool | None:
+    """Whether a process that said so of itself (`this_process`) lives; None where only its heartbeat can tell."""
     if about.get("machine") != _machine():
         return None
     return bool(_started(about["pid"]) == about["started"])
@@ -177,8 +177,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _self() -> dict[str, Any]:
-    """What this process says of itself as an owner."""
+def this_process() -> dict[str, Any]:
+    """What this process says of itself: enough to tell later, on this machine, whether it still lives."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "started": _started(pid), "machine": _machine()}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.files import read_json, write_json
+from suite.lock import is_alive, this_process
 
 if TYPE_CHECKING:
     from suite.collecting import Meter
@@ -40,6 +41,7 @@ class Status:
             "stage": "starting",
             "pid": os.getpid(),
             "host": socket.gethostname(),
+            "process": this_process(),
             "started": time.time(),
             "notes": [],
             **({"job": os.environ[JOB]} if JOB in os.environ else {}),
@@ -105,23 +107,25 @@ def read_status(folder: Path, now: float | None = None) -> dict[str, Any]:
     """The status of a training folder.
 
     `pending` where nothing has begun, `killed` where the process is gone, `lost` where it has given no sign of life
-    for a while, both with `is_silent`, and `unknown` where the file cannot be understood.
+    for a while, both with `is_silent`, and `unknown` where the file cannot be understood. On this machine the system
+    knows whether a process lives; elsewhere the age of the file tells, so that no clock of another machine matters.
     """
     try:
         fields = read_json(folder / "status.json")
-        age = (time.time() if now is None else now) - fields["heartbeat"]
-        is_running, alive = fields["state"] == "running", _alive(fields)
+        age = (time.time() if now is None else now) - (folder / "status.json").stat().st_mtime
+        is_running, host = fields["state"] == "running", fields["host"]
+        lives = is_alive(fields.get("process", {}))
     except FileNotFoundError:
         return {"state": "pending"}
     except (OSError, ValueError) as error:
         return {"state": "unknown", "message": f"status.json cannot be read: {error}"}
     except (KeyError, TypeError):
         return {"state": "unknown", "message": "status.json is not a status"}
-    if is_running and not alive:
+    if is_running and lives is False:
         message = f"its process is gone; the last sign of life is {age:.0f} s old. Run again to continue."
         return fields | {"state": "killed", "message": message, "is_silent": True}
-    if is_running and age > STALE_SECONDS:
-        message = f"no sign of life for {age:.0f} s on {fields['host']}. Run again to continue, once it has ended."
+    if is_running and lives is None and age > STALE_SECONDS:
+        message = f"no sign of life for {age:.0f} s on {host}. Run again to continue, once it has ended."
         return fields | {"state": "lost", "message": message, "is_silent": True}
     return fields
 
@@ -133,16 +137,3 @@ def note_end(folder: Path, state: str, message: str) -> None:
         write_json(folder / "status.json", fields | {"state": state, "message": message, "heartbeat": time.time()})
     except (OSError, ValueError, TypeError):  # it never began, or the disk is full: the heartbeat will tell
         return
-
-
-def _alive(fields: dict[str, Any]) -> bool:
-    """Whether the process can still be there: only judged on the host it runs on."""
-    if fields["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(fields["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

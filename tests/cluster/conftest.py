@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -22,11 +23,18 @@ def daemons():
     if why:
         pytest.skip(f"no cluster can be started here: {why}")
     folder = Path(tempfile.mkdtemp(prefix="offmap-slurm-"))
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with running_cluster(folder) as cluster:
             yield cluster
     finally:
+        signal.signal(signal.SIGTERM, before)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _interrupt(number, frame):
+    """SIGTERM, such as that of `timeout`, ends the session as Ctrl-C does: the daemons are stopped."""
+    raise KeyboardInterrupt
 
 
 @pytest.fixture
