@@ -150,11 +150,17 @@ def test_watching_is_for_people(refused, tmp_path):
 
 def test_an_altered_run_is_refused_by_its_worker(place, offmap):
     path, out = place
-    answer = offmap("run", path, "--out", out, "--set", "algorithms=[null]", "--executor", "inline")
-    assert answer.code == 0
+    command = ("run", path, "--out", out, "--set", "algorithms=[null]", "--set", "executor={kind: inline}")
+    assert offmap(*command).code == 0
     training = out / read_json(out / "cells.json")[0]["training"]
     write_json(training / "config.json", read_json(training / "config.json") | {"seed": 5})
     done = subprocess.run([sys.executable, "-P", "-m", "suite.worker", training], capture_output=True, text=True)
     assert done.returncode == 2
     assert "config.json was changed since it was made" in done.stderr
-    assert offmap("run", path, "--out", out, "--set", "algorithms=[null]", "--executor", "inline").code == 0  # healed
+    assert offmap(*command).code == 0  # prepared again, it is what it was
+    (below,) = training.glob("metatests/*")
+    (below / "records.parquet").unlink()
+    write_json(below / "config.json", read_json(below / "config.json") | {"env_steps": 7})
+    done = subprocess.run([sys.executable, "-P", "-m", "suite.worker", training], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "config.json was changed since it was made" in done.stderr
