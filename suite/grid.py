@@ -161,9 +161,18 @@ def refuse_altered(folder: Path) -> None:
             f"{path} was made by another version of offmap (format {version}, this one has {SCHEMA_VERSION}); use that "
             "version, or give another --out"
         )
-    if fingerprint(config) != folder.name:
+    refuse_other_hash(folder, fingerprint(config))
+
+
+def refuse_other_hash(folder: Path, identity: str) -> None:
+    """Nothing, if a training or meta-test folder is called by the hash of what its `config.json` holds.
+
+    Raises:
+        UserError: it is not: the file was changed by hand.
+    """
+    if identity != folder.name:
         raise UserError(
-            f"{path} was changed since it was made: it is the training {fingerprint(config)}, its folder is "
+            f"{folder / 'config.json'} was changed since it was made: it describes {identity}, its folder is "
             f"{folder.name}; {_PREPARE_AGAIN}, or put the change into the experiment"
         )
 

@@ -33,15 +33,17 @@ LOST = 76  # exit code of a process that was taken for dead, and finds that anot
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
+def owned(folder: Path, what: str = "working on this run", patience: float = 0.0) -> Iterator[None]:
     """Own a folder: one process at a time. Waits while it cannot be told whether an owner on another machine lives.
+
+    `what` is what owners do, in words; for one that lives they wait `patience` seconds.
 
     Raises:
         UserError: there is no such folder, or another process owns it.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
-    path = _take(folder)
+    path = _patiently(folder, what, time.monotonic() + patience)
     ended = threading.Event()
     heart = threading.Thread(target=_beat, args=(path, ended), daemon=True)
     heart.start()
@@ -67,7 +69,17 @@ def owner(folder: Path) -> dict[str, Any] | None:
     return about
 
 
-def _take(folder: Path) -> Path:
+def _patiently(folder: Path, what: str, until: float) -> Path:
+    while True:
+        try:
+            return _take(folder, what)
+        except UserError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.2)
+
+
+def _take(folder: Path, what: str) -> Path:
     """A lock file of one's own.
 
     Raises:
@@ -78,7 +90,7 @@ def _take(folder: Path) -> Path:
         if newest and not _is_free(folder, newest):
             about = _read(_path(folder, newest))
             who = f" (process {about['pid']} on {about['host']})" if about else ""
-            raise UserError(f"{folder}: another process is working on this run{who}; wait for it, or end it")
+            raise UserError(f"{folder}: another process is {what}{who}; wait for it, or end it")
         path = _path(folder, newest + 1)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

@@ -21,7 +21,7 @@ from suite.collect_results import metrics_table
 from suite.errors import UserError
 from suite.executors.processes import STOPPED, end_with_parent
 from suite.files import read_json
-from suite.grid import metatest_folders, refuse_altered
+from suite.grid import metatest_folders, refuse_altered, refuse_other_hash
 from suite.lock import owned
 from suite.metatest import adaptation_transitions, run_metatest
 from suite.provenance import provenance, write_provenance
@@ -145,6 +145,7 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
         if (below / "records.parquet").exists():
             continue
         spec = MetatestSpec.model_validate(read_json(below / "config.json"))
+        refuse_other_hash(below, spec.hash)
         variant = read_json(below / "label.json")["variant"]
         name = checkpoint_for(folder, spec.env_steps)
         if name is None:

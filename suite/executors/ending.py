@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from suite.errors import UserError
-from suite.executors.ledger import FOLDER, JobOf, read_submissions, write_submission
+from suite.executors.ledger import FOLDER, JobOf, changing, read_submissions, write_submission
 from suite.executors.slurm import cancel_jobs, require_slurm
 from suite.executors.states import Cluster
 from suite.grid import pending
@@ -42,7 +42,7 @@ def cancel_runs(out: Path, folders: Sequence[Path]) -> list[Path]:
     Raises:
         UserError: a run shares its job with others, or is worked on where it cannot be reached from here.
     """
-    with owned(out):
+    with changing(out):
         cluster = Cluster(out)
         in_jobs = [folder for folder in folders if cluster.has(folder.name)]
         others = [folder for folder in folders if folder not in in_jobs and owner(folder) is not None]
@@ -110,6 +110,6 @@ def clear(out: Path, found: Leftovers) -> None:
         with owned(folder):
             for path in paths:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with owned(out):
+    with changing(out):
         for path in found.of_jobs:
             path.unlink()

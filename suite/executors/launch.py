@@ -10,7 +10,7 @@ from typing import Any
 from suite.errors import UserError
 from suite.executors.code import launched_code
 from suite.executors.inline import run_inline
-from suite.executors.ledger import Submission
+from suite.executors.ledger import Submission, changing
 from suite.executors.local import Interrupted, Outcome, Pool, run_local
 from suite.executors.processes import available_cores
 from suite.executors.slurm import largest_array, make_arrays, require_slurm, submit
@@ -18,7 +18,6 @@ from suite.executors.spec import ExecutorSpec, Request
 from suite.executors.states import ACTIVE, Cluster, read_states
 from suite.files import read_json
 from suite.grid import pending, refuse_altered
-from suite.lock import owned
 from suite.overrides import put
 from suite.overview import no_results_folder
 from suite.status import read_status
@@ -85,7 +84,7 @@ def submit_runs(
         UserError: somebody else is submitting at this moment, Slurm refuses, or the code has changes that it must not.
     """
     require_slurm()
-    with owned(out):  # of two who resume at once, the second finds the jobs of the first
+    with changing(out):  # of two who resume at once, the second finds the jobs of the first
         free, _ = left_to_do(out, folders)
         if not free:
             return []

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from suite.files import read_json, write_json
+from suite.lock import owned
 
 FOLDER = "jobs"  # of a results folder: this ledger, and what submitit and the jobs themselves write
+
+
+@contextmanager
+def changing(out: Path) -> Iterator[None]:
+    """Within, nobody else submits or cancels runs of a results folder; waits for those who do at the moment.
+
+    Raises:
+        UserError: they take longer than a minute.
+    """
+    with owned(out, "submitting or cancelling runs of this folder", patience=60.0):
+        yield
 
 
 class Submission(NamedTuple):

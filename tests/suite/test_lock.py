@@ -62,6 +62,12 @@ def test_one_owner_at_a_time(tmp_path):
         pass
 
 
+def test_who_has_patience_waits(tmp_path, holder):
+    threading.Timer(0.3, holder.kill).start()
+    with owned(tmp_path, patience=30):
+        assert holder.poll() is not None
+
+
 def test_an_error_gives_the_folder_back(tmp_path):
     with pytest.raises(ValueError, match="x"), owned(tmp_path):
         raise ValueError("x")
