@@ -15,7 +15,7 @@ from threading import Event, Thread
 from typing import Any
 
 from conftest import TINY
-from local_slurm import Cluster
+from local_slurm import MAX_ARRAY_SIZE, Cluster
 from tests_support import outcome
 
 from suite.experiment import Experiment
@@ -26,6 +26,7 @@ from suite.worker import work
 
 QUICK = {"steps_per_iteration": 3, "env_steps": 1400}  # a second or two
 LONG = {"steps_per_iteration": 100, "env_steps": 4400}  # twelve iterations of half a second, each with a checkpoint
+MANY = MAX_ARRAY_SIZE + 2  # runs of the longest sweep of quick ones
 PATIENCE = 300.0  # s, for what takes seconds on a machine that has nothing else to do
 
 
@@ -99,6 +100,10 @@ class Sweep:
         self.cluster.wait_for(
             lambda: self.states() == list(states), PATIENCE, f"the runs are {states}, but {self.status()}"
         )
+
+    def is_everywhere(self, *words: str) -> bool:
+        """Whether the reason that `offmap status` gives for each run has these words in it."""
+        return all(word in (cell["reason"] or "") for cell in self.status() for word in words)
 
     def wait_for_checkpoint(self, folder: Path, number: int = 2) -> None:
         """Return when a run has written its so-manieth checkpoint, and goes on."""

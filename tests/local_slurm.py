@@ -147,6 +147,30 @@ class Cluster:
             and _environment(process).get("SLURM_CONF") == self.environment["SLURM_CONF"]
         ]
 
+    @contextlib.contextmanager
+    def small_spool(self) -> Iterator[Path]:
+        """Within, nodes keep their spool on a file system of 2 MB: its folder.
+
+        Raises:
+            PermissionError: none may be mounted here.
+        """
+        for node in NODES:
+            self.stop_node(node)
+        spool = self.folder / "spool"
+        try:
+            with small_disk(spool, "2m"):
+                for node in NODES:
+                    (spool / node).mkdir()
+                    self.start_node(node)
+                self.wait_for(lambda: set(self.node_states().values()) == {"idle"}, 60, "the nodes are idle")
+                yield spool
+                self.cancel_all()
+                for node in NODES:
+                    self.stop_node(node)
+        finally:
+            for node in self.stopped:
+                self.start_node(node)
+
     def _launch(self, name: str, program: str, *arguments: str) -> None:
         executable = _find(program)
         assert executable is not None
@@ -237,6 +261,32 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    """Within, `place` is a file system of `size`, such as `20m`.
+
+    Raises:
+        PermissionError: none may be mounted here.
+    """
+    place.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        raise PermissionError("mounting a small file system is not allowed here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(place: Path) -> Path:
+    """A file that takes all that is left of a file system."""
+    filler = place / "filler"
+    with filler.open("wb", buffering=0) as handle, contextlib.suppress(OSError):
+        while True:
+            handle.write(b"x" * 4096)
+    return filler
 
 
 def _free_ports(number: int) -> list[int]:

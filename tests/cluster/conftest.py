@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from cluster_sweeps import LONG, MANY, QUICK, Sweep, declared, undisturbed
 from local_slurm import NODES, missing, running_cluster
 
 REQUIRED = "OFFMAP_REQUIRE_SLURM"  # set where a cluster that cannot be started is a failure, not a reason to skip
@@ -47,3 +48,25 @@ def cluster(daemons, monkeypatch):
     for node in daemons.stopped:
         daemons.start_node(node)
     daemons.wait_for(lambda: daemons.node_states() == dict.fromkeys(NODES, "idle"), 60, "the nodes are idle again")
+
+
+@pytest.fixture(scope="session")
+def quick_outcomes(tmp_path_factory):
+    return undisturbed(tmp_path_factory.mktemp("quick") / "runs", QUICK, MANY)
+
+
+@pytest.fixture(scope="session")
+def long_outcomes(tmp_path_factory):
+    return undisturbed(tmp_path_factory.mktemp("long") / "runs", LONG, 2)
+
+
+@pytest.fixture
+def quick(cluster, tmp_path, quick_outcomes):
+    """A function (seeds, **executor) -> a sweep of runs that take a second or two."""
+    return lambda seeds, **executor: Sweep(cluster, tmp_path, quick_outcomes, declared(QUICK, seeds, **executor))
+
+
+@pytest.fixture
+def long(cluster, tmp_path, long_outcomes):
+    """A function (seeds, **executor) -> a sweep of runs that there is time to disturb."""
+    return lambda seeds, **executor: Sweep(cluster, tmp_path, long_outcomes, declared(LONG, seeds, **executor))

@@ -6,37 +6,15 @@ import os
 import signal
 
 import pytest
-from cluster_sweeps import LONG, QUICK, Sweep, declared, throttled, undisturbed
+from cluster_sweeps import MANY, throttled
 from local_slurm import CPUS, MAX_ARRAY_SIZE, NODES
 
 from suite.executors.ledger import read_submissions
+from suite.experiment import load_experiment
 from suite.files import read_json, write_json
+from suite.grid import prepare
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
-
-MANY = MAX_ARRAY_SIZE + 2
-
-
-@pytest.fixture(scope="session")
-def quick_outcomes(tmp_path_factory):
-    return undisturbed(tmp_path_factory.mktemp("quick") / "runs", QUICK, MANY)
-
-
-@pytest.fixture(scope="session")
-def long_outcomes(tmp_path_factory):
-    return undisturbed(tmp_path_factory.mktemp("long") / "runs", LONG, 2)
-
-
-@pytest.fixture
-def quick(cluster, tmp_path, quick_outcomes):
-    """A function (seeds, **executor) -> a sweep of runs that take a second or two."""
-    return lambda seeds, **executor: Sweep(cluster, tmp_path, quick_outcomes, declared(QUICK, seeds, **executor))
-
-
-@pytest.fixture
-def long(cluster, tmp_path, long_outcomes):
-    """A function (seeds, **executor) -> a sweep of runs that there is time to disturb."""
-    return lambda seeds, **executor: Sweep(cluster, tmp_path, long_outcomes, declared(LONG, seeds, **executor))
 
 
 def test_more_runs_than_an_array_may_have_finish(quick):
@@ -64,9 +42,6 @@ def test_a_failing_run_fails_alone_and_is_tried_again_only_when_asked(quick):
     sweep = quick(3)
     sweep.begin("--dry-run")
     assert not sweep.out.exists()
-    from suite.experiment import load_experiment
-    from suite.grid import prepare
-
     folders = prepare(load_experiment(sweep.file), sweep.out)
     execution = read_json(folders[1] / "execution.json")
     write_json(folders[1] / "execution.json", execution | {"device": "cuda:99"})
