@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from disks import small_disk
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "setpriv")
 NODES = ("e1", "e2", "e3", "e4")
 CPUS = 2  # that each node claims to have
@@ -149,11 +151,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def small_spool(self) -> Iterator[Path]:
-        """Within, nodes keep their spool on a file system of 2 MB: its folder.
-
-        Raises:
-            PermissionError: none may be mounted here.
-        """
+        """Within, nodes keep their spool on a file system of 2 MB: its folder."""
         for node in NODES:
             self.stop_node(node)
         spool = self.folder / "spool"
@@ -261,32 +259,6 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """Within, `place` is a file system of `size`, such as `20m`.
-
-    Raises:
-        PermissionError: none may be mounted here.
-    """
-    place.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        raise PermissionError("mounting a small file system is not allowed here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(place: Path) -> Path:
-    """A file that takes all that is left of a file system."""
-    filler = place / "filler"
-    with filler.open("wb", buffering=0) as handle, contextlib.suppress(OSError):
-        while True:
-            handle.write(b"x" * 4096)
-    return filler
 
 
 def _free_ports(number: int) -> list[int]:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
-from local_slurm import fill, small_disk
+from disks import fill, small_disk
 
 from suite.executors.ledger import read_submissions
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
 
-@contextlib.contextmanager
-def mounting():
-    """Skips the test where no file system may be mounted."""
-    try:
-        yield
-    except PermissionError as error:
-        pytest.skip(str(error))
-
-
 def test_a_full_spool_holds_jobs_and_loses_none(quick):
     """Slurm takes the node out of service and holds the job; status says so, and a released job does its work."""
     sweep = quick(2)
-    with mounting(), sweep.cluster.small_spool() as spool:
+    with sweep.cluster.small_spool() as spool:
         filler = fill(spool)
         sweep.begin()
         sweep.cluster.wait_for(lambda: sweep.is_everywhere("held"), 120, "all jobs are held")
@@ -42,7 +31,7 @@ def test_a_full_spool_holds_jobs_and_loses_none(quick):
 
 def test_results_on_a_full_disk_say_so_and_continue(long, tmp_path):
     sweep = long(1)
-    with mounting(), small_disk(tmp_path / "disk", "30m") as disk:
+    with small_disk(tmp_path / "disk", "30m") as disk:
         sweep.out = disk / "runs"
         sweep.begin()
         (folder,) = sweep.folders
