@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from suite.errors import UserError
 from suite.experiment import Cell, Experiment, expand
-from suite.files import read_json, write_json
+from suite.files import keep_json, read_json, write_json
 from suite.lock import owned
 from suite.overview import read_cells
 from suite.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
@@ -76,13 +76,13 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
     assert execution is not None
     folder.mkdir(exist_ok=True)
     _set_aside(folder, cells)
-    write_json(folder / "config.json", training.model_dump(mode="json"))
+    keep_json(folder / "config.json", training.model_dump(mode="json"))
     known = folder / "execution.json"
     if known.exists():  # checkpoints that were kept for a meta-test stay kept, those of a smaller budget too
         before = read_json(known)
         milestones = sorted({*execution.milestones, *before["milestones"], before["env_steps"]} - {execution.env_steps})
         execution = execution.model_copy(update={"milestones": tuple(milestones)})
-    write_json(known, execution.model_dump(mode="json"))
+    keep_json(known, execution.model_dump(mode="json"))
     for cell in cells:
         for metatest in cell.metatests:
             below = folder / "metatests" / metatest.hash
@@ -90,8 +90,8 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
                 below.parent.mkdir(exist_ok=True)
                 (folder / SET_ASIDE / metatest.hash).rename(below)
             below.mkdir(parents=True, exist_ok=True)
-            write_json(below / "config.json", metatest.model_dump(mode="json"))
-            write_json(below / "label.json", {"variant": cell.variant})
+            keep_json(below / "config.json", metatest.model_dump(mode="json"))
+            keep_json(below / "label.json", {"variant": cell.variant})
             relabel(below, cell.variant, metatest.is_final, execution.env_steps)
     return folder
 
@@ -115,9 +115,11 @@ def relabel(below: Path, variant: str, is_final: bool, budget: int) -> None:
     """Bring the records of a finished meta-test up to what the grid calls it now; the rows' numbers stay."""
     for kind, schema in (("diagnostics", DIAGNOSTICS_SCHEMA), ("records", SCHEMA)):
         path = below / f"{kind}.parquet"
+        if not path.exists():
+            continue
         try:
             table, metadata = read_table(path)
-        except RecordsError:  # not there yet, or damaged, which whoever collects it says
+        except RecordsError:  # whoever collects it says so
             continue
         renamed = table
         for name, value in (("variant", variant), ("is_final", is_final)):

@@ -55,9 +55,9 @@ def show_submissions(experiment: Experiment, folder: Path) -> None:
     require_slurm()
     refuse_foreign(experiment, folder)
     requests = requests_of(declared_cells(expand(experiment)), spec)
-    known = [folder / name for name in requests if (folder / name / "config.json").exists()]
-    free, _ = left_to_do(folder, known)
-    left = {name: request for name, request in requests.items() if folder / name in free or folder / name not in known}
+    prepared = [folder / name for name in requests if (folder / name / "config.json").exists()]
+    not_left = {*prepared} - {*left_to_do(folder, prepared)[0]}
+    left = {name: request for name, request in requests.items() if folder / name not in not_left}
     made = make_arrays(left, spec, largest_array())
     print_lines([f"would be submitted: {len(left)} of {len(requests)} trainings, in {len(made)} arrays"])
     print_lines([f"{number}: {described(array)}" for number, array in enumerate(made, start=1)])

@@ -38,6 +38,31 @@ def test_runs_packed_into_one_job_finish(quick):
     sweep.check()
 
 
+def test_a_partition_that_there_is_not_is_refused_in_slurms_own_words(quick):
+    sweep = quick(1, partition="nowhere")
+    printed = sweep.offmap("run", sweep.file, "--out", sweep.out, "--detach", code=2)
+    assert "invalid partition" in printed
+    assert "Traceback" not in printed
+    assert not sweep.out.exists()
+
+
+def test_the_others_begin_when_the_canary_has_succeeded(quick):
+    """It fails at first, and nothing else is begun; then it succeeds."""
+    sweep = quick(3, canary=True)
+    folders = prepare(load_experiment(sweep.file), sweep.out)
+    execution = read_json(folders[0] / "execution.json")
+    write_json(folders[0] / "execution.json", execution | {"device": "cuda:99"})
+    sweep.offmap("resume", sweep.out, "--detach")
+    sweep.wait_until("failed", "cancelled", "cancelled")
+    assert not any((folder / "checkpoints").exists() for folder in folders)
+    write_json(folders[0] / "execution.json", execution)
+    sweep.offmap("resume", sweep.out, "--detach", "--failed")
+    sweep.wait_until("done", "done", "done")
+    began = [read_json(folder / "status.json")["started"] for folder in folders]
+    assert min(began[1:]) > read_json(folders[0] / "status.json")["heartbeat"]
+    sweep.check()
+
+
 def test_a_failing_run_fails_alone_and_is_tried_again_only_when_asked(quick):
     sweep = quick(3)
     sweep.begin("--dry-run")
@@ -70,13 +95,17 @@ def test_a_killed_process_costs_its_run_alone_and_resume_continues_it(long):
     sweep.check()
 
 
-def test_scancel_stops_a_run_and_resume_continues_it(long):
+@pytest.mark.parametrize("by", ["scancel", "offmap"])
+def test_a_cancelled_run_stops_and_resume_continues_it(long, by):
     sweep = long(1)
     sweep.begin()
     (folder,) = sweep.folders
     sweep.wait_for_checkpoint(folder)
-    (job,) = sweep.cluster.jobs()
-    sweep.cluster.ask("scancel", job)
+    if by == "scancel":
+        (job,) = sweep.cluster.jobs()
+        sweep.cluster.ask("scancel", job)
+    else:
+        sweep.offmap("cancel", sweep.out)
     sweep.wait_until("cancelled")
     kept = sweep.kept(folder)
     sweep.offmap("resume", sweep.out, "--detach")

@@ -48,6 +48,17 @@ def test_preparing_again_changes_nothing(tiny_experiment, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_preparing_again_writes_no_file_of_a_run(tiny_experiment, tmp_path):
+    """Thousands of files would be replaced by the same ones, and each of them waits for the disk."""
+    prepare(tiny_experiment(("mier", "mier-wr")), tmp_path)
+    before = {path: path.stat().st_ino for path in tmp_path.glob("*/**/*.json")}
+    assert len(before) == 2 + 2 * 2
+    prepare(tiny_experiment(("mier", "mier-wr"), env_steps=2000), tmp_path)
+    changed = {path.name for path, inode in before.items() if path.exists() and path.stat().st_ino != inode}
+    assert changed == {"execution.json"}
+    assert read_json(next(tmp_path.glob("*/execution.json")))["env_steps"] == 2000
+
+
 @pytest.mark.parametrize(("splits", "number"), [
     (["cheetah-velocity.hard", "cheetah-velocity.graded"], 1),
     (["cheetah-velocity.hard", "cheetah-velocity.medium"], 2),
