@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 OFFMAP := $(VENV)/bin/offmap
 
-.PHONY: quickstart test lint slow bench lock clean
+.PHONY: quickstart test lint slow stress cluster bench lock clean
 
 quickstart: $(VENV)/.ready
 	$(OFFMAP) run configs/experiments/quickstart.yaml
@@ -18,7 +18,15 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/mypy
 
 slow: $(VENV)/.ready
-	$(VENV)/bin/python -m pytest -m slow --numprocesses 2
+	$(VENV)/bin/python -m pytest -m "slow and not slurm" --numprocesses 2
+
+# Fifty runs killed at random moments; `make slow` has a few of them.
+stress: $(VENV)/.ready
+	OFFMAP_KILLS=50 $(VENV)/bin/python -m pytest -m stress --numprocesses 2
+
+# On a real Slurm that the tests start themselves: root, and Debian's slurm-wlm and munge. One at a time.
+cluster: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest -m slurm
 
 bench: $(VENV)/.ready
 	$(OFFMAP) bench

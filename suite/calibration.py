@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from suite.executor import worker_environment
+from suite.executors.processes import worker_environment
 from suite.files import read_json, write_json
 from suite.specs import MetatestSpec, TrainingSpec
 from tasks.spec import Frozen, fingerprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from suite.records import (
     read_table,
     write_table,
 )  # fmt: skip
+
+GROUP_ROWS = 200_000  # written at once: all that is held in memory of a table of any length
 
 
 def metrics_table(folder: Path) -> None:
@@ -44,40 +47,79 @@ def metrics_table(folder: Path) -> None:
 def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda sentence: None) -> Path:
     """Write `results.parquet` in a results folder: the records of all its runs as one tidy table; returns its path.
 
-    `say` hears of each records file that is damaged and left out; the table's metadata lists them too.
+    Rows go from file to file in groups, so that memory does not grow with the number of runs. `say` hears of each
+    records file that is damaged and left out; the table's metadata lists them too.
 
     Raises:
         UserError: there are no records, or (unless `mix`) runs of one split disagree about its tasks or the protocol.
     """
     if not folder.is_dir():
         raise UserError(f"there is no results folder {folder}")
-    tables, broken = [], []
-    kinds: dict[str, str] = {}
-    for path in _visible(folder, ("records.parquet",)):
-        try:
-            table, metadata = _tidy(path)
-            kinds |= {name: protocol_kind(metadata, name) for name in table["protocol_hash"].unique().to_pylist()}
-            tables.append(table)
-        except RecordsError as error:
-            broken.append(str(error))
-            say(f"left out: {error}")
-    if not tables:
-        what = "; ".join(broken) if broken else "no run has finished; `offmap status` tells how far they are"
-        raise UserError(f"{folder}: nothing to collect: {what}")
-    table = pa.concat_tables(tables)
-    if not mix:
-        _refuse_mixture(table, folder, kinds)
     scratch = folder / ".results.parquet.partial"
-    document = {"schema_version": SCHEMA_VERSION, "broken": broken, "runs": len(tables)}
-    described = table.replace_schema_metadata({"offmap": json.dumps(document)})
-    pq.write_table(described, scratch, compression="zstd", write_page_checksum=True)
-    return scratch.replace(folder / "results.parquet")
+    broken: list[str] = []
+    runs = 0
+    try:
+        with _Writer(scratch) as writer:
+            kinds = _Kinds(folder)
+            for path in _visible(folder, ("records.parquet",)):
+                try:
+                    table, metadata = _tidy(path)
+                except RecordsError as error:
+                    broken.append(str(error))
+                    say(f"left out: {error}")
+                    continue
+                if not mix:
+                    kinds.refuse_mixture(table, metadata)
+                writer.add(table)
+                runs += 1
+            if not runs:
+                what = "; ".join(broken) if broken else "no run has finished; `offmap status` tells how far they are"
+                raise UserError(f"{folder}: nothing to collect: {what}")
+            writer.describe({"schema_version": SCHEMA_VERSION, "broken": broken, "runs": runs})
+        return scratch.replace(folder / "results.parquet")
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+class _Writer:
+    """A parquet file that tables are added to; it writes them in groups of `GROUP_ROWS` rows or more."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
+        self._held: list[pa.Table] = []
+
+    def __enter__(self) -> _Writer:
+        """Ready for tables."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file; what it is worth is the caller's to say."""
+        self._file.close()
+
+    def add(self, table: pa.Table) -> None:
+        """Append the rows of a table."""
+        self._held.append(table)
+        if sum(map(len, self._held)) >= GROUP_ROWS:
+            self._flush()
+
+    def describe(self, document: dict[str, Any]) -> None:
+        """Write what is still held, and the file's metadata."""
+        self._flush()
+        self._file.add_key_value_metadata({"offmap": json.dumps(document)})
+
+    def _flush(self) -> None:
+        if self._held:
+            self._file.write_table(pa.concat_tables(self._held))
+        self._held = []
 
 
 def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """All files of these names below a folder, without what was set aside."""
-    found = [path for path in folder.rglob("*") if path.name in names]
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if name in names]
+    return sorted(found)
 
 
 def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -93,18 +135,31 @@ def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     return table.select(SCHEMA.names).replace_schema_metadata(None).cast(SCHEMA), metadata
 
 
-def _refuse_mixture(table: pa.Table, folder: Path, kinds: dict[str, str]) -> None:
-    """Nothing, if the results on each split share its lists and the kind of protocol (`suite.records`)."""
-    final = table.filter(table["is_final"]).select(["split", "split_hash", "protocol_hash"])
-    for column, what in (("split_hash", "task lists"), ("protocol_hash", "protocols")):
-        pairs = final.group_by(["split", column]).aggregate([]).to_pylist()
-        for split in {pair["split"] for pair in pairs}:
-            hashes = sorted({kinds.get(pair[column], pair[column]) for pair in pairs if pair["split"] == split})
-            if len(hashes) > 1:
-                raise UserError(
-                    f"{folder}: runs on {split} were made with different {what} ({', '.join(hashes)}) and cannot stand "
-                    f"in one table; collect them from separate folders, or ask for the mixture"
-                )
+class _Kinds:
+    """The task lists and kinds of protocol (`suite.records`) that the results on each split were made with so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[tuple[str, str], set[str]] = {}
+
+    def refuse_mixture(self, table: pa.Table, metadata: dict[str, Any]) -> None:
+        """Nothing, if the results in `table` go with those before them.
+
+        Raises:
+            UserError: they were made with other task lists, or another protocol.
+        """
+        final = table.filter(table["is_final"])
+        columns = (final[name].to_pylist() for name in ("split", "split_hash", "protocol_hash"))
+        for split, lists, protocol in sorted(set(zip(*columns))):
+            for what, kind in (("task lists", lists), ("protocols", protocol_kind(metadata, protocol))):
+                kinds = self._seen.setdefault((split, what), set())
+                kinds.add(kind)
+                if len(kinds) > 1:
+                    raise UserError(
+                        f"{self._folder}: runs on {split} were made with different {what} "
+                        f"({', '.join(sorted(kinds))}) and cannot stand in one table; collect them from separate "
+                        f"folders, or ask for the mixture"
+                    )
 
 
 KEPT = ("experiment.json", "cells.json", "config.json", "execution.json", "label.json", "provenance.json",

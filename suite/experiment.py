@@ -17,11 +17,13 @@ from pydantic import (
     field_validator,
 )
 
-from algorithms.registry import ALGORITHMS, AlgorithmEntry, UnknownAlgorithm, get_algorithm
+from algorithms.base import TrainConfig
+from algorithms.registry import AlgorithmEntry, UnknownAlgorithm, get_algorithm
 from suite.budgets import AnyBudget, preset_of, protocol_for, steps_and_milestones
 from suite.errors import UserError
+from suite.executors.spec import ExecutorSpec
 from suite.explain import explain, nearest
-from suite.overrides import as_choice, put
+from suite.overrides import as_choice, parse_yaml, put
 from suite.presets import resolve_blocks
 from suite.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
 from tasks.declare import SplitDeclaration
@@ -78,6 +80,9 @@ class Experiment(Frozen):
     checkpoint_seconds: float = Field(
         default=300.0, gt=0, allow_inf_nan=False, description="least time between checkpoints"
     )
+    executor: ExecutorSpec = Field(
+        default=ExecutorSpec(), description="where and how the runs are carried out: changes no result"
+    )
 
     @field_validator("seeds", "splits")
     @classmethod
@@ -122,7 +127,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         UserError: no such file, not YAML, or not a valid experiment; the message names the place and the remedy.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = parse_yaml(path.read_text())
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [found.name for found in path.parent.glob("*.yaml")], n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else "; ready ones are in configs/experiments"
@@ -155,12 +160,10 @@ def expand(experiment: Experiment) -> list[Cell]:
     if len(set(labels)) < len(labels):
         repeated = sorted({label for label in labels if labels.count(label) > 1})
         raise UserError(f"algorithms: {', '.join(repeated)} occurs twice; give one of them another `label`")
-    cells = [
-        _cell(experiment, choice, split, seed)
-        for split, choice, seed in itertools.product(splits, choices, experiment.seeds)
-        if seed == experiment.seeds[0] or not _is_reference(choice)
-    ]
+    pairs = itertools.product(splits, choices)
+    cells = [cell for split, choice in pairs for cell in _cells(experiment, choice, split)]
     _refuse_twins(cells)
+    experiment.executor.refuse_unknown(labels)
     return cells
 
 
@@ -228,11 +231,6 @@ def _refuse_twins(cells: list[Cell]) -> None:
                 )
 
 
-def _is_reference(choice: Choice) -> bool:
-    """Whether one run per split is enough: references are rows to read others by, and are compared with none."""
-    return choice.name in ALGORITHMS and ALGORITHMS[choice.name].is_reference
-
-
 def training_tasks(entry: AlgorithmEntry, split: TaskSplit) -> tuple[tuple[float, ...], ...]:
     """The tasks that an algorithm trains on, (task, parameter): of a reference not the train list, each task once."""
     if not entry.is_reference:
@@ -240,15 +238,18 @@ def training_tasks(entry: AlgorithmEntry, split: TaskSplit) -> tuple[tuple[float
     return tuple(dict.fromkeys(task.values for name in entry.trains_on for task in split.tasks(name)))
 
 
-def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -> Cell:
+def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator[Cell]:
+    """A variant on a split, with every seed; a reference with the first alone."""
     try:
         entry = get_algorithm(choice.name)
     except UnknownAlgorithm as error:
         raise UserError(f"algorithms: {error}") from None
+    seeds = experiment.seeds[:1] if entry.is_reference else experiment.seeds
     family = get_family(split.family)
     reason = entry.unsupported(family)
     if reason is not None:
-        return Cell(choice.variant, choice.name, split, seed, reason)
+        yield from (Cell(choice.variant, choice.name, split, seed, reason) for seed in seeds)
+        return
     for which in ("protocol", "milestone_protocol"):
         _require_lists(getattr(experiment, which), split, which)
     preset = choice.preset or preset_of(experiment.budget, entry)
@@ -257,32 +258,50 @@ def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -
     problem = train.problem(family.spaces)
     if problem is not None:
         raise UserError(f"{choice.variant} on {split.full_name}: {problem}")
-    training = TrainingSpec(
-        algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=tasks,
-        config=train.model_dump(mode="json"), seed=seed,
-    )  # fmt: skip
-    budget, milestones = steps_and_milestones(experiment.budget, entry, preset, split, train, len(tasks))
-    least, needed = min((budget, *milestones)), train.first_steps(len(tasks))
+    execution = _execution(experiment, choice, split, entry, preset, train, len(tasks))
+    protocols = [
+        (steps, protocol_for(declared, experiment.native_protocol, entry, split.full_name))
+        for steps, declared in (
+            *((steps, experiment.milestone_protocol) for steps in sorted(set(execution.milestones))),
+            (execution.env_steps, experiment.protocol),
+        )
+    ]
+    train_config, adapt_config = train.model_dump(mode="json"), adapt.model_dump(mode="json")
+    for seed in seeds:
+        training = TrainingSpec(
+            algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=tasks,
+            config=train_config, seed=seed,
+        )  # fmt: skip
+        tests = tuple(
+            MetatestSpec(
+                training=training.hash, env_steps=steps, is_final=steps == execution.env_steps, algorithm=choice.name,
+                split=split, protocol=protocol, config=adapt_config,
+            )
+            for steps, protocol in protocols
+        )  # fmt: skip
+        yield Cell(choice.variant, choice.name, split, seed, None, training, execution, tests)
+
+
+def _execution(
+    experiment: Experiment, choice: Choice, split: TaskSplit, entry: AlgorithmEntry, preset: str | None,
+    train: TrainConfig, num_tasks: int,
+) -> Execution:  # fmt: skip
+    """How the trainings of a variant on a split are carried out.
+
+    Raises:
+        UserError: the budget, or a milestone, ends before the first iteration does.
+    """
+    budget, milestones = steps_and_milestones(experiment.budget, entry, preset, split, train, num_tasks)
+    least, needed = min((budget, *milestones)), train.first_steps(num_tasks)
     if least < needed:
         raise UserError(
             f"budget: {least} env steps are fewer than the {needed} of the first iteration of {choice.variant} on "
-            f"{split.full_name} ({len(tasks)} training tasks); raise the budget or explore less at first"
+            f"{split.full_name} ({num_tasks} training tasks); raise the budget or explore less at first"
         )
-    execution = Execution(
+    return Execution(
         env_steps=budget, milestones=milestones, device=experiment.device,
         checkpoint_seconds=experiment.checkpoint_seconds,
     )  # fmt: skip
-
-    def metatest(env_steps: int, protocol: EvaluationProtocol) -> MetatestSpec:
-        followed = protocol_for(protocol, experiment.native_protocol, entry, split.full_name)
-        return MetatestSpec(
-            training=training.hash, env_steps=env_steps, is_final=env_steps == budget, algorithm=choice.name,
-            split=split, protocol=followed, config=adapt.model_dump(mode="json"),
-        )  # fmt: skip
-
-    tests = [metatest(steps, experiment.milestone_protocol) for steps in sorted(set(milestones))]
-    tests.append(metatest(budget, experiment.protocol))
-    return Cell(choice.variant, choice.name, split, seed, None, training, execution, tuple(tests))
 
 
 def _require_lists(protocol: EvaluationProtocol, split: TaskSplit, which: str) -> None:
@@ -293,8 +312,8 @@ def _require_lists(protocol: EvaluationProtocol, split: TaskSplit, which: str) -
         raise UserError(
             f"{which}.task_lists: {split.full_name} has no list {unknown[0]!r}; {nearest(unknown[0], known)}"
         )
-    if not any(split.tasks(name) for name in protocol.task_lists):
-        held = ", ".join(name for name in known if split.tasks(name))
+    if not any(split.values(name) for name in protocol.task_lists):
+        held = ", ".join(name for name in known if split.values(name))
         raise UserError(
             f"{which}.task_lists: {list(protocol.task_lists)} of {split.full_name} are empty; it has {held}"
         )

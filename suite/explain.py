@@ -52,7 +52,10 @@ def _complaint(item: Any, known: dict[Any, Any]) -> str:
     """What is wrong at one place, with the nearest name or value where they are known."""
     last = item["loc"][-1] if item["loc"] else None
     if item["type"] == "extra_forbidden":
-        return f"is not a known key{f'; {nearest(str(last), sorted(known))}' if known else ''}"
+        names = sorted(map(str, known))
+        hint = nearest(str(last), names)
+        listed = f"{hint} (known: {', '.join(names)})" if hint.startswith("did") else hint
+        return f"is not a known key{f'; {listed}' if known else ''}"
     if item["type"] == "missing":
         about = known[last].description if last in known else None
         return f"is missing{f': {about}' if about else ''}"

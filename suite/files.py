@@ -22,6 +22,20 @@ def write_json(path: Path, document: Any) -> None:
         raise
 
 
+def keep_json(path: Path, document: Any) -> None:
+    """As `write_json`, but a file that holds `document` already is left alone: replacing one waits for the disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        known = read_json(path)
+    except (OSError, ValueError):
+        known = None
+    if known != document:
+        write_json(path, document)
+
+
 def read_json(path: Path) -> Any:
     """The document in a file.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pyarrow as pa
 
 from suite.errors import UserError
 from suite.experiment import Cell, Experiment, expand
-from suite.files import read_json, write_json
+from suite.files import keep_json, read_json, write_json
+from suite.lock import owned
 from suite.overview import read_cells
 from suite.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
-from suite.storage import owned
+from suite.specs import SCHEMA_VERSION
+from tasks.spec import fingerprint
 
 SET_ASIDE = ".set-aside"  # hidden, so that nothing below it is collected or reported
 
@@ -41,7 +44,7 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
         if cell.training is not None:
             trainings.setdefault(cell.training.hash, []).append(cell)
     folders = [_prepare_training(out / name, found) for name, found in trainings.items()]
-    write_json(out / "cells.json", [_declared(cell) for cell in cells])
+    write_json(out / "cells.json", declared_cells(cells))
     return folders
 
 
@@ -73,13 +76,13 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
     assert execution is not None
     folder.mkdir(exist_ok=True)
     _set_aside(folder, cells)
-    write_json(folder / "config.json", training.model_dump(mode="json"))
+    keep_json(folder / "config.json", training.model_dump(mode="json"))
     known = folder / "execution.json"
     if known.exists():  # checkpoints that were kept for a meta-test stay kept, those of a smaller budget too
         before = read_json(known)
         milestones = sorted({*execution.milestones, *before["milestones"], before["env_steps"]} - {execution.env_steps})
         execution = execution.model_copy(update={"milestones": tuple(milestones)})
-    write_json(known, execution.model_dump(mode="json"))
+    keep_json(known, execution.model_dump(mode="json"))
     for cell in cells:
         for metatest in cell.metatests:
             below = folder / "metatests" / metatest.hash
@@ -87,8 +90,8 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
                 below.parent.mkdir(exist_ok=True)
                 (folder / SET_ASIDE / metatest.hash).rename(below)
             below.mkdir(parents=True, exist_ok=True)
-            write_json(below / "config.json", metatest.model_dump(mode="json"))
-            write_json(below / "label.json", {"variant": cell.variant})
+            keep_json(below / "config.json", metatest.model_dump(mode="json"))
+            keep_json(below / "label.json", {"variant": cell.variant})
             relabel(below, cell.variant, metatest.is_final, execution.env_steps)
     return folder
 
@@ -112,9 +115,11 @@ def relabel(below: Path, variant: str, is_final: bool, budget: int) -> None:
     """Bring the records of a finished meta-test up to what the grid calls it now; the rows' numbers stay."""
     for kind, schema in (("diagnostics", DIAGNOSTICS_SCHEMA), ("records", SCHEMA)):
         path = below / f"{kind}.parquet"
+        if not path.exists():
+            continue
         try:
             table, metadata = read_table(path)
-        except RecordsError:  # not there yet, or damaged, which whoever collects it says
+        except RecordsError:  # whoever collects it says so
             continue
         renamed = table
         for name, value in (("variant", variant), ("is_final", is_final)):
@@ -126,14 +131,55 @@ def relabel(below: Path, variant: str, is_final: bool, budget: int) -> None:
             write_table(path, renamed.to_pylist(), schema, described)
 
 
-def _declared(cell: Cell) -> dict[str, Any]:
-    """A cell as reports read it: what was declared, and the folder that tells how far it is."""
-    return {
-        "variant": cell.variant, "algorithm": cell.algorithm, "split": cell.split.full_name, "seed": cell.seed,
-        "run": cell.metatests[-1].hash if cell.metatests else None,
-        "training": cell.training.hash if cell.training else None,
-        "status": "unsupported" if cell.reason else "pending", "reason": cell.reason,
-    }  # fmt: skip
+def declared_cells(cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Cells as `cells.json` holds them: what was declared, and the folder that tells how far each is."""
+    return [
+        {
+            "variant": cell.variant, "algorithm": cell.algorithm, "split": cell.split.full_name, "seed": cell.seed,
+            "run": cell.metatests[-1].hash if cell.metatests else None,
+            "training": cell.training.hash if cell.training else None,
+            "status": "unsupported" if cell.reason else "pending", "reason": cell.reason,
+        }
+        for cell in cells
+    ]  # fmt: skip
+
+
+def refuse_altered(folder: Path) -> None:
+    """Nothing, if a training folder holds the training that its name is the hash of.
+
+    Raises:
+        UserError: its `config.json` is gone, was made by another version, or was changed since.
+    """
+    path = folder / "config.json"
+    try:
+        config = read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no training: it has no config.json; prepare it with `offmap run`") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; {_PREPARE_AGAIN}") from None
+    version = config.get("schema_version") if isinstance(config, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} was made by another version of offmap (format {version}, this one has {SCHEMA_VERSION}); use that "
+            "version, or give another --out"
+        )
+    refuse_other_hash(folder, fingerprint(config))
+
+
+def refuse_other_hash(folder: Path, identity: str) -> None:
+    """Nothing, if a training or meta-test folder is called by the hash of what its `config.json` holds.
+
+    Raises:
+        UserError: it is not: the file was changed by hand.
+    """
+    if identity != folder.name:
+        raise UserError(
+            f"{folder / 'config.json'} was changed since it was made: it describes {identity}, its folder is "
+            f"{folder.name}; {_PREPARE_AGAIN}, or put the change into the experiment"
+        )
+
+
+_PREPARE_AGAIN = "give the `offmap run` command again, which writes it anew"
 
 
 def metatest_folders(folder: Path) -> list[Path]:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from suite.errors import UserError
 from suite.explain import nearest
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without numbers to the base of 60: to YAML 1.1, an unquoted time of 4:00:00 is the number 14400."""
+
+
+_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$")
+_Loader.yaml_implicit_resolvers = {
+    first: [("tag:yaml.org,2002:str", _BASE_60), *resolvers]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def parse_yaml(text: str) -> Any:
+    """The document in a YAML text; what looks like a time of day or a time span is a string.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    return yaml.load(text, _Loader)
 
 
 def as_choice(value: Any) -> Any:
@@ -28,7 +49,7 @@ def put(document: dict[str, Any], override: str) -> None:
     if not equals or not all(keys):
         raise UserError(f"--set {override!r}: write it as key=value, such as budget.env_steps=50000")
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError as error:
         raise UserError(f"--set {override!r}: {text!r} is not a YAML value: {' '.join(str(error).split())}") from None
     target: Any = document

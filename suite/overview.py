@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from suite.errors import UserError
+from suite.executors.states import Cluster
 from suite.files import read_json
 from suite.progress import RunProgress, read_progress
 
-STATES = ("done", "running", "pending", "killed", "failed", "unknown", "unsupported")
+STATES = (
+    "done", "running", "requeued", "pending", "stopped", "timed out", "killed", "cancelled", "lost", "failed",
+    "unknown", "unsupported",
+)  # fmt: skip
 
 
 class CellState(NamedTuple):
@@ -32,8 +36,9 @@ def read_cells(out: Path) -> list[CellState]:
         UserError: it is no results folder.
     """
     if not (out / "cells.json").exists():
-        raise UserError(_no_results_folder(out))
+        raise UserError(no_results_folder(out))
     seen: dict[Path, RunProgress] = {}
+    cluster = Cluster(out)
     cells = []
     for cell in read_json(out / "cells.json"):
         named = (cell["variant"], cell["split"], cell["seed"], cell["run"])
@@ -41,7 +46,7 @@ def read_cells(out: Path) -> list[CellState]:
             cells.append(CellState(*named, None, "unsupported", cell["reason"], None))
             continue
         folder = out / cell["training"]
-        progress = seen.setdefault(folder, read_progress(folder))
+        progress = seen.get(folder) or seen.setdefault(folder, read_progress(folder, cluster))
         if (folder / "metatests" / cell["run"] / "records.parquet").exists():
             cells.append(CellState(*named, folder, "done", None, progress))
         else:  # a training that is done for some cells has a new one to test
@@ -72,7 +77,8 @@ def describe(cell: CellState) -> dict[str, Any]:
     return fields | known
 
 
-def _no_results_folder(out: Path) -> str:
+def no_results_folder(out: Path) -> str:
+    """What to say of a folder that holds no results."""
     if not out.exists():
         siblings = [path.parent for path in out.parent.glob("*/cells.json")] if out.parent.is_dir() else []
         hint = f"results folders beside it: {', '.join(map(str, siblings))}" if siblings else "check the path"

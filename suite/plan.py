@@ -98,27 +98,30 @@ def make_plan(
     for cell in cells:
         if cell.training is not None:
             by_training.setdefault(cell.training.hash, []).append(cell)
-    trainings = [_planned_training(found, out, calibrate, say) for found in by_training.values()]
-    return Plan(experiment.name, out, workers, [_planned_cell(cell, out) for cell in cells], trainings)
+    done = {test.hash for cell in cells for test in cell.metatests if _is_done(test, out)}
+    trainings = [_planned_training(found, out, done, calibrate, say) for found in by_training.values()]
+    return Plan(experiment.name, out, workers, [_planned_cell(cell, done) for cell in cells], trainings)
 
 
-def _planned_cell(cell: Cell, out: Path) -> PlannedCell:
+def _planned_cell(cell: Cell, done: set[str]) -> PlannedCell:
     if cell.training is None:
         named = (cell.variant, cell.algorithm, cell.split.full_name, cell.seed)
         return PlannedCell(*named, None, None, "unsupported", cell.reason)
-    state = "done" if all(_is_done(test, out) for test in cell.metatests) else "to do"
+    state = "done" if all(test.hash in done for test in cell.metatests) else "to do"
     return PlannedCell(
         cell.variant, cell.algorithm, cell.split.full_name, cell.seed, cell.training.hash, cell.metatests[-1].hash,
         state, None,
     )  # fmt: skip
 
 
-def _planned_training(cells: list[Cell], out: Path, calibrate: bool, say: Callable[[str], None]) -> PlannedTraining:
+def _planned_training(
+    cells: list[Cell], out: Path, done: set[str], calibrate: bool, say: Callable[[str], None]
+) -> PlannedTraining:
     training, execution = cells[0].training, cells[0].execution
     assert training is not None
     assert execution is not None
     tests = {test.hash: test for cell in cells for test in cell.metatests}
-    left = [test for test in tests.values() if not _is_done(test, out)]
+    left = [test for name, test in tests.items() if name not in done]
     taken = 0 if left else execution.env_steps
     if left:
         taken = min(_env_steps_taken(out / training.hash), execution.env_steps)

@@ -16,7 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from suite.executor import Pool
+from suite.executors.local import Pool
+from suite.executors.states import Cluster
 from suite.files import read_json
 from suite.status import read_status
 
@@ -25,13 +26,16 @@ PLAIN_SECONDS = 30.0  # between two plain lines of a run whose stage has not cha
 RECENT_ITERATIONS = 5  # that the speed of meta-training is taken from
 TAIL_BYTES = 8192
 
-COLOURS = {"running": "cyan", "done": "green", "failed": "red", "killed": "red", "waiting": "dim"}
+COLOURS = {
+    "running": "cyan", "done": "green", "waiting": "dim", "pending": "dim", "requeued": "yellow", "stopped": "yellow",
+    "failed": "red", "killed": "red", "timed out": "red", "lost": "red",
+}  # fmt: skip
 
 
 class RunProgress(NamedTuple):
     """How far a training folder is; what is not known is None. `fraction` and `remaining_seconds` are the stage's."""
 
-    state: str  # pending, waiting, running, done, failed, killed, unknown
+    state: str  # one of suite.overview.STATES, or waiting
     stage: str = ""
     fraction: float | None = None
     env_steps: int | None = None
@@ -42,9 +46,11 @@ class RunProgress(NamedTuple):
     message: str = ""
 
 
-def read_progress(folder: Path) -> RunProgress:
-    """The progress of a training folder, from `status.json` and the end of `metrics.jsonl`."""
+def read_progress(folder: Path, cluster: Cluster | None = None) -> RunProgress:
+    """The progress of a training folder, from `status.json` and the end of `metrics.jsonl`, and of its job, if any."""
     fields = read_status(folder)
+    if cluster is not None:
+        fields = cluster.judge(folder.name, fields)
     stage, steps, budget = fields.get("stage", ""), fields.get("env_steps"), fields.get("budget")
     budget = budget or _declared_budget(folder)
     fraction, remaining, speed = fields.get("fraction"), fields.get("remaining_seconds"), None

@@ -11,6 +11,7 @@ from typing import Any
 
 from suite.files import read_json, write_json
 
+REVISION_FILE = "revision.json"  # at the root of a copy of the code, which has no git of its own
 PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
 
 
@@ -19,7 +20,7 @@ def provenance(command: str, device: str) -> dict[str, Any]:
     import torch
 
     return {
-        **_git(Path(__file__).resolve().parent.parent),
+        **code_revision(Path(__file__).resolve().parent.parent),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "host": socket.gethostname(),
         "cpu": _processor(),
@@ -41,16 +42,34 @@ def write_provenance(path: Path, document: dict[str, Any]) -> None:
     write_json(path, document)
 
 
-def _git(root: Path) -> dict[str, Any]:
-    def ask(*arguments: str) -> str | None:
-        try:
-            answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return answer.stdout.strip()
+def code_revision(root: Path) -> dict[str, Any]:
+    """The git revision of the code in `root`, and whether it was changed since; None where there is no telling.
 
-    changed = ask("status", "--porcelain", "--untracked-files=no")
-    return {"git_revision": ask("rev-parse", "HEAD"), "git_dirty": None if changed is None else bool(changed)}
+    Of a copy that was made for a cluster: of what it is a copy of.
+    """
+    if (root / REVISION_FILE).exists():
+        return dict(read_json(root / REVISION_FILE))
+    changed = changed_files(root)
+    if changed is None:
+        return {"git_revision": None, "git_dirty": None}
+    return {"git_revision": _ask_git(root, "rev-parse", "HEAD"), "git_dirty": bool(changed)}
+
+
+def changed_files(root: Path) -> list[str] | None:
+    """Files below `root` that differ from their revision; None where `root` is no git repository of its own."""
+    top = _ask_git(root, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root.resolve():  # installed below somebody's repository is not part of it
+        return None
+    told = _ask_git(root, "status", "--porcelain", "--untracked-files=no")
+    return None if told is None else [line.split(maxsplit=1)[1] for line in told.splitlines()]
+
+
+def _ask_git(root: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
 
 
 def _version(package: str) -> str | None:

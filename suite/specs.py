@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
@@ -25,7 +26,7 @@ class TrainingSpec(Frozen):
     config: dict[str, Any] = Field(description="the algorithm's train block, every value, precision resolved")
     seed: NonNegativeInt
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Identity of the training: 12 hexadecimal digits."""
         return fingerprint(self.model_dump(mode="json"))
@@ -62,7 +63,7 @@ class EvaluationProtocol(Frozen):
             raise ValueError(f"{list(names)} names a list twice")
         return names
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Identity of the protocol."""
         return fingerprint(self.model_dump(mode="json"))
@@ -80,7 +81,7 @@ class MetatestSpec(Frozen):
     protocol: EvaluationProtocol
     config: dict[str, Any] = Field(description="the algorithm's adapt block, every value")
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Identity of the run; the split counts by its own hash and whether it is final does not count."""
         data = self.model_dump(mode="json", exclude={"split", "is_final"})

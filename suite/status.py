@@ -12,19 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.files import read_json, write_json
+from suite.lock import is_alive, this_process
 
 if TYPE_CHECKING:
     from suite.collecting import Meter
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0  # a heartbeat older than this belongs to a process that is gone
+JOB = "OFFMAP_JOB"  # environment variable: the job of a cluster that a worker belongs to
 
 
 class Status:
     """Writes `status.json` of a training folder: at every change, and by a heartbeat in between.
 
-    Fields: state (running, done, failed), stage (training, meta-test), env_steps, budget, fraction (of the stage),
-    steps_per_second, return, message, notes, pid, host, started and heartbeat (Unix seconds).
+    Fields: state (running, done, failed, stopped), stage (training, meta-test), env_steps, budget, fraction (of the
+    stage), steps_per_second, return, message, notes, pid, host, started and heartbeat (Unix seconds), and job, where
+    a cluster's job does the work.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,8 +41,10 @@ class Status:
             "stage": "starting",
             "pid": os.getpid(),
             "host": socket.gethostname(),
+            "process": this_process(),
             "started": time.time(),
             "notes": [],
+            **({"job": os.environ[JOB]} if JOB in os.environ else {}),
         }
 
     def __enter__(self) -> Status:
@@ -101,36 +106,34 @@ class Status:
 def read_status(folder: Path, now: float | None = None) -> dict[str, Any]:
     """The status of a training folder.
 
-    `pending` where nothing has begun, `killed` where the process is gone or has given no sign of life for a while,
-    `unknown` where the file cannot be understood.
+    `pending` where nothing has begun, `killed` where the process is gone, `lost` where it has given no sign of life
+    for a while, both with `is_silent`, and `unknown` where the file cannot be understood. On this machine the system
+    knows whether a process lives; elsewhere the age of the file tells, so that no clock of another machine matters.
     """
     try:
         fields = read_json(folder / "status.json")
-        age = (time.time() if now is None else now) - fields["heartbeat"]
-        is_running, alive = fields["state"] == "running", _alive(fields)
+        age = (time.time() if now is None else now) - (folder / "status.json").stat().st_mtime
+        is_running, host = fields["state"] == "running", fields["host"]
+        lives = is_alive(fields.get("process", {}))
     except FileNotFoundError:
         return {"state": "pending"}
     except (OSError, ValueError) as error:
         return {"state": "unknown", "message": f"status.json cannot be read: {error}"}
     except (KeyError, TypeError):
         return {"state": "unknown", "message": "status.json is not a status"}
-    if is_running and not alive:
+    if is_running and lives is False:
         message = f"its process is gone; the last sign of life is {age:.0f} s old. Run again to continue."
-        return fields | {"state": "killed", "message": message}
-    if is_running and age > STALE_SECONDS:
-        message = f"no sign of life for {age:.0f} s on {fields['host']}. Run again to continue, once it has ended."
-        return fields | {"state": "killed", "message": message}
+        return fields | {"state": "killed", "message": message, "is_silent": True}
+    if is_running and lives is None and age > STALE_SECONDS:
+        message = f"no sign of life for {age:.0f} s on {host}. Run again to continue, once it has ended."
+        return fields | {"state": "lost", "message": message, "is_silent": True}
     return fields
 
 
-def _alive(fields: dict[str, Any]) -> bool:
-    """Whether the process can still be there: only judged on the host it runs on."""
-    if fields["host"] != socket.gethostname():
-        return True
+def note_end(folder: Path, state: str, message: str) -> None:
+    """Write how a worker ended that could not say so itself, for whoever reads its status."""
     try:
-        os.kill(fields["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        fields = read_json(folder / "status.json")
+        write_json(folder / "status.json", fields | {"state": state, "message": message, "heartbeat": time.time()})
+    except (OSError, ValueError, TypeError):  # it never began, or the disk is full: the heartbeat will tell
+        return

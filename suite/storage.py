@@ -6,13 +6,11 @@ Nothing here is pickled: tensors are safetensors files, everything else is JSON.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,23 +146,6 @@ def prune_checkpoints(folder: Path, keep: set[str]) -> None:
     for name in checkpoint_names(folder)[:-KEPT_CHECKPOINTS]:
         if name not in keep:
             shutil.rmtree(folder / name)
-
-
-@contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock: one owner at a time.
-
-    Raises:
-        UserError: there is no such folder, or another process holds it.
-    """
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
-    with (folder / "lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another process is working on this run; wait for it, or end it") from None
-        yield
 
 
 def _append_segment(folder: Path, log: Tensor | None) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from suite.collecting import Meter, RevealingTrainingSource, TrainingSource
 from suite.files import read_json
 from suite.specs import Execution, TrainingSpec
 from suite.status import Status
+from suite.stopping import Stopped
 from suite.storage import (
     checkpoint_names,
     discard_after,
@@ -72,13 +74,17 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     return Training(spec, algorithm, source, meter, dict(counters))
 
 
-def train(folder: Path, execution: Execution, status: Status) -> None:
+def train(
+    folder: Path, execution: Execution, status: Status, asked_to_stop: Callable[[], bool] = lambda: False
+) -> None:
     """Meta-train until the budget, continuing from the newest whole checkpoint; the last state is checkpointed.
 
     Where there is nothing to train, the only checkpoint is that of the algorithm as it is built, at 0 steps.
+    `asked_to_stop` is asked after each outer iteration, before anything of it is written.
 
     Raises:
         Diverged: a loss or an action stopped being finite.
+        Stopped: it was asked to; the last state is checkpointed.
     """
     checkpoints = folder / "checkpoints"
     discard_partials(folder)
@@ -99,6 +105,7 @@ def train(folder: Path, execution: Execution, status: Status) -> None:
         milestones = [steps for steps in execution.milestones if steps > meter.steps]
         while meter.steps + algorithm.steps_of_next_iteration() <= execution.env_steps:
             row = algorithm.iterate()
+            stops = asked_to_stop()
             counters["iterations"] += 1
             now = time.monotonic()
             counters["seconds"], clock = counters["seconds"] + now - clock, now
@@ -108,10 +115,13 @@ def train(folder: Path, execution: Execution, status: Status) -> None:
             upcoming = meter.steps + algorithm.steps_of_next_iteration()
             passed = [steps for steps in milestones if upcoming > steps]
             milestones = milestones[len(passed) :]
-            if passed or now - saved_at >= execution.checkpoint_seconds or upcoming > execution.env_steps:
+            is_due = passed or now - saved_at >= execution.checkpoint_seconds or upcoming > execution.env_steps
+            if is_due or stops:
                 save_checkpoint(checkpoints, checkpoint_name(meter.steps), algorithm.state(), algorithm.log(), counters)
                 prune_checkpoints(checkpoints, kept_checkpoints(checkpoints, execution))
                 saved_at = time.monotonic()
+            if stops:
+                raise Stopped
 
 
 def checkpoint_name(env_steps: int) -> str:

@@ -1,8 +1,8 @@
 """All work of one training folder, in one process: `python -P -m suite.worker FOLDER`.
 
 Reads everything it needs from the folder, continues from the newest whole checkpoint, runs the meta-tests that have
-no records yet, and leaves with 0 when done, 1 when failed, 2 when the user has to do something first; `status.json`
-tells what happened.
+no records yet, and leaves with 0 when done, 1 when failed, 2 when the user has to do something first, and 75 when asked
+to end (SIGTERM), with all that was done kept; `status.json` tells what happened.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ import torch
 from algorithms.base import Diverged
 from suite.collect_results import metrics_table
 from suite.errors import UserError
-from suite.executor import end_with_parent
+from suite.executors.processes import STOPPED, end_with_parent
 from suite.files import read_json
-from suite.grid import metatest_folders
+from suite.grid import metatest_folders, refuse_altered, refuse_other_hash
+from suite.lock import owned
 from suite.metatest import adaptation_transitions, run_metatest
 from suite.provenance import provenance, write_provenance
 from suite.records import RecordsError
 from suite.specs import Execution, MetatestSpec
 from suite.status import Status
-from suite.storage import DISK_FULL, checkpoint_names, discard_partials, owned
+from suite.stopping import Stop, Stopped, listening
+from suite.storage import DISK_FULL, checkpoint_names, discard_partials
 from suite.training import Training, checkpoint_for, open_training, train
 from tasks.registry import get_family
 
@@ -38,11 +41,24 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -P -m suite.worker FOLDER", file=sys.stderr)
         return 2
-    folder = Path(arguments[0])
+    return work(Path(arguments[0]))
+
+
+def work(folder: Path) -> int:
+    """All work of a training folder that is left, in this process; its exit status. What every executor runs."""
     torch.set_num_threads(1)
     try:
-        with owned(folder), Status(folder) as status:
-            return _work(folder, status)
+        with listening() as stop, owned(folder) as end_if_lost:
+            refuse_altered(folder)
+
+            def asked_to_stop() -> bool:
+                end_if_lost()
+                return stop.requested()
+
+            with Status(folder) as status:
+                return _work(folder, status, stop, asked_to_stop)
+    except Stopped:  # before the work began, or after it
+        return STOPPED
     except UserError as error:
         _say(str(error))
     except OSError as error:
@@ -52,14 +68,19 @@ def main(arguments: list[str]) -> int:
     return 2
 
 
-def _work(folder: Path, status: Status) -> int:
+def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], bool]) -> int:
     try:
         execution = Execution.model_validate(read_json(folder / "execution.json"))
         require_device(execution.device)
         command = f"python -P -m suite.worker {folder.name}"  # a folder's name: records name no machine's paths
         write_provenance(folder / "provenance.json", provenance(command, execution.device))
-        train(folder, execution, status)
+        with stop.held():
+            train(folder, execution, status, asked_to_stop)
         run_metatests(folder, execution, status)
+    except Stopped:
+        discard_partials(folder)
+        message = f"asked to end at env step {status.env_steps}; what was done by then is kept"
+        return _ended(status, "stopped", STOPPED, message)
     except Diverged as error:
         return _failed(status, 1, f"diverged: {error}, near env step {status.env_steps}")
     except (UserError, RecordsError) as error:
@@ -75,7 +96,11 @@ def _work(folder: Path, status: Status) -> int:
 
 
 def _failed(status: Status, code: int, message: str) -> int:
-    status.write(state="failed", message=message)
+    return _ended(status, "failed", code, message)
+
+
+def _ended(status: Status, state: str, code: int, message: str) -> int:
+    status.write(state=state, message=message)
     _say(message)
     return code
 
@@ -126,6 +151,7 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
         if (below / "records.parquet").exists():
             continue
         spec = MetatestSpec.model_validate(read_json(below / "config.json"))
+        refuse_other_hash(below, spec.hash)
         variant = read_json(below / "label.json")["variant"]
         name = checkpoint_for(folder, spec.env_steps)
         if name is None:

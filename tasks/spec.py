@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -24,6 +25,13 @@ class Frozen(BaseModel):
     """Base of all declared data: immutable, and a key that is not declared is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __copy__(self) -> Self:
+        """A copy, which `model_copy` may change, so that it forgets what was worked out of the original's fields."""
+        copied = super().__copy__()
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 class Parameter(Frozen):
@@ -137,10 +145,17 @@ class TaskSplit(Frozen):
 
     def tasks(self, list_name: str) -> tuple[Task, ...]:
         """The tasks of one list (`train`, `test`, `test_id` or a name in `extra`)."""
-        values = self.extra[list_name] if list_name in self.extra else getattr(self, list_name)
+        values = self.values(list_name)
         return tuple(Task(family=self.family, index=index, values=row) for index, row in enumerate(values))
 
-    @property
+    def values(self, list_name: str) -> tuple[tuple[float, ...], ...]:
+        """The parameter values of one list, (task, parameter)."""
+        listed: tuple[tuple[float, ...], ...] = (
+            self.extra[list_name] if list_name in self.extra else getattr(self, list_name)
+        )
+        return listed
+
+    @cached_property
     def hash(self) -> str:
         """Identity of the lists and of what they belong to; a change of any value changes it."""
         return fingerprint(self.model_dump(include=_HASHED_FIELDS))

@@ -1,18 +1,24 @@
 """Real worker processes that count their own simulator steps and can be made to die at a chosen moment.
 
 The count is kept apart from the suite: every call of the point environments' `step` appends a number to a file. Death
-is a SIGKILL, before a chosen simulator step or before a chosen change of the file system.
+is a SIGKILL, before a chosen simulator step, before a chosen change of the file system, or from outside at a moment
+that no line of the worker chooses.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import multiprocessing
 import os
 import shutil
 import signal
 import struct
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 _context = multiprocessing.get_context("forkserver")
 # What a worker imports sooner or later (an optimiser imports torch._dynamo), so that one starts in no time.
@@ -31,18 +37,50 @@ def run_worker(folder: Path, counts: Path, die_at_step: int = 0, die_at_write: i
     return process.exitcode
 
 
+class Moment(NamedTuple):
+    """`seconds` after the `call`-th call of `function` in `module` begins: in the midst of it, or of what follows."""
+
+    module: str
+    function: str
+    call: int
+    seconds: float
+
+
+def kill_worker(folder: Path, counts: Path, moment: Moment, seconds: float = 120.0) -> int:
+    """Exit code of a worker that is killed from outside at `moment`: -9, or its own if it was done by then."""
+    here, there = multiprocessing.Pipe(duplex=False)
+    process = _context.Process(target=_work, args=(str(folder), str(counts)), kwargs={"tell": (there, moment)})
+    process.start()
+    there.close()
+    try:
+        if here.poll(seconds):
+            here.recv()
+            time.sleep(moment.seconds)
+    except EOFError:  # it ended without coming there
+        pass
+    else:
+        process.kill()
+    process.join(seconds)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
 def steps_in(counts: Path) -> int:
     """Simulator steps that were counted in a file."""
     held = counts.read_bytes() if counts.exists() else b""
     return sum(struct.unpack(f"<{len(held) // 8}q", held))
 
 
-def _work(folder: str, counts: str, die_at_step: int, die_at_write: int) -> None:
+def _work(
+    folder: str, counts: str, die_at_step: int = 0, die_at_write: int = 0, tell: tuple[Connection, Moment] | None = None
+) -> None:
     from suite.worker import main
 
     count_steps(Path(counts), die_at_step)
     if die_at_write:
         _die_at_write(die_at_write)
+    if tell is not None:
+        _tell_of(*tell)
     raise SystemExit(main([folder]))
 
 
@@ -81,3 +119,22 @@ def _die_at_write(number: int) -> None:
         return wrapped
 
     os.fsync, os.replace, shutil.rmtree = mortal(os.fsync), mortal(os.replace), mortal(shutil.rmtree)
+
+
+def _tell_of(listener: Connection, moment: Moment) -> None:
+    """Send a word when the so-manieth call of a function begins."""
+    place, *names = moment.function.split(".")
+    module, left = importlib.import_module(moment.module), moment.call
+    holder = getattr(module, place) if names else module
+    name = names[0] if names else place
+    function: Callable = getattr(holder, name)
+
+    @functools.wraps(function)
+    def telling(*arguments, **keywords):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            listener.send(None)
+        return function(*arguments, **keywords)
+
+    setattr(holder, name, telling)

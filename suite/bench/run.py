@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable
 
 from suite.bench.figure import Figure
-from suite.executor import worker_environment
+from suite.executors.processes import worker_environment
 
-PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "process")
+PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "process", "scale")
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
@@ -40,6 +40,10 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.simulation import simulation_figures
 
         return simulation_figures()
+    if part == "scale":
+        from suite.bench.scale import scale_figures
+
+        return scale_figures()
     from suite.bench.process import process_figures
 
     return process_figures()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +11,7 @@ import typer
 from suite.cli.output import AsJson, console, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
-    from suite.executor import Outcome
     from suite.experiment import Experiment
-    from suite.overview import CellState
     from suite.plan import Plan
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file of an experiment.")]
@@ -33,7 +30,7 @@ def plan(
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at once; by default one per core.")] = None,
 ) -> None:
     """Show what `offmap run` would do, what of it is done, and how long the rest takes; writes nothing there."""
-    from suite.executor import available_cores
+    from suite.executors.processes import available_cores
     from suite.plan import make_plan
 
     declared, folder = _declared(experiment, set_, out)
@@ -48,30 +45,29 @@ def run(
     experiment: ExperimentFile,
     set_: Overrides = None,
     out: Out = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once; by default one per core.")] = None,
+    executor: Annotated[str | None, typer.Option(help="local, slurm or inline; by default the experiment's.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Local runs at once; by default one per core.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Slurm: submit, and do not wait for the end.")] = False,
+    canary: Annotated[bool, typer.Option("--canary", help="Slurm: the others begin if one run succeeds.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Slurm: only show what would be submitted.")] = False,
 ) -> None:
     """Run what an experiment declares and has not been run yet, then collect the records and write the report."""
-    from suite.executor import Interrupted, available_cores, run_local
+    from suite.cli.launching import launch, require_acceptable, show_submissions
+    from suite.executors.launch import left_to_do
     from suite.grid import pending, prepare
-    from suite.overview import labels, read_cells
-    from suite.progress import display_for
 
     declared, folder = _declared(experiment, set_, out)
+    spec = declared.executor.changed(kind=executor, workers=workers, canary=canary or None)
+    declared = declared.model_copy(update={"executor": spec})
+    if dry_run:
+        show_submissions(declared, folder)
+        return
+    require_acceptable(declared, folder, detach)
     folders = prepare(declared, folder)
-    todo = [training for training in folders if pending(training)]
-    out_console = console()
-    out_console.print(_intention(declared, folder, len(folders), len(todo)), markup=False, soft_wrap=True)
-    outcomes: list[Outcome] = []
-    try:
-        with display_for(labels(read_cells(folder)), out_console) as display:
-            outcomes = run_local(todo, workers or available_cores(), display.update)
-    except (Interrupted, KeyboardInterrupt):
-        print_lines([
-            "interrupted: the runs have stopped, and everything up to their last checkpoints is kept.",
-            f"To continue: {_same_command(experiment, set_, out, workers)}",
-        ])  # fmt: skip
-        raise typer.Exit(130) from None
-    _finish(folder, outcomes)
+    done = sum(not pending(training) for training in folders)
+    todo, taken = left_to_do(folder, folders)
+    console().print(_intention(declared, folder, len(folders), done, len(taken)), markup=False, soft_wrap=True)
+    launch(folder, todo, spec, detach, _same_command(experiment, set_, out, executor, workers))
 
 
 def _declared(path: Path, overrides: list[str] | None, out: Path | None) -> tuple[Experiment, Path]:
@@ -82,57 +78,21 @@ def _declared(path: Path, overrides: list[str] | None, out: Path | None) -> tupl
     return experiment, out or Path("runs") / experiment.name
 
 
-def _intention(experiment: Experiment, folder: Path, trainings: int, todo: int) -> str:
-    done = f", {trainings - todo} of them done already" if todo < trainings else ""
-    return f"{experiment.name}: {trainings} trainings{done}; results in {folder}"
+def _intention(experiment: Experiment, folder: Path, trainings: int, done: int, taken: int) -> str:
+    finished = f", {done} of them done already" if done else ""
+    elsewhere = f", {taken} being worked on already" if taken else ""
+    return f"{experiment.name}: {trainings} trainings{finished}{elsewhere}; results in {folder}"
 
 
-def _same_command(experiment: Path, overrides: list[str] | None, out: Path | None, workers: int | None) -> str:
+def _same_command(
+    experiment: Path, overrides: list[str] | None, out: Path | None, executor: str | None, workers: int | None
+) -> str:
     words = ["offmap", "run", str(experiment)]
     words += [word for override in overrides or () for word in ("--set", override)]
     words += ["--out", str(out)] if out else []
+    words += ["--executor", executor] if executor else []
     words += ["--workers", str(workers)] if workers else []
     return shlex.join(words)
-
-
-def _finish(folder: Path, outcomes: list[Outcome]) -> None:
-    """Collect, report, and name what failed; exit code 1 if anything did."""
-    from suite.collect_results import collect
-    from suite.grid import refresh_cells
-    from suite.overview import labels, read_cells
-
-    refresh_cells(folder)
-    cells = read_cells(folder)
-    names = labels(cells)
-    failed = [outcome for outcome in outcomes if outcome.code != 0]
-    if any(cell.state == "done" for cell in cells):
-        collect(folder, say=_say)
-        _report(folder)
-    for cell in cells:
-        if cell.state == "unsupported":
-            print_lines([f"not run: {cell.variant} on {cell.split}: {cell.reason}"])
-    for outcome in failed:
-        print_lines([f"failed: {names[outcome.folder]}: {_why(outcome, cells)}"])
-    if failed:
-        raise typer.Exit(1)
-
-
-def _why(outcome: Outcome, cells: list[CellState]) -> str:
-    said = next((cell.reason for cell in cells if cell.folder == outcome.folder and cell.reason), None)
-    return f"{said or f'exit code {outcome.code}'}; see {outcome.folder / 'worker.log'}"
-
-
-def _report(folder: Path) -> None:
-    """The command `report` of the floor above, if it is installed."""
-    from suite.cli.plugins import commands
-
-    report = dict(commands()).get("report")
-    if report is None:
-        print_lines([f"no `offmap report` is installed; the records are in {folder / 'results.parquet'}"])
-        return
-    reporting = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    reporting.command()(report)
-    reporting(args=[os.fspath(folder)], prog_name="offmap report", standalone_mode=False)
 
 
 def _say(words: str) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+LONG = 200  # rows of a table that is printed as plain columns: for thousands of them rich takes many seconds
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -34,17 +36,36 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; numbers are aligned right, everything is text and not markup."""
+    rows = [list(row) for row in rows]
+    numbers = [_is_numeric([row[index] for row in rows]) for index in range(len(columns))]
+    if len(rows) > LONG:
+        print_lines([*([title] if title else []), *_plain_columns(columns, rows, numbers)])
+        return
     table = Table(
         title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, header_style="bold"
     )
-    rows = [list(row) for row in rows]
-    for index, column in enumerate(columns):
-        cells = [row[index] for row in rows if row[index] not in (None, "")]
-        numbers = bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for column, is_number in zip(columns, numbers):
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(_text(cell)) for cell in row))
     console().print(table)
+
+
+def _is_numeric(cells: list[Any]) -> bool:
+    given = [cell for cell in cells if cell not in (None, "")]
+    return bool(given) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in given)
+
+
+def _plain_columns(columns: Sequence[str], rows: Sequence[Sequence[Any]], numbers: list[bool]) -> Iterator[str]:
+    """The lines of a table without colours, never folded."""
+    texts = [list(columns), *([_text(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts)]
+    for line in texts:
+        padded = (
+            text.rjust(width) if is_number else text.ljust(width)
+            for text, width, is_number in zip(line, widths, numbers)
+        )
+        yield " ".join(padded).rstrip()
 
 
 def _text(cell: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,28 @@ from suite.cli.output import AsJson, console, print_json, print_lines, print_tab
 if TYPE_CHECKING:
     from suite.overview import CellState
 
+WATCH_SECONDS = 10.0
+
 ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
 
 
-def status(folder: ResultsFolder, as_json: AsJson = False) -> None:
+def status(
+    folder: ResultsFolder,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until every run has ended.")] = False,
+) -> None:
     """Show how far the runs of a results folder are; reads only."""
+    from suite.errors import UserError
+
+    if watch and as_json:
+        raise UserError("--watch is for people and --json for programs: leave one of them out")
+    while _show(folder, as_json, watch):
+        time.sleep(WATCH_SECONDS)
+
+
+def _show(folder: Path, as_json: bool, watch: bool) -> bool:
+    """Print the status of a results folder; whether to do so again."""
+    from suite.executors.states import ACTIVE
     from suite.files import read_json
     from suite.overview import STATES, describe, read_cells
 
@@ -25,16 +43,19 @@ def status(folder: ResultsFolder, as_json: AsJson = False) -> None:
     if as_json:
         name = read_json(folder / "experiment.json")["name"]
         print_json({"experiment": name, "folder": str(folder), "counts": counts, "cells": list(map(describe, cells))})
-        return
-    columns = ("variant", "split", "seed", "state", "stage", "env steps", "steps/s", "return", "time left", "reason")
+        return False
+    if watch:
+        console().clear()
+    columns = ("variant", "split", "seed", "run", "state", "stage", "env steps", "steps/s", "return", "left", "reason")
     print_table("", columns, [_row(cell) for cell in cells])
     print_lines(["", ", ".join(f"{number} {state}" for state, number in counts.items() if number)])
+    return watch and any(counts[state] for state in ACTIVE)
 
 
 def _row(cell: CellState) -> tuple[object, ...]:
     from suite.progress import duration, stage_text, steps_text
 
-    named = (cell.variant, cell.split, cell.seed, cell.state)
+    named = (cell.variant, cell.split, cell.seed, cell.folder.name if cell.folder else "", cell.state)
     progress = cell.progress
     if progress is None:
         return (*named, "", "", "", "", "", cell.reason)

@@ -20,7 +20,7 @@ def bench(
     as_json: AsJson = False,
     device: Annotated[str, typer.Option(help="Where gradient steps are timed; limits hold for the cpu.")] = "cpu",
 ) -> None:
-    """Measure the declared speed and memory figures on one thread; about two minutes on an idle machine."""
+    """Measure the declared speed and memory figures on one thread; about four minutes on an idle machine."""
     from rich.console import Console
 
     from suite.bench.run import run_bench

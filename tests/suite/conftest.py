@@ -1,4 +1,4 @@
-"""Calling the command line in this process, as a user's shell would."""
+"""Calling the command line in this process, as a user's shell would, and a Slurm that only takes notes."""
 
 from typing import NamedTuple
 
@@ -41,3 +41,35 @@ def refused(offmap):
         return answer.err
 
     return call
+
+
+SCRIPTS = {
+    "sbatch": """case "$*" in
+*--test-only*) echo "$@" >> "$NOTES/tested"; [ ! -f "$NOTES/refuse" ] || { cat "$NOTES/refuse" >&2; exit 1; };;
+*) [ ! -f "$NOTES/full" ] || { echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }
+   n=$(( $(cat "$NOTES/last" 2>/dev/null || echo 40) + 1 )); echo $n > "$NOTES/last"
+   cp "$1" "$NOTES/$n.sh"; env > "$NOTES/$n.env"; echo "Submitted batch job $n";;
+esac""",
+    "squeue": 'cat "$NOTES/queue" 2>/dev/null || true',
+    "scontrol": 'case $1 in requeue) echo $2 >> "$NOTES/requeued";; *) echo "MaxArraySize            = 4";; esac',
+    "scancel": 'echo "$@" >> "$NOTES/cancelled"',
+    "srun": "true",
+}
+
+
+@pytest.fixture
+def slurm(tmp_path_factory, monkeypatch):
+    """The notes of a Slurm that runs nothing (`tests/cluster` has one that does): the folder that it keeps them in.
+
+    `N.sh` and `N.env` are the script and environment of job N, from 41 on; then `tested`, `cancelled` and `requeued`.
+    It answers from `queue`, and refuses what is tested or submitted where there is `refuse` or `full`.
+    """
+    folder = tmp_path_factory.mktemp("slurm")
+    for name, script in SCRIPTS.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("NOTES", str(folder))
+    for name in ("SLURM_JOB_ID", "SLURM_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    return folder

@@ -9,14 +9,19 @@ import pytest
 import torch
 
 from algorithms.kit.networks import native_precision
+from algorithms.mier import Mier, MierTrain
+from suite import storage
 from suite.bench import figure, run
 from suite.bench import on_policy as bench_on_policy
 from suite.bench import planning as bench_planning
+from suite.bench import process as bench_process
 from suite.bench import rl2 as bench_rl2
+from suite.bench import scale as bench_scale
 from suite.bench import simulation as bench_simulation
 from suite.bench import training as bench_training
 from suite.bench.figure import PRODUCT_GFLOP, Figure, least_seconds
-from suite.executor import worker_environment
+from suite.executors.processes import worker_environment
+from suite.records import SCHEMA
 from suite.rehearsal import RandomSource
 from tasks.registry import get_family, make_batch
 
@@ -202,10 +207,49 @@ def test_a_random_source_collects_exactly_what_was_asked_for(transitions):
 
 
 @pytest.mark.slow
-def test_memory_of_a_small_run():
+def test_memory_and_checkpoints_of_a_small_run():
     command = [sys.executable, "-P", "-m", "suite.bench.process", "cheetah-velocity", "60000"]
     done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
-    assert 0.2 < float(done.stdout) < 1.5
+    found = json.loads(done.stdout)
+    assert 0.2 < found["memory"] < 1.5
+    assert 0 < found["checkpoints"] < 2
+
+
+def test_a_checkpoint_is_timed_with_what_is_new_alone(monkeypatch):
+    """The replay is written once: later checkpoints find it there and add their own segment."""
+    source = RandomSource(get_family("point-goal"), 5)
+    small = {"initial_transitions": 40, "prior_transitions": 20, "adapted_transitions": 20, "steps_per_iteration": 1}
+    shape = {"policy_hidden": (8, 8), "model_hidden": (8, 8), "task_batch": 5, "meta_batch": 2}
+    algorithm = Mier(MierTrain(**small | shape), source, seed=0, device=torch.device("cpu"), capacity=5000)
+    algorithm.iterate()
+    held, rows, original = len(algorithm.log()), [], storage._save_tensors
+
+    def save(tensors, path, metadata=None):
+        rows.extend(len(tensors["rows"]) for _ in range("rows" in tensors))
+        original(tensors, path, metadata)
+
+    monkeypatch.setattr(storage, "_save_tensors", save)
+    share = bench_process.checkpoint_share(algorithm, source, new=150)
+    assert 0 < share < 0.02
+    assert rows[0] == held >= 5 * 40
+    assert all(150 <= number < 150 + 100 for number in rows[1:])
+    assert len(rows) == 1 + bench_process.CHECKPOINTS
+
+
+def test_scale_figures():
+    """With few runs: the commands answer, and limits follow the product rate."""
+    figures = {figure.name: figure for figure in bench_scale.scale_figures(runs=20, records=60)}
+    assert list(figures) == ["offmap plan", "offmap status", "offmap collect", "memory, offmap collect"]
+    assert all(figure.value > 0 and figure.holds is not None for figure in figures.values())
+    assert figures["offmap collect"].reference == pytest.approx(20 * figures["offmap status"].reference)
+    assert figures["memory, offmap collect"].reference == 2.0
+
+
+def test_invented_records_are_records(tmp_path):
+    table = bench_scale.invented_records(1000)
+    assert table.schema.equals(SCHEMA)
+    rows = table.select(["task_list", "task", "phase", "update", "episode"]).to_pylist()
+    assert len({tuple(row.values()) for row in rows}) == 1000
 
 
 def test_a_failing_measurement_shows_what_it_printed():

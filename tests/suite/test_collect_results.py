@@ -58,6 +58,16 @@ def test_all_rows_of_all_runs(results):
     assert not list(results.glob(".*"))
 
 
+def test_a_table_written_in_many_groups_is_the_same(results, monkeypatch):
+    whole = read_table(collect(results))
+    monkeypatch.setattr("suite.collect_results.GROUP_ROWS", 1)
+    path = collect(results)
+    assert pq.read_metadata(path).num_row_groups == 6  # one for each run
+    parts = read_table(path)
+    assert parts[0].equals(whole[0])
+    assert parts[1] == whole[1]
+
+
 def test_what_was_set_aside_stays_out(results, run_here, tiny_experiment):
     before = read_table(collect(results))[0].to_pandas()
     run_here(tiny_experiment(("mier", "mier-wr", "pearl"), env_steps=1100, seeds=[0, 1],
@@ -111,7 +121,8 @@ def test_another_protocol_is_refused(results, other):
         UserError, match=r"runs on point-goal.ood were made with different protocols \(\w{12}, \w{12}\)"
     ):
         collect(results.parent)
-    assert not (results.parent / "results.parquet").exists()
+    assert not list(results.parent.glob("*results.parquet*"))
+    assert not list(results.parent.glob(".results.parquet*"))
     rows = read_table(collect(results.parent, mix=True))[0].to_pandas()
     assert rows.protocol_hash.nunique() == 2
 
@@ -167,7 +178,7 @@ def test_a_copy_for_reports_holds_no_checkpoint_and_nothing_set_aside(results, r
     assert sorted(written) == sorted(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
     names = {path.name for path in written}
     assert {"records.parquet", "diagnostics.parquet", "metrics.parquet", "cells.json", "provenance.json"} <= names
-    assert not names & {"state.safetensors", "status.json", "lock", "metrics.jsonl"}
+    assert not names & {"state.safetensors", "status.json", "lock-000001", "metrics.jsonl"}
     assert not any(".set-aside" in path.parts for path in written)
     original, copied = (read_table(collect(folder))[0] for folder in (results, tmp_path / "copy"))
     assert copied.equals(original)

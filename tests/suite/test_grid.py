@@ -9,11 +9,11 @@ from tests_support import rows_of
 from suite.errors import UserError
 from suite.files import read_json, write_json
 from suite.grid import metatest_folders, pending, prepare, refresh_cells, refuse_foreign
+from suite.lock import owned
 from suite.overview import read_cells
 from suite.plan import make_plan
 from suite.records import read_table
 from suite.specs import MetatestSpec, TrainingSpec
-from suite.storage import owned
 
 
 def names(folders):
@@ -46,6 +46,17 @@ def test_preparing_again_changes_nothing(tiny_experiment, tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     prepare(experiment, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_preparing_again_writes_no_file_of_a_run(tiny_experiment, tmp_path):
+    """Thousands of files would be replaced by the same ones, and each of them waits for the disk."""
+    prepare(tiny_experiment(("mier", "mier-wr")), tmp_path)
+    before = {path: path.stat().st_ino for path in tmp_path.glob("*/**/*.json")}
+    assert len(before) == 2 + 2 * 2
+    prepare(tiny_experiment(("mier", "mier-wr"), env_steps=2000), tmp_path)
+    changed = {path.name for path, inode in before.items() if path.exists() and path.stat().st_ino != inode}
+    assert changed == {"execution.json"}
+    assert read_json(next(tmp_path.glob("*/execution.json")))["env_steps"] == 2000
 
 
 @pytest.mark.parametrize(("splits", "number"), [
@@ -111,7 +122,9 @@ def test_nothing_is_moved_under_a_worker(tiny_experiment, tmp_path):
         with pytest.raises(UserError, match="another process is working on this run"):
             prepare(tiny_experiment(protocol={"evaluation_episodes": 1}), tmp_path)
         prepare(tiny_experiment(), tmp_path)  # nothing to move
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"} == before
+    assert {
+        path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.name.startswith("lock")
+    } == before
 
 
 def test_a_larger_budget_makes_the_old_result_a_thing_of_the_past(tiny_experiment, run_here, tmp_path):

@@ -3,18 +3,18 @@
 import errno
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
 
 import pytest
+from disks import small_disk
 from tests_support import outcome
 from workers import run_worker, steps_in
 
 import suite.metatest
 import suite.storage
-from suite.executor import worker_command, worker_environment
+from suite.executors.processes import worker_command, worker_environment
 from suite.grid import prepare
 from suite.records import read_table
 from suite.status import read_status
@@ -230,23 +230,18 @@ def test_a_damaged_batch_of_a_meta_test_is_done_again(experiment, undisturbed, t
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk_of_1_mb(tmp_path):
     """A file system of 1 MB, where this user may mount one."""
-    place = tmp_path / "small"
-    place.mkdir()
-    asked = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(asked, capture_output=True).returncode:
-        pytest.skip("mounting a small file system is not allowed here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with small_disk(tmp_path / "small", "1m") as place:
+        yield place
 
 
 @pytest.mark.parametrize("free", [0, 20_000, 60_000, 130_000, 200_000, 290_000])
-def test_a_full_disk_loses_nothing(experiment, undisturbed, small_disk, tmp_path, capfd, free):
+def test_a_full_disk_loses_nothing(experiment, undisturbed, disk_of_1_mb, tmp_path, capfd, free):
     """A run that needs about 300 kB, with less left: it stops at another place for each of these."""
-    (folder,) = prepare(experiment(), small_disk / "runs")
-    filler = small_disk / "filler"
-    available = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    (folder,) = prepare(experiment(), disk_of_1_mb / "runs")
+    filler = disk_of_1_mb / "filler"
+    available = os.statvfs(disk_of_1_mb).f_bavail * os.statvfs(disk_of_1_mb).f_frsize
     filler.write_bytes(b"x" * (available - free))
     capfd.readouterr()
     assert main([str(folder)]) == 2

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from suite import progress
-from suite.executor import Outcome, Pool
+from suite.executors.local import Outcome, Pool
 from suite.files import write_json
 from suite.progress import (
     LiveDisplay,

@@ -12,13 +12,27 @@ import pytest
 import suite.status
 from suite.collecting import Meter
 from suite.files import read_json, write_json
+from suite.lock import this_process
 from suite.status import STALE_SECONDS, Status, read_status
 
 HERE = socket.gethostname()
 
 
+ELSEWHERE = {"process": {"host": "elsewhere", "pid": 1, "started": "1", "machine": "another"}, "host": "elsewhere"}
+
+
 def running(**fields):
-    return {"state": "running", "pid": os.getpid(), "host": HERE, "heartbeat": 1000.0, "notes": []} | fields
+    return {"state": "running", "pid": os.getpid(), "host": HERE, "process": this_process(), "notes": []} | fields
+
+
+def put_status(folder, **fields):
+    """A status that was written 1000 s after the beginning of all time."""
+    write_json(folder / "status.json", running(**fields))
+    os.utime(folder / "status.json", (1000.0, 1000.0))
+
+
+def gone(pid):
+    return {"process": this_process() | {"pid": pid}}
 
 
 @pytest.fixture
@@ -33,20 +47,19 @@ def test_nothing_has_begun(tmp_path):
 
 
 @pytest.mark.parametrize(("fields", "age", "state"), [
-    ({}, 1.0, "running"), ({}, STALE_SECONDS + 1, "killed"), ({"host": "elsewhere"}, 1.0, "running"),
-    ({"host": "elsewhere", "pid": 2**22 + 1}, 1.0, "running"), ({"host": "elsewhere"}, STALE_SECONDS + 1, "killed"),
-    ({"pid": 2**22 + 1}, 1.0, "killed"), ({"pid": 1}, 1.0, "running"),
-    ({"state": "done", "pid": 2**22 + 1}, 1e6, "done"), ({"state": "failed", "message": "x"}, 1e6, "failed"),
+    ({}, 1.0, "running"), ({}, 1e6, "running"), (ELSEWHERE, 1.0, "running"), (ELSEWHERE, -1e6, "running"),
+    (ELSEWHERE, STALE_SECONDS + 1, "lost"), (gone(2**22 + 1), 1.0, "killed"), (gone(1), 1.0, "killed"),
+    ({"process": {}}, 1.0, "running"), ({"process": {}}, STALE_SECONDS + 1, "lost"),
+    (gone(2**22 + 1) | {"state": "done"}, 1e6, "done"), ({"state": "failed", "message": "x"}, 1e6, "failed"),
 ])  # fmt: skip
 def test_the_state_that_can_be_told(tmp_path, fields, age, state):
-    write_json(tmp_path / "status.json", running(**fields))
-    found = read_status(tmp_path, now=1000.0 + age)
-    assert found["state"] == state
-    assert found["heartbeat"] == 1000.0
+    """On this machine the system knows; process 1 is another than the one that wrote the status."""
+    put_status(tmp_path, **fields)
+    assert read_status(tmp_path, now=1000.0 + age)["state"] == state
 
 
 def test_a_process_that_is_gone_is_noticed_at_once(tmp_path, dead_pid):
-    write_json(tmp_path / "status.json", running(pid=dead_pid))
+    put_status(tmp_path, **gone(dead_pid))
     found = read_status(tmp_path, now=1003.0)
     assert found["state"] == "killed"
     assert found["message"] == "its process is gone; the last sign of life is 3 s old. Run again to continue."
@@ -54,7 +67,7 @@ def test_a_process_that_is_gone_is_noticed_at_once(tmp_path, dead_pid):
 
 
 def test_a_heartbeat_that_stopped_is_noticed(tmp_path):
-    write_json(tmp_path / "status.json", running(host="elsewhere"))
+    put_status(tmp_path, **ELSEWHERE)
     found = read_status(tmp_path, now=1090.0)
     assert found["message"] == "no sign of life for 90 s on elsewhere. Run again to continue, once it has ended."
 

@@ -18,7 +18,6 @@ from suite.storage import (
     discard_partials,
     load_checkpoint,
     newest_checkpoint,
-    owned,
     prune_checkpoints,
     save_checkpoint,
 )
@@ -218,15 +217,6 @@ def test_what_a_killed_process_left_is_removed(three):
     assert checkpoint_names(three / "checkpoints") == ["a", "b", "c"]
     discard_partials(three)
     assert [path.name for path in three.rglob(".*")] == [".status.json.partial"]
-
-
-def test_a_folder_has_one_owner_at_a_time(tmp_path):
-    with owned(tmp_path), pytest.raises(UserError, match="another process is working on this run"), owned(tmp_path):
-        pass
-    with owned(tmp_path):
-        pass
-    with pytest.raises(UserError, match="there is no folder"), owned(tmp_path / "nowhere"):
-        pass
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """One process does all the work of a training folder; whatever goes wrong is said once, in words."""
 
+import os
 import subprocess
 import time
 
@@ -9,13 +10,14 @@ import torch
 
 import suite.collecting
 from algorithms.mier import Mier, MierAgent
-from suite.executor import worker_command, worker_environment
+from suite.executors.processes import worker_command, worker_environment
 from suite.files import read_json, write_json
 from suite.grid import metatest_folders, prepare
+from suite.lock import owned
 from suite.provenance import provenance, write_provenance
 from suite.records import read_table
 from suite.status import read_status
-from suite.storage import checkpoint_names, owned
+from suite.storage import checkpoint_names
 from suite.worker import main
 from tasks.registry import make_batch
 
@@ -35,8 +37,8 @@ def test_a_finished_folder_holds_what_it_should(prepared, capfd):
     folder = prepared(("mier", "mier-wr"))
     assert main([str(folder)]) == 0
     assert {path.name for path in folder.iterdir()} == {
-        "config.json", "execution.json", "provenance.json", "status.json", "metrics.jsonl", "metrics.parquet", "lock",
-        "checkpoints", "log", "metatests",
+        "config.json", "execution.json", "provenance.json", "status.json", "metrics.jsonl", "metrics.parquet",
+        "lock-000001", "checkpoints", "log", "metatests",
     }  # fmt: skip
     for below in metatest_folders(folder):
         names = {"config.json", "label.json", "records.parquet", "diagnostics.parquet"}
@@ -144,8 +146,8 @@ def test_a_folder_that_is_worked_on_is_refused(prepared, capfd):
     with owned(folder):
         assert main([str(folder)]) == 2
     message = capfd.readouterr().err
-    assert message == f"{folder}: another process is working on this run; wait for it, or end it\n"
-    assert {*folder.rglob("*")} == before | {folder / "lock"}  # the owner's status is not written over
+    assert message.startswith(f"{folder}: another process is working on this run (process {os.getpid()} on ")
+    assert {*folder.rglob("*")} == before | {folder / "lock-000001"}  # the owner's status is not written over
 
 
 def test_a_second_process_is_refused_while_the_first_works(prepared, capfd):

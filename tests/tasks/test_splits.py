@@ -146,3 +146,12 @@ def test_lists_are_drawn_privately():
     list(sampling.uniform(1, (0, 1, 5)))
     sampling.walker_multipliers(np.random.RandomState(2), 3)
     assert np.array_equal(np.random.random_sample(3), expected), "the global stream was touched"
+
+
+def test_a_changed_copy_has_an_identity_of_its_own():
+    split = get_split("point-goal.ood")
+    assert split.hash == split.hash
+    other = split.model_copy(update={"version": split.version + 1})
+    assert other.hash != split.hash
+    assert split.model_copy() == split
+    assert split.model_copy().hash == split.hash

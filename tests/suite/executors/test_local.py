@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from suite import executor
-from suite.executor import LEASH, Interrupted, Outcome, available_cores, run_local, worker_command, worker_environment
+from suite.executors import local
+from suite.executors.local import Interrupted, Outcome, run_local
+from suite.executors.processes import LEASH, available_cores, worker_command, worker_environment
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_an_interrupt_ends_every_worker(folders, heard, number):
 
 
 def test_a_worker_that_does_not_listen_is_killed(folders, monkeypatch):
-    monkeypatch.setattr(executor, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.2)
 
     def tick(pool):
         if (folders[0] / "pid").exists():
@@ -133,12 +134,12 @@ def test_an_error_of_the_display_leaves_nothing_running(folders):
 
 def test_workers_end_when_their_executor_is_killed(folders):
     worker = (
-        "import os, sys, time; from pathlib import Path; from suite.executor import end_with_parent;"
+        "import os, sys, time; from pathlib import Path; from suite.executors.processes import end_with_parent;"
         "end_with_parent(); new = Path(sys.argv[1], 'pid.new'); new.write_text(str(os.getpid()));"
         "new.rename(new.with_name('pid')); time.sleep(60)"
     )
     parent = (
-        "import sys; from pathlib import Path; from suite.executor import run_local;"
+        "import sys; from pathlib import Path; from suite.executors.local import run_local;"
         f"run_local([Path(sys.argv[1])], 1, command=lambda folder: [sys.executable, '-c', {worker!r}, str(folder)])"
     )
     process = subprocess.Popen([sys.executable, "-c", parent, str(folders[0])])

@@ -1,0 +1,132 @@
+"""What `offmap run` and `offmap resume` share: carrying runs out, and what is said before, meanwhile and after."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from suite.cli.output import console, print_lines
+from suite.errors import UserError
+
+if TYPE_CHECKING:
+    from suite.executors.local import Outcome
+    from suite.executors.spec import ExecutorSpec
+    from suite.experiment import Experiment
+    from suite.overview import CellState
+
+
+def require_acceptable(experiment: Experiment, folder: Path, detach: bool) -> None:
+    """Nothing, if the executor can take the runs of an experiment; asked before anything is written.
+
+    Raises:
+        UserError: there is no Slurm, or it refuses such jobs, or the runs of another executor are to be left alone.
+    """
+    from suite.executors.slurm import require_acceptance, require_slurm
+    from suite.grid import refuse_foreign
+
+    spec = experiment.executor
+    if spec.kind != "slurm":
+        if detach:
+            raise UserError(f"--detach leaves runs to a cluster; the {spec.kind} executor has to stay: leave it out")
+        return
+    require_slurm()
+    refuse_foreign(experiment, folder)
+    require_acceptance(spec)
+
+
+def show_submissions(experiment: Experiment, folder: Path) -> None:
+    """Print the arrays that would be submitted; nothing is written anywhere.
+
+    Raises:
+        UserError: the executor is not Slurm, or is not here.
+    """
+    from suite.executors.launch import left_to_do, requests_of
+    from suite.executors.slurm import described, largest_array, make_arrays, require_slurm
+    from suite.experiment import expand
+    from suite.grid import declared_cells, refuse_foreign
+
+    spec = experiment.executor
+    if spec.kind != "slurm":
+        raise UserError("--dry-run shows what would be submitted to Slurm: add --executor slurm, or use `offmap plan`")
+    require_slurm()
+    refuse_foreign(experiment, folder)
+    requests = requests_of(declared_cells(expand(experiment)), spec)
+    prepared = [folder / name for name in requests if (folder / name / "config.json").exists()]
+    not_left = {*prepared} - {*left_to_do(folder, prepared)[0]}
+    left = {name: request for name, request in requests.items() if folder / name not in not_left}
+    made = make_arrays(left, spec, largest_array())
+    print_lines([f"would be submitted: {len(left)} of {len(requests)} trainings, in {len(made)} arrays"])
+    print_lines([f"{number}: {described(array)}" for number, array in enumerate(made, start=1)])
+
+
+def launch(folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool, command: str) -> None:
+    """Carry out training folders, then collect and report; or leave them to the cluster.
+
+    `command` is what an interrupted user gives to go on. Exit code 1 if a run failed, 130 if interrupted.
+    """
+    from suite.executors.launch import carry_out, submit_runs
+    from suite.executors.local import Interrupted
+    from suite.overview import labels, read_cells
+    from suite.progress import display_for
+
+    if spec.kind == "slurm":
+        submit_runs(folder, todo, spec, lambda words: print_lines([words]))
+        if detach:
+            print_lines([f"How far they are: offmap status {folder}"])
+            return
+    outcomes: list[Outcome] = []
+    try:
+        with display_for(labels(read_cells(folder)), console()) as display:
+            outcomes = carry_out(folder, todo, spec, display.update)
+    except (Interrupted, KeyboardInterrupt):
+        said = "interrupted: the runs have stopped, and everything up to their last checkpoints is kept."
+        if spec.kind == "slurm":
+            said, command = "interrupted: the jobs go on.", f"offmap status {folder}"
+        print_lines([said, f"To continue: {command}"])
+        raise typer.Exit(130) from None
+    _finish(folder, outcomes)
+
+
+def _finish(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Collect, report, and name what failed; exit code 1 if anything did."""
+    from suite.collect_results import collect
+    from suite.grid import refresh_cells
+    from suite.overview import labels, read_cells
+
+    refresh_cells(folder)
+    cells = read_cells(folder)
+    names = labels(cells)
+    failed = [outcome for outcome in outcomes if outcome.code != 0]
+    if any(cell.state == "done" for cell in cells):
+        collect(folder, say=lambda words: typer.echo(words, err=True))
+        _report(folder)
+    for cell in cells:
+        if cell.state == "unsupported":
+            print_lines([f"not run: {cell.variant} on {cell.split}: {cell.reason}"])
+    for outcome in failed:
+        state = next(cell.state for cell in cells if cell.folder == outcome.folder)
+        print_lines([f"{state}: {names[outcome.folder]}: {_why(outcome, cells)}"])
+    if failed:
+        raise typer.Exit(1)
+
+
+def _why(outcome: Outcome, cells: Sequence[CellState]) -> str:
+    said = next((cell.reason for cell in cells if cell.folder == outcome.folder and cell.reason), None)
+    return f"{said or f'exit code {outcome.code}'}; see {outcome.folder / 'worker.log'}"
+
+
+def _report(folder: Path) -> None:
+    """The command `report` of the floor above, if it is installed."""
+    from suite.cli.plugins import commands
+
+    report = dict(commands()).get("report")
+    if report is None:
+        print_lines([f"no `offmap report` is installed; the records are in {folder / 'results.parquet'}"])
+        return
+    reporting = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    reporting.command()(report)
+    reporting(args=[os.fspath(folder)], prog_name="offmap report", standalone_mode=False)

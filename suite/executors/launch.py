@@ -1,0 +1,134 @@
+"""From prepared training folders to work on them: what is left to do, and by which executor it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from suite.errors import UserError
+from suite.executors.code import launched_code
+from suite.executors.inline import run_inline
+from suite.executors.ledger import Submission, changing
+from suite.executors.local import Interrupted, Outcome, Pool, run_local
+from suite.executors.processes import available_cores
+from suite.executors.slurm import largest_array, make_arrays, require_slurm, submit
+from suite.executors.spec import ExecutorSpec, Request
+from suite.executors.states import ACTIVE, Cluster, read_states
+from suite.files import read_json
+from suite.grid import pending, refuse_altered
+from suite.overrides import put
+from suite.overview import no_results_folder
+from suite.status import read_status
+
+FOLLOW_SECONDS = 10.0  # between two questions to Slurm while somebody waits for the end
+
+Tick = Callable[[Pool], None]
+
+
+def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> ExecutorSpec:
+    """How the runs of a results folder were last to be carried out, with `key=value` overrides and `values` put in.
+
+    Raises:
+        UserError: it is no results folder, or something is not valid.
+    """
+    if not (out / "cells.json").exists():
+        raise UserError(no_results_folder(out))
+    document = dict(read_json(out / "experiment.json")["experiment"].get("executor", {}))
+    for override in overrides:
+        put(document, override)
+    return ExecutorSpec().changed(**document | {name: value for name, value in values.items() if value is not None})
+
+
+def left_to_do(out: Path, folders: Iterable[Path], with_failed: bool = True) -> tuple[list[Path], list[Path]]:
+    """Training folders with work left that nobody is working on, and those that somebody is, or a job is going to.
+
+    Raises:
+        UserError: a folder does not hold what its name says.
+    """
+    cluster = Cluster(out)
+    free, taken = [], []
+    for folder in folders:
+        refuse_altered(folder)
+        if not pending(folder):
+            continue
+        state = cluster.judge(folder.name, read_status(folder))["state"]
+        if state == "running" or cluster.has(folder.name):
+            taken.append(folder)
+        elif with_failed or state != "failed":
+            free.append(folder)
+    return free, taken
+
+
+def requests_of(cells: Iterable[Mapping[str, Any]], spec: ExecutorSpec) -> dict[str, Request]:
+    """What each training asks for, by its folder's name; `cells` as `cells.json` declares them.
+
+    Raises:
+        UserError: two variants that share a training ask for different things.
+    """
+    names: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell["training"] is not None:
+            called = cell["variant"] if cell["variant"] in spec.variants else cell["algorithm"]
+            names.setdefault(cell["training"], []).append(called)
+    return {training: spec.request(called) for training, called in names.items()}
+
+
+def submit_runs(
+    out: Path, folders: Sequence[Path], spec: ExecutorSpec, say: Callable[[str], None] = lambda words: None
+) -> list[Submission]:
+    """Submit prepared training folders of `out` to Slurm, those that no job has yet; `say` hears of each array.
+
+    Raises:
+        UserError: somebody else is submitting at this moment, Slurm refuses, or the code has changes that it must not.
+    """
+    require_slurm()
+    with changing(out):  # of two who resume at once, the second finds the jobs of the first
+        free, _ = left_to_do(out, folders)
+        if not free:
+            return []
+        requests = requests_of(read_json(out / "cells.json"), spec)
+        if any(not pending(out / name) for name in requests):  # a canary has been where the others are to go
+            spec = spec.changed(canary=False)
+        made = make_arrays({folder.name: requests[folder.name] for folder in free}, spec, largest_array())
+        return submit(out, made, spec, launched_code(out, spec.code), say)
+
+
+def carry_out(out: Path, folders: Sequence[Path], spec: ExecutorSpec, on_tick: Tick) -> list[Outcome]:
+    """How each of some prepared training folders of `out` ended, those submitted to Slurm after the last of them.
+
+    Raises:
+        Interrupted: somebody does not want to wait; jobs of a cluster go on.
+    """
+    if spec.kind == "inline":
+        return run_inline(folders, on_tick)
+    if spec.kind == "local":
+        return run_local(folders, spec.workers or available_cores(), on_tick)
+    return follow(out, folders, on_tick)
+
+
+def follow(out: Path, folders: Sequence[Path], on_tick: Tick) -> list[Outcome]:
+    """How submitted runs ended, once all of them have.
+
+    Raises:
+        Interrupted: Ctrl-C; the jobs go on.
+    """
+    outcomes: dict[Path, Outcome] = {}
+    before: set[Path] = set()
+    try:
+        while len(outcomes) < len(folders):
+            states = {folder: fields["state"] for folder, fields in read_states(out, folders).items()}
+            ended = {folder for folder, state in states.items() if state not in ACTIVE}
+            for folder in folders:
+                if folder in ended & before and folder not in outcomes:  # a job between two states has not ended
+                    outcomes[folder] = Outcome(folder, int(states[folder] != "done"))
+            before = ended
+            running = tuple(folder for folder, state in states.items() if state == "running")
+            waiting = tuple(folder for folder in folders if folder not in running and folder not in outcomes)
+            on_tick(Pool(waiting, running, tuple(outcomes.values())))
+            if len(outcomes) < len(folders):
+                time.sleep(FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        raise Interrupted from None
+    return list(outcomes.values())

@@ -1,0 +1,100 @@
+"""The state of a run that was given to a cluster: what it says of itself first, then what Slurm says of its job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from suite.executors.ledger import JobOf, jobs_of_runs, read_submissions
+from suite.executors.queue import QueueEntry, read_queue
+from suite.status import read_status
+
+WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+WORKING = ("RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED")
+ENDS = {
+    "TIMEOUT": ("timed out", "its job {job} reached its time limit; `offmap resume` continues it"),
+    "DEADLINE": ("timed out", "its job {job} reached its deadline; `offmap resume` continues it"),
+    "OUT_OF_MEMORY": ("killed", "its job {job} was killed for want of memory; ask for more and `offmap resume`"),
+    "CANCELLED": ("cancelled", "its job {job} was cancelled; `offmap resume` continues it"),
+    "NODE_FAIL": ("killed", "the node of its job {job} died; `offmap resume` continues it"),
+    "BOOT_FAIL": ("killed", "the node of its job {job} did not start; `offmap resume` continues it"),
+    "PREEMPTED": ("killed", "its job {job} was preempted and not requeued; `offmap resume` continues it"),
+}
+OTHER_END = ("killed", "its job {job} ended ({state}) without a word from the run; see `offmap logs`")
+ACTIVE = ("pending", "running", "requeued")  # states of a run that a cluster will go on with by itself
+
+
+class Cluster:
+    """The jobs of a results folder. Reads only, and asks Slurm once, and only if a run is not known to have ended."""
+
+    def __init__(self, out: Path) -> None:
+        self.jobs = jobs_of_runs(read_submissions(out))
+
+    @cached_property
+    def queue(self) -> dict[str, QueueEntry] | None:
+        """What Slurm says of the jobs; None where it cannot be asked."""
+        return read_queue(job.name for job in self.jobs.values())
+
+    def judge(self, run: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """The status of a run (`suite.status.read_status`) with `state` and `message` as its job has them."""
+        job = self.jobs.get(run)
+        if job is None or fields["state"] == "done" or fields["state"] == "running":
+            return fields
+        queue = self.queue
+        entry = None if queue is None else queue.get(job.name)
+        state, message = classify(fields, job, entry, is_known=queue is not None)
+        return fields | {"state": state, "message": message, "job": job.name}
+
+    def has(self, run: str) -> bool:
+        """Whether a job works on a run, or is going to."""
+        job = self.jobs.get(run)
+        entry = (self.queue or {}).get(job.name) if job is not None else None
+        return entry is not None and entry.state in (*WAITING, *WORKING)
+
+
+def read_states(out: Path, folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
+    """The status of training folders of a results folder, jobs of a cluster included."""
+    cluster = Cluster(out)
+    return {folder: cluster.judge(folder.name, read_status(folder)) for folder in folders}
+
+
+def classify(fields: dict[str, Any], job: JobOf, entry: QueueEntry | None, is_known: bool) -> tuple[str, str]:
+    """State and message of a run that is neither done nor gives signs of life now.
+
+    `entry` is what Slurm says of its last job, None if it has forgotten it; `is_known` whether Slurm could be asked.
+    """
+    state, message = fields["state"], fields.get("message") or ""
+    if state == "pending" and entry is None and not is_known:
+        return "pending", f"submitted as job {job.name}; Slurm cannot be asked about it from here"
+    if job.is_cancelled:
+        return "cancelled", ENDS["CANCELLED"][1].format(job=job.name)
+    is_of_job = fields.get("job") == job.name
+    if entry is not None and entry.state in WAITING:
+        if is_of_job:
+            return "requeued", f"{message or 'interrupted'}; job {job.name} waits ({entry.reason}) and continues it"
+        return "pending", f"job {job.name} waits ({entry.reason})"
+    if entry is not None and entry.state in WORKING:
+        if is_of_job and not fields.get("is_silent") and state != "stopped":
+            return state, message  # the others of a job go on when one of its runs has ended
+        before = f"; {message}" if is_of_job else ""
+        return "running", f"job {job.name} is {entry.state} and its run starts{before}"
+    if not is_of_job and fields.get("heartbeat", 0) <= job.submitted:  # what it says is older than its job
+        return _ended(job, entry, is_known)
+    has_word = not fields.get("is_silent") and (entry is None or entry.state not in ENDS)
+    if state == "failed" or has_word or not is_of_job:
+        return state, message
+    return _ended(job, entry, is_known)
+
+
+def _ended(job: JobOf, entry: QueueEntry | None, is_known: bool) -> tuple[str, str]:
+    """State and message of a run whose job has ended, or is not known any more."""
+    if entry is not None:
+        state, words = ENDS.get(entry.state, OTHER_END)
+        if entry.reason == "DependencyNeverSatisfied":
+            words = "its job {job} never began: the canary did not succeed; `offmap resume` submits it again"
+        return state, words.format(job=job.name, state=entry.state)
+    if not is_known:
+        return "lost", f"no sign of life, and Slurm cannot be asked about its job {job.name} from here"
+    return "lost", f"no sign of life, and Slurm does not know its job {job.name} any more; `offmap resume` continues it"

@@ -1,0 +1,155 @@
+"""What a job does on its node: the very script that is submitted, run here, with the signals that Slurm would send."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from submitit.core.utils import DelayedSubmission
+from tests_support import outcome
+
+from suite.executors.launch import submit_runs
+from suite.files import read_json
+from suite.grid import prepare
+from suite.status import read_status
+from suite.storage import checkpoint_names
+from suite.worker import work
+
+SLURM = {"kind": "slurm", "time": 60, "memory": "500MB", "signal_seconds": 60}
+
+
+@pytest.fixture
+def submitted(tiny_experiment, tmp_path, slurm):
+    """A function (seeds, **fields) -> (folders, start): prepared and submitted; `start()` is what Slurm does then."""
+
+    def build(seeds=(0,), executor=None, **fields):
+        experiment = tiny_experiment(seeds=list(seeds), executor=SLURM | (executor or {}), **fields)
+        folders = prepare(experiment, tmp_path / "out")
+        submit_runs(tmp_path / "out", folders, experiment.executor)
+        environment = os.environ | {"SLURM_JOB_ID": "41", "SLURM_JOB_NUM_NODES": "1", "SLURM_NODEID": "0"}
+
+        def start():
+            return subprocess.Popen(["bash", str(slurm / "41.sh")], env=environment, stderr=subprocess.PIPE, text=True)
+
+        return folders, start
+
+    return build
+
+
+def wait_until(condition, process, seconds=90.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def has_trained(folder, checkpoints=1):
+    return len(checkpoint_names(folder / "checkpoints")) >= checkpoints
+
+
+LONG = {"train": {"steps_per_iteration": 40}, "checkpoint_seconds": 1e6}  # no checkpoint but those that are asked for
+
+
+def test_runs_of_one_job_side_by_side(submitted):
+    folders, start = submitted(seeds=[0, 1], executor={"runs_per_job": 2}, env_steps=1000)
+    process = start()
+    assert process.wait(120) == 0, process.stderr.read()
+    for folder in folders:
+        fields = read_status(folder)
+        assert (fields["state"], fields["job"]) == ("done", "41")
+    began = [read_json(folder / "status.json")["started"] for folder in folders]
+    ended = [read_json(folder / "status.json")["heartbeat"] for folder in folders]
+    assert max(began) < min(ended)
+    revision = read_json(folders[0].parent / "code" / os.listdir(folders[0].parent / "code")[0] / "revision.json")
+    assert read_json(folders[0] / "provenance.json")["git_revision"] == revision["git_revision"]
+
+
+def test_a_warning_before_the_end_is_a_checkpoint_and_a_requeue(submitted, slurm, tmp_path):
+    """And the second start, with the pickle of the first, ends with the same records as a run that was left alone."""
+    (folder,), start = submitted(**LONG)
+    shutil.copytree(folder, tmp_path / "straight" / folder.name)
+    process = start()
+    wait_until(lambda: len((folder / "metrics.jsonl").read_bytes().splitlines()) >= 1
+               if (folder / "metrics.jsonl").exists() else False, process)  # fmt: skip
+    assert not has_trained(folder)
+    process.send_signal(signal.SIGUSR2)
+    assert process.wait(60) != 0
+    assert (slurm / "requeued").read_text() == "41\n"
+    fields = read_status(folder)
+    assert (fields["state"], fields["message"], fields["job"]) == ("stopped", "its job was preempted", "41")
+    assert has_trained(folder)
+    again = start()
+    assert again.wait(120) == 0, again.stderr.read()
+    assert work(tmp_path / "straight" / folder.name) == 0
+    assert outcome(folder) == outcome(tmp_path / "straight" / folder.name)
+
+
+def test_a_sigterm_alone_is_a_checkpoint_and_patience(submitted):
+    """Clusters that preempt without a signal of the user's send it some seconds before they kill."""
+    (folder,), start = submitted(**LONG)
+    process = start()
+    wait_until((folder / "metrics.jsonl").exists, process)
+    process.terminate()
+    wait_until(lambda: read_status(folder)["state"] == "stopped", process)
+    assert has_trained(folder)
+    assert process.poll() is None  # it does not end before it is killed: Slurm would not requeue it
+    process.kill()
+    process.wait()
+
+
+def test_a_killed_worker_is_told_from_a_failed_run(submitted):
+    folders, start = submitted(seeds=[0, 1], executor={"runs_per_job": 2}, env_steps=3000)
+    process = start()
+    wait_until(lambda: all(has_trained(folder) for folder in folders), process)
+    os.kill(read_json(folders[0] / "status.json")["pid"], signal.SIGKILL)
+    assert process.wait(120) == 1
+    assert f"1 of 2 runs are not done: {folders[0]}" in process.stderr.read()
+    fields = read_status(folders[0])
+    assert fields["state"] == "killed"
+    assert fields["message"].startswith("killed by SIGKILL, perhaps for want of memory")
+    assert read_status(folders[1])["state"] == "done"
+
+
+def test_a_job_that_dies_takes_its_workers_along(submitted):
+    (folder,), start = submitted(**LONG)
+    process = start()
+    wait_until((folder / "metrics.jsonl").exists, process)
+    pid = read_json(folder / "status.json")["pid"]
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while read_status(folder)["state"] == "running" and time.monotonic() < until:
+        time.sleep(0.05)
+    assert read_status(folder)["state"] == "killed"
+    assert pid == read_json(folder / "status.json")["pid"]
+    assert work(folder) == 0  # and nobody holds the folder
+
+
+def test_time_limits_within_which_nothing_can_be_kept_are_the_end(submitted, slurm, tmp_path):
+    """Requeued again and again, such a job would use the cluster for ever and get nowhere."""
+    (folder,), start = submitted(executor={"time": 1, "signal_seconds": 16}, train={"steps_per_iteration": 100_000})
+    path = tmp_path / "out" / "jobs" / "41_submitted.pkl"
+
+    def leg():
+        (folder / "status.json").unlink(missing_ok=True)
+        process = start()
+        wait_until((folder / "status.json").exists, process)
+        process.send_signal(signal.SIGUSR2)  # at once: 60 s less 16 s and Slurm's minute of earliness have passed
+        assert process.wait(60) != 0
+        return DelayedSubmission.load(path)
+
+    again = leg()
+    assert (slurm / "requeued").read_text() == "41\n"
+    assert again.function.idle_legs == 1
+    again.function.idle_legs = 2
+    again.dump(path)
+    leg()
+    assert (slurm / "requeued").read_text() == "41\n"
+    fields = read_status(folder)
+    assert fields["state"] == "failed"
+    assert (
+        "within 3 time limits of 1 minutes; ask for more: offmap resume DIR --failed --set time=" in fields["message"]
+    )
