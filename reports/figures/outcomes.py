@@ -55,8 +55,10 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
             ax.annotate(style.plain(row["why"]), (place, 0.03), xycoords=ax.get_xaxis_transform(), rotation=90,
                         ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
             continue
-        ax.bar(place, row["mean"] - floor, bottom=floor, width=0.72, facecolor=(look.colour, 0.35),
-               edgecolor=look.colour, hatch=look.hatch, linewidth=0.9)  # fmt: skip
+        # Two bars: an SVG fills the ground of a hatched one with the colour of its lines.
+        for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):
+            ax.bar(place, row["mean"] - floor, bottom=floor, width=0.72, facecolor=face, edgecolor=look.colour,
+                   hatch=hatch, linewidth=0.9)  # fmt: skip
         part = pd.DataFrame([row])
         points(ax, np.array([place]), part, look)
         if row["n"] > 1:

@@ -62,7 +62,14 @@ def _ranges(frame: pd.DataFrame, lists: list[str], ax: Axes) -> None:
     for height, name in enumerate(reversed(lists)):
         values = _values(frame, name)[:, 0]
         if len(values) >= splits.FEWEST_FOR_RANGE:
-            ax.barh(height, values.max() - values.min(), left=values.min(), height=0.55, facecolor=(_colour(name), 0.3))
+            ax.barh(
+                height,
+                values.max() - values.min(),
+                left=values.min(),
+                height=0.55,
+                facecolor=(_colour(name), 0.3),
+                linewidth=0,
+            )
         ax.plot(values, np.full(len(values), height), linestyle="none", marker="|", markersize=9, color=_colour(name))
     ax.set_yticks(range(len(lists)), [_counted(frame, name) for name in reversed(lists)])
     ax.set_ylim(-0.7, len(lists) - 0.3)
@@ -77,7 +84,11 @@ def _arcs(frame: pd.DataFrame, lists: list[str], ax: Axes) -> None:
         angles, radius = _values(frame, name)[:, 0], INSIDE + RING * ring
         if len(angles) >= splits.FEWEST_FOR_RANGE:
             start, end = covering_arc(angles)
-            ax.add_patch(Wedge((0, 0), radius + RING / 2, start, end, width=RING * 0.9, facecolor=(_colour(name), 0.3)))
+            ax.add_patch(
+                Wedge(
+                    (0, 0), radius + RING / 2, start, end, width=RING * 0.9, facecolor=(_colour(name), 0.3), linewidth=0
+                )
+            )
         ax.plot(radius * np.cos(angles), radius * np.sin(angles), linestyle="none", marker="o", markersize=3,
                 color=_colour(name))  # fmt: skip
     ax.plot(0, 0, marker="+", color=style.INK, markersize=7)
