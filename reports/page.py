@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports import style, tables, words
+from reports import formats, scores, style, tables, words
 from reports.intervals import LEVEL, Estimate
 from reports.load import Results
 from reports.mixing import dig, precision
@@ -70,7 +70,7 @@ def render(results: Results, pictures: Sequence[Picture], absent: Sequence[str])
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["typeset"] = typeset
-    main = tables.wide(tables.main_table(results))
+    main = formats.wide(tables.main_table(results))
     return environment.get_template("template.html").render(
         name=" + ".join(results.folders),
         again=" ".join(["offmap report", *results.folders, *(["--mix"] if results.mixed else [])]),
@@ -100,7 +100,7 @@ def _rows(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _split(results: Results, split: str, pictures: Sequence[Picture]) -> dict[str, Any]:
-    document = tables.split_document(results, split)
+    document = scores.split_document(results, split)
     return {
         "name": split,
         "anchor": f"split-{sorted(set(results.cells['split'])).index(split) + 1}",
@@ -136,7 +136,7 @@ def _briefly(rows: pd.DataFrame) -> dict[str, str]:
     return {
         row.variant: row.text
         if row.n == 0
-        else tables.cell_text(Estimate(row.mean, row.low, row.high, row.n), row.declared, "")
+        else formats.cell_text(Estimate(row.mean, row.low, row.high, row.n), row.declared, "")
         for row in named_rows(rows)
     }
 
@@ -158,7 +158,7 @@ def _gate_rows(results: Results, split: str) -> dict[str, Any] | None:
 
 def _split_facts(results: Results, split: str, document: dict[str, Any]) -> Facts:
     hashes = sorted(set(results.records.loc[results.records["split"] == split, "split_hash"]))
-    ends = tables.score_ends(results, split)
+    ends = scores.score_ends(results, split)
     lists = document.get("test_lists") or document.get("test lists") or {}
     axis, unit = document.get("axis"), document.get("axis_unit")
     return [

@@ -13,9 +13,8 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports import figures, page, series, tables, words
+from reports import figures, formats, page, series, tables, words
 from reports.load import Results, load
-from reports.metrics import per_seed
 
 Series = Callable[[Results, str], pd.DataFrame]
 """(results, split) -> the numbers behind a figure."""
@@ -85,11 +84,30 @@ FIGURES = (
 MAY_BE_ABSENT = ("gate",)
 """Figures that only some algorithms have; the page does not list them as missing."""
 
+
+class TableKind(NamedTuple):
+    """One table of cells: how it is made, what it is called, and which of its columns head the wide form."""
+
+    make: Callable[[Results], pd.DataFrame]
+    title: str
+    columns: tuple[str, ...] = ("split", "task_list")
+
+
 TABLES = {
-    "main": tables.main_table,
-    "gain": tables.gain_table,
-    "gap": tables.gap_table,
-    "score": tables.score_table,
+    "main": TableKind(tables.main_table, "Return after adaptation."),
+    "gain": TableKind(tables.gain_table, "Return after adaptation minus return before."),
+    "gap": TableKind(tables.gap_table, "Return on test_id minus return on test."),
+    "score": TableKind(tables.score_table, "Normalised score on test: 0 the zero action, 1 the stated best return."),
+    "aggregates": TableKind(
+        tables.aggregate_table,
+        "Statistics of the normalised scores on test (per task and seed).",
+        ("split", "statistic"),
+    ),
+    "improvement": TableKind(
+        tables.improvement_table,
+        "Probability that the row's variant does better than the column's in a test task.",
+        ("split", "other"),
+    ),
 }
 
 
@@ -130,23 +148,31 @@ def _emptied(folder: Path) -> None:
     """Make a folder, without the files of the kinds that a report writes."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".png", ".pdf", ".csv", ".md"):
+        if path.suffix in (".png", ".pdf", ".csv", ".md", ".tex"):
             path.unlink()
 
 
 def _write_tables(results: Results, folder: Path) -> None:
-    for name, make in TABLES.items():
-        table = make(results)
-        tables.write_csv(table, folder / f"{name}.csv")
-        (folder / f"{name}.md").write_text(tables.markdown(tables.wide(table)), encoding="utf-8", newline="\n")
+    for name, kind in TABLES.items():
+        table = kind.make(results)
+        formats.write_csv(table, folder / f"{name}.csv")
+        text = formats.markdown(formats.wide(table, kind.columns), formats.marks(table, kind.columns))
+        _write(folder / f"{name}.md", f"{text}\n{kind.title} {formats.caption(table)}\n")
+        _write(folder / f"{name}.tex", formats.latex(table, kind.columns, kind.title, name))
     for name, frame in (
-        ("seeds", per_seed(results.records)),
+        ("seeds", results.seeds),
         ("runs", tables.run_table(results)),
         ("gate", tables.gate_table(results)),
     ):
-        tables.write_csv(frame, folder / f"{name}.csv")
-        text = tables.markdown(frame.astype(object).where(frame.notna(), "–").set_index(frame.columns[0]))
-        (folder / f"{name}.md").write_text(text, encoding="utf-8", newline="\n")
+        formats.write_csv(frame, folder / f"{name}.csv")
+        _write(
+            folder / f"{name}.md",
+            formats.markdown(frame.astype(object).where(frame.notna(), "–").set_index(frame.columns[0])),
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_figure(results: Results, split: str, kind: FigureKind, folder: Path) -> page.Picture | None:
@@ -155,7 +181,7 @@ def _write_figure(results: Results, split: str, kind: FigureKind, folder: Path) 
     if numbers.empty or not _has_number(numbers):
         return None
     stem = f"{kind.name}_{file_name(split)}"
-    tables.write_csv(numbers, folder / f"{stem}.csv")
+    formats.write_csv(numbers, folder / f"{stem}.csv")
     with figures.house_style():
         figure = figures.new_figure()
         kind.draw(results, split=split, ax=figure.add_subplot())
