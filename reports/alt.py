@@ -50,6 +50,19 @@ def describe_outcome(results: Results, split: str) -> str:
     return f"Return after adaptation on the test tasks of {split}. {'; '.join(parts)}."
 
 
+def describe_profile(results: Results, split: str) -> str:
+    """The alternative text of the performance profiles: the shares above a quarter, a half and three quarters."""
+    frame = series.profile(results, split)
+    parts = []
+    for name in style.ordered(frame["variant"]):
+        rows = frame[frame["variant"] == name]
+        shares = [
+            f"{rows['mean'].iloc[(rows['score'] - at).abs().argmin()]:.0%} above {at}" for at in (0.25, 0.5, 0.75)
+        ]
+        parts.append(f"{_name(name)} {', '.join(shares)}")
+    return f"Share of tasks and seeds above a score on {split}. {'; '.join(parts)}."
+
+
 def describe_wall_time(results: Results, split: str) -> str:
     """The alternative text of the return against wall-clock time."""
     frame = progress.wall_time(results, split)

@@ -26,9 +26,10 @@ def report(
     from rich.console import Console
     from rich.table import Table
 
+    from reports.formats import wide
     from reports.load import load
     from reports.report import write
-    from reports.tables import main_table, wide
+    from reports.tables import main_table
     from reports.words import verdict
 
     results = load(folders, mix)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from reports import splits, style, tables
+from reports import scores, style, tables
 from reports.load import Results
 from reports.mixing import dig, precision
 from reports.rows import named_rows
@@ -18,10 +18,11 @@ Facts = list[tuple[str, str]]
 
 
 class Cell(NamedTuple):
-    """The text of a table's cell, and what it is sorted by where that is not the number its text begins with."""
+    """The text of a table's cell, what it is sorted by where that is not the number it begins with, and its mark."""
 
     text: str
     key: float | None = None
+    mark: str = ""
 
 
 class Grid(NamedTuple):
@@ -31,18 +32,22 @@ class Grid(NamedTuple):
     body: list[list[Cell]]
 
 
-def grid(frame: pd.DataFrame) -> Grid:
-    """A frame of text with its index."""
-    rows = zip(frame.index, frame.itertuples(index=False, name=None))
-    body = [[Cell(str(label)), *(Cell(str(cell)) for cell in row)] for label, row in rows]
+def grid(frame: pd.DataFrame, marked: pd.DataFrame | None = None) -> Grid:
+    """A frame of text with its index; `marked`, of the same shape, holds the marks of its cells."""
+    marks = pd.DataFrame("", frame.index, frame.columns) if marked is None else marked
+    rows = zip(frame.index, frame.to_numpy(dtype=object), marks.to_numpy(dtype=object))
+    body = [
+        [Cell(str(label)), *(Cell(str(cell), mark=mark) for cell, mark in zip(cells, held))]
+        for label, cells, held in rows
+    ]
     return Grid([str(frame.index.name), *map(str, frame.columns)], body)
 
 
 def split_facts(results: Results, split: str) -> Facts:
     """How a split is defined: hashes, shift, how tasks were drawn, and the ends of its score."""
-    said = splits.document(results, split)
+    said = scores.split_document(results, split)
     hashes = sorted(set(results.records.loc[results.records["split"] == split, "split_hash"]))
-    ends = tables.score_ends(results, split)
+    ends = scores.score_ends(results, split)
     lists = said.get("test_lists") or {}
     axis, unit = said.get("axis"), said.get("axis_unit")
     return [

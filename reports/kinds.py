@@ -1,4 +1,4 @@
-"""The list of figures: the names users know, with their numbers, their drawing and their words."""
+"""The list of figures: the names users know, with their numbers, their drawing and their words; and what a table is."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ Series = Callable[[Results, str], pd.DataFrame]
 """(results, split) -> the numbers behind a figure."""
 
 
+class TableKind(NamedTuple):
+    """One table of cells: how it is made, what it is called, and which of its columns head the wide form."""
+
+    make: Callable[[Results], pd.DataFrame]
+    title: str
+    columns: tuple[str, ...] = ("split", "task_list")
+
+
 class FigureKind(NamedTuple):
     """One figure, a panel per split: its numbers, its picture, the words that stand for it, what it needs to exist.
 
     `expected` says whether its absence is worth a line of the report: figures that only some algorithms or splits
-    can have are not missed where they have no numbers.
+    can have are not missed where they have no numbers. `pooled` ones have a panel over all splits too.
     """
 
     name: str
@@ -31,6 +39,7 @@ class FigureKind(NamedTuple):
     draw: Callable[..., Axes]
     describe: Callable[[Results, str], str]
     expected: bool = True
+    pooled: bool = False
 
 
 FIGURES = (
@@ -91,6 +100,14 @@ FIGURES = (
         "two is what the shift costs; ticks: seeds.",
         "results on both test and test_id",
         series.in_and_out, figures.in_and_out, alt.describe_in_and_out,
+    ),
+    FigureKind(
+        "profile", "Performance profiles",
+        "The share of test tasks and seeds with a score above each threshold; 0: doing nothing, 1: the stated best. A "
+        "curve further to the right is better.",
+        "scores, which need both ends declared with the split",
+        series.profile, figures.profile, alt.describe_profile,
+        expected=False, pooled=True,
     ),
     FigureKind(
         "wall_time", "Return against wall-clock time",

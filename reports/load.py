@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reports import mixing, style
+from reports.metrics import per_seed
 from reports.rows import named_rows
 from suite.errors import UserError
 from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, RecordsError, read_table
@@ -49,6 +51,11 @@ class Results:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     mixed: bool = False
+
+    @cached_property
+    def seeds(self) -> pd.DataFrame:
+        """The final result of every seed (`metrics.per_seed`), which nobody must change."""
+        return per_seed(self.records)
 
 
 def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from reports.load import Results
 from reports.metrics import normalised_score
-from reports.tables import score_ends
+from reports.scores import score_ends
 
 METRICS = {"return": "return per episode", "score": "score (0: doing nothing, 1: best known)"}
 """Labels of the y axis by the name that figures take as `metric`."""
@@ -30,7 +30,7 @@ def measured(results: Results, metric: str = "return") -> Results:
     records = results.records[results.records["task_list"] == "test"].copy()
     for split in sorted(set(records["split"])):
         ends, rows = score_ends(results, split), records["split"] == split
-        if ends.null is None or ends.best is None:
+        if not ends.known:
             records = records[~rows]
         else:
             scores = [normalised_score(value, ends.null, ends.best) for value in records.loc[rows, "return"]]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports import facts, splits, style, tables, words
-from reports.intervals import LEVEL, Estimate
+from reports import facts, formats, scores, style, tables, words
+from reports.kinds import TableKind
 from reports.load import Results
 from reports.pictures import Exhibit
 from reports.rows import named_rows
+from reports.series import on
 
 HERE = Path(__file__).parent
 
@@ -27,7 +28,11 @@ def typeset(text: str) -> str:
     return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", text)
 
 
-def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str]) -> str:
+SHOWN = ("main", "score", "aggregates", "improvement")
+"""Tables that stand on the page as a whole; what the others hold stands split by split."""
+
+
+def render(results: Results, kinds: Mapping[str, TableKind], exhibits: Sequence[Exhibit], absent: Sequence[str]) -> str:
     """The whole page as HTML.
 
     Nothing of a results folder is ever markup: everything is escaped, and the page's own policy lets the browser run
@@ -35,6 +40,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
 
     Args:
         results: What the page is about.
+        kinds: The tables of the report by the names of their files.
         exhibits: The figures that were drawn.
         absent: Sentences on the figures that could not be drawn.
     """
@@ -51,10 +57,10 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         verdict=words.verdict(results),
         notes=results.notes,
-        main=facts.grid(tables.wide(tables.main_table(results))),
+        tables=[shown for name in SHOWN if (shown := _table(results, name, kinds[name]))],
+        files=list(kinds),
         mark=style.REFERENCE,
         has_references=bool(results.cells["variant"].map(style.is_reference).any()),
-        level=f"{LEVEL:.0%}",
         splits=[_split(results, split, place) for place, split in enumerate(named, 1)],
         exhibits=exhibits,
         protocols=facts.protocols(results),
@@ -70,8 +76,17 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
     )
 
 
+def _table(results: Results, name: str, kind: TableKind) -> dict[str, Any] | None:
+    """A table of cells with its words, None where it has no number."""
+    table = kind.make(results)
+    if name != "main" and not (table["n"] > 0).any():
+        return None
+    grid = facts.grid(formats.wide(table, kind.columns), formats.marks(table, kind.columns))
+    return {"name": name, "title": kind.title, "words": formats.caption(table), "grid": grid}
+
+
 def _split(results: Results, split: str, place: int) -> dict[str, Any]:
-    said = splits.document(results, split)
+    said = scores.split_document(results, split)
     return {
         "name": split,
         "anchor": f"split-{place}",
@@ -85,14 +100,15 @@ def _split(results: Results, split: str, place: int) -> dict[str, Any]:
 
 def _split_table(results: Results, split: str) -> pd.DataFrame:
     """Per variant what a split's figures hold together: before, result, gain, gap and score, as text."""
-    gain = tables.gain_table(results).query("split == @split")
+    gain, after = on(tables.gain_table(results), split), on(tables.main_table(results), split)
     columns: dict[str, dict[str, str]] = {}
     for task_list in style.ordered_lists(gain["task_list"]):
         rows = gain[gain["task_list"] == task_list]
         columns[f"before, {task_list}"] = {row.variant: style.number(row.before) for row in named_rows(rows)}
+        columns[f"after, {task_list}"] = _briefly(after[after["task_list"] == task_list])
         columns[f"gain from adapting, {task_list}"] = _briefly(rows)
     for name, table in (("gap: test_id - test", tables.gap_table), ("score on test", tables.score_table)):
-        rows = table(results).query("split == @split")
+        rows = on(table(results), split)
         if (rows["n"] > 0).any():
             columns[name] = _briefly(rows)
     order = style.ordered(gain["variant"])
@@ -103,16 +119,11 @@ def _split_table(results: Results, split: str) -> pd.DataFrame:
 
 def _briefly(rows: pd.DataFrame) -> dict[str, str]:
     """The text of each variant's cell; why single seeds are missing stands in the main table already."""
-    return {
-        row.variant: row.text
-        if row.n == 0
-        else tables.cell_text(Estimate(row.mean, row.low, row.high, row.n), row.declared, "")
-        for row in named_rows(rows)
-    }
+    return dict(zip(rows["variant"], formats.brief(rows)))
 
 
 def _gate_rows(results: Results, split: str) -> facts.Grid | None:
-    table = tables.gate_table(results).query("split == @split")
+    table = on(tables.gate_table(results), split)
     if table.empty:
         return None
     text = pd.DataFrame({

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from reports import style, tables
+from reports import formats, style
 from reports.figures import canvas
 from reports.kinds import FigureKind, has_numbers
 from reports.load import Results
+from reports.statistics import ALL_SPLITS
 
 THEMES = ((style.INK, style.GRID, "#FFFFFF"), ("#E4E6EA", "#3B4048", "#1D2128"))
 """Colours of text and axes, of the grid, and behind them: light, dark."""
@@ -50,9 +51,10 @@ class Exhibit(NamedTuple):
 def draw(results: Results, kinds: Sequence[FigureKind], folder: Path) -> tuple[list[Exhibit], list[str]]:
     """Write every figure below `folder`; also a sentence for every figure that was expected and has no numbers."""
     exhibits, absent = [], []
+    splits = sorted(set(results.cells["split"]))
     for kind in kinds:
         panels: list[str] = []
-        for split in sorted(set(results.cells["split"])):
+        for split in [*splits, *([ALL_SPLITS] if kind.pooled and len(splits) > 1 else [])]:
             if has_numbers(kind.series(results, split)):
                 panels.append(split)
             elif kind.expected:
@@ -86,7 +88,7 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
 
 def _write_numbers(results: Results, kind: FigureKind, split: str, folder: Path) -> str:
     name = f"{kind.name}_{file_name(split)}.csv"
-    tables.write_csv(kind.series(results, split), folder / name)
+    formats.write_csv(kind.series(results, split), folder / name)
     return f"{folder.name}/{name}"
 
 

@@ -15,6 +15,7 @@ from reports.intervals import Estimate, estimates, student_t
 from reports.load import Results
 from reports.metrics import seed_means
 from reports.mixing import dig
+from reports.scores import split_document
 from reports.series import KEPT, on
 
 WINDOWS = 40
@@ -97,14 +98,7 @@ def checkpoints(results: Results, split: str, task_list: str = "test") -> pd.Dat
 
 def in_distribution_list(results: Results, split: str) -> str:
     """The task list that holds tasks of the training distribution: `test_id`, or `test` where nothing shifts."""
-    return "test" if shift_of(results, split) in ("in_distribution", "same_tasks") else "test_id"
-
-
-def shift_of(results: Results, split: str) -> str:
-    """How the split's test tasks relate to training, as its runs recorded it; empty where they did not."""
-    runs = sorted(set(on(results.records, split)["run"]))
-    found = (dig(results.runs.get(run), "split", "shift") for run in runs)
-    return next((str(shift) for shift in found if shift), "")
+    return "test" if split_document(results, split).get("shift") in ("in_distribution", "same_tasks") else "test_id"
 
 
 @lru_cache(maxsize=KEPT)

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import page, pictures, tables
-from reports.kinds import FIGURES
+from reports import formats, page, pictures, tables
+from reports.kinds import FIGURES, TableKind
 from reports.load import Results, load
-from reports.metrics import per_seed
 
 TABLES = {
-    "main": tables.main_table,
-    "gain": tables.gain_table,
-    "gap": tables.gap_table,
-    "score": tables.score_table,
+    "main": TableKind(tables.main_table, "Return after adaptation."),
+    "gain": TableKind(tables.gain_table, "Return after adaptation minus return before."),
+    "gap": TableKind(tables.gap_table, "Return on test_id minus return on test."),
+    "score": TableKind(tables.score_table, "Normalised score on test: 0 the zero action, 1 the stated best return."),
+    "aggregates": TableKind(
+        tables.aggregate_table,
+        "Statistics of the normalised scores on test (per task and seed).",
+        ("split", "statistic"),
+    ),
+    "improvement": TableKind(
+        tables.improvement_table,
+        "Probability that the row's variant does better than the column's in a test task.",
+        ("split", "other"),
+    ),
 }
 
 
@@ -40,7 +49,7 @@ def write(results: Results, out: Path) -> Path:
     _write_tables(results, out / "tables")
     exhibits, absent = pictures.draw(results, FIGURES, out / "figures")
     path = out / "report.html"
-    path.write_text(page.render(results, exhibits, absent), encoding="utf-8", newline="\n")
+    path.write_text(page.render(results, TABLES, exhibits, absent), encoding="utf-8", newline="\n")
     return path
 
 
@@ -48,20 +57,28 @@ def _emptied(folder: Path) -> None:
     """Make a folder, without the files of the kinds that a report writes."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".png", ".pdf", ".csv", ".md"):
+        if path.suffix in (".png", ".pdf", ".csv", ".md", ".tex"):
             path.unlink()
 
 
 def _write_tables(results: Results, folder: Path) -> None:
-    for name, make in TABLES.items():
-        table = make(results)
-        tables.write_csv(table, folder / f"{name}.csv")
-        (folder / f"{name}.md").write_text(tables.markdown(tables.wide(table)), encoding="utf-8", newline="\n")
+    for name, kind in TABLES.items():
+        table = kind.make(results)
+        formats.write_csv(table, folder / f"{name}.csv")
+        text = formats.markdown(formats.wide(table, kind.columns), formats.marks(table, kind.columns))
+        _write(folder / f"{name}.md", f"{text}\n{kind.title} {formats.caption(table)}\n")
+        _write(folder / f"{name}.tex", formats.latex(table, kind.columns, kind.title, name))
     for name, frame in (
-        ("seeds", per_seed(results.records)),
+        ("seeds", results.seeds),
         ("runs", tables.run_table(results)),
         ("gate", tables.gate_table(results)),
     ):
-        tables.write_csv(frame, folder / f"{name}.csv")
-        text = tables.markdown(frame.astype(object).where(frame.notna(), "–").set_index(frame.columns[0]))
-        (folder / f"{name}.md").write_text(text, encoding="utf-8", newline="\n")
+        formats.write_csv(frame, folder / f"{name}.csv")
+        _write(
+            folder / f"{name}.md",
+            formats.markdown(frame.astype(object).where(frame.notna(), "–").set_index(frame.columns[0])),
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from reports import style
-from reports.intervals import Estimate, estimates
+from reports import statistics, style
+from reports.intervals import NO_ESTIMATE, Estimate, estimates
 from reports.load import Results
-from reports.metrics import SEED_KEY, per_seed, results_of, seed_means
+from reports.metrics import SEED_KEY, results_of, seed_means
 from reports.rows import named_rows
 
 KEPT = 64
@@ -93,7 +93,7 @@ def outcome(results: Results, split: str) -> pd.DataFrame:
 
     Columns: variant, mean, low, high, n, why (empty where there is a number).
     """
-    seeds = per_seed(on(results.records, split))
+    seeds = on(results.seeds, split)
     counted = estimates(seeds[seeds["task_list"] == "test"], ["variant"], "after")
     numbers = {row.variant: tuple(row[1:]) for row in named_rows(counted) if row.n > 0}
     cells = on(results.cells, split)
@@ -101,7 +101,7 @@ def outcome(results: Results, split: str) -> pd.DataFrame:
     for variant in style.ordered(cells["variant"]):
         statuses = sorted(set(cells.loc[cells["variant"] == variant, "status"]))
         why = "" if variant in numbers else _no_number(statuses)
-        rows.append((variant, *numbers.get(variant, (np.nan, np.nan, np.nan, 0)), why))
+        rows.append((variant, *numbers.get(variant, NO_ESTIMATE), why))
     return pd.DataFrame(rows, columns=["variant", *Estimate._fields, "why"]).astype({"n": int})
 
 
@@ -116,11 +116,16 @@ def in_and_out(results: Results, split: str) -> pd.DataFrame:
 
     Columns: variant, task_list, mean, low, high, n.
     """
-    seeds = per_seed(on(results.records, split))
+    seeds = on(results.seeds, split)
     frame = estimates(seeds, ["variant", "task_list"], "after")
     frame = frame[frame["task_list"].isin(["test", "test_id"]) & (frame["n"] > 0)]
     both = frame.groupby("variant")["task_list"].transform("nunique") == 2
     return frame[both].reset_index(drop=True)
+
+
+def profile(results: Results, split: str) -> pd.DataFrame:
+    """The performance profiles (`statistics.profiles`) on one split, or on "all splits"."""
+    return on(statistics.profiles(results), split).reset_index(drop=True)
 
 
 @lru_cache(maxsize=KEPT)
@@ -180,5 +185,5 @@ def open_share(results: Results, split: str, task_list: str = "test") -> dict[st
 
 def seeds_behind(results: Results, split: str) -> pd.DataFrame:
     """The per-seed results that `in_and_out` averages: variant, task_list, seed, after."""
-    seeds = per_seed(on(results.records, split))
+    seeds = on(results.seeds, split)
     return seeds[[key for key in SEED_KEY if key != "split"] + ["after"]]

@@ -9,18 +9,12 @@ from typing import Any
 import pandas as pd
 
 from reports.load import Results
-from reports.mixing import dig
+from reports.scores import split_document
 
 COLUMNS = ["task_list", "parameter", "unit", "low", "high", "size", "task", "element", "share", "value"]
 
 FEWEST_FOR_RANGE = 5
 """Below this many tasks a list is points, no range."""
-
-
-def document(results: Results, split: str) -> dict[str, Any]:
-    """What the records say about a split, from the first of its runs; empty where they say nothing."""
-    runs = sorted(set(results.records.loc[results.records["split"] == split, "run"]))
-    return next((d for run in runs if isinstance(d := dig(results.runs.get(run), "split"), dict)), {})
 
 
 @lru_cache(maxsize=8)
@@ -32,7 +26,7 @@ def tasks(results: Results, split: str) -> pd.DataFrame:
     `share` is the quantile. Records of before `parameters` were kept hold families of one parameter only. A document
     of another shape gives no rows.
     """
-    said = document(results, split)
+    said = split_document(results, split)
     known = said.get("parameters")
     parameters = known if isinstance(known, list) and known else [_lone_parameter(said)]
     try:

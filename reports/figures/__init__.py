@@ -14,10 +14,11 @@ from reports.figures.curves import (
     training_curve,
     wall_time,
 )
-from reports.figures.outcomes import gate, in_and_out, out_of_distribution, per_task
+from reports.figures.outcomes import gate, in_and_out, out_of_distribution, per_task, profile
 from reports.figures.splits import split_picture
 
 __all__ = [
     "adaptation_curve", "adaptation_data", "gate", "house_style", "in_and_out", "new_figure", "out_of_distribution",
-    "per_task", "sample_efficiency", "sheet", "shifted_samples", "split_picture", "training_curve", "wall_time",
+    "per_task", "profile", "sample_efficiency", "sheet", "shifted_samples", "split_picture", "training_curve",
+    "wall_time",
 ]  # fmt: skip

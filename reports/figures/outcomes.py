@@ -13,13 +13,14 @@ import pandas as pd
 import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
-from reports import series, splits, style, tables
+from reports import scores, series, splits, style
 from reports.figures.marks import (
     THIN,
     area,
     aside,
+    band,
     curve,
     dot,
     explain,
@@ -82,7 +83,7 @@ def _ends(results: Results, split: str, metric: str) -> tuple[float, float | Non
     """Where bars stand, the best known value, and what the ground is called: zero where doing nothing is not known."""
     if metric == "score":
         return 0.0, 1.0, "doing nothing"
-    ends = tables.score_ends(results, split)
+    ends = scores.score_ends(results, split)
     return (0.0, ends.best, "zero") if ends.null is None else (ends.null, ends.best, "doing nothing")
 
 
@@ -148,7 +149,7 @@ def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) 
     if has_axis and "test_id" in set(frame["task_list"]):
         entries.append(dot("hollow: test_id", "none"))
     explain(ax, [*(handle(style.look(name)) for name in names), *entries])
-    said = splits.document(results, split)
+    said = scores.split_document(results, split)
     if has_axis and said.get("axis_unit") == "rad":
         in_turns(ax)
     return finish(ax, split, _axis_label(said) if has_axis else "test task (index in its list)", METRICS[metric])
@@ -158,6 +159,26 @@ def in_turns(ax: Axes) -> None:
     """Ticks of an axis in radians at quarters of a turn, as multiples of pi."""
     ax.xaxis.set_major_locator(MultipleLocator(np.pi / 2))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / np.pi:.3g}π" if value else "0"))
+
+
+def profile(results: Results, *, split: str, metric: str = "score", ax: Axes) -> Axes:
+    """The share of test tasks and seeds with a score above each threshold (Agarwal et al., 2021, Fig. 4).
+
+    Raises:
+        ValueError: `metric` is another than the score, in which alone tasks and splits can be pooled.
+    """
+    if metric != "score":
+        raise ValueError(f"a profile is of scores, not of {metric}")
+    frame = series.profile(results, split)
+    for name in variants(frame):
+        rows, look = frame[frame["variant"] == name], style.look(name)
+        band(ax, rows["score"], rows, look.colour)
+        ax.plot(rows["score"], rows["mean"], color=look.colour, linestyle=look.dashes, marker=look.marker,
+                markevery=max(len(rows) // 8, 1))  # fmt: skip
+    explain(ax, [handle(style.look(name)) for name in variants(frame)])
+    ax.set_ylim(-0.03, 1.03)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    return finish(ax, split, METRICS["score"], "tasks and seeds above")
 
 
 def gate(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:

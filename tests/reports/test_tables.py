@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from reports import tables
+from reports import formats, tables
 from reports.load import load
 
 
@@ -58,7 +58,7 @@ def test_every_cell_is_a_number_a_failure_or_a_reason(golden, synthetic):
         ("grbal", split, 1, None, "unsupported", "rewards vary"),
         ("maml", "ant-goal.standard", 0, None, "failed", "killed"),
     ])  # fmt: skip
-    wide = tables.wide(tables.main_table(load(golden)))
+    wide = formats.wide(tables.main_table(load(golden)))
     test = wide[f"{split} test"]
     assert test["MIER"] == "32.5 [7.7, 57.3], n = 3 of 5 (seed 3 pending; seed 4 running: at 10 % of its budget)"
     assert test["PEARL"] == ("2.00, n = 1 of 2, no interval (seed 0 failed: a return is not a number in 1 of 2 tasks)")
@@ -81,12 +81,12 @@ def test_adding_an_algorithm_changes_no_others_numbers(golden, synthetic):
 def test_rows_are_in_the_fixed_order_of_algorithms(golden, synthetic):
     for variant in ("zzz", "pearl", "aaa", "mier-wr"):
         synthetic.simple_run(golden, variant, 0, test=[[1.0]])
-    assert list(tables.wide(tables.main_table(load(golden))).index) == ["MIER", "MIER-wR", "PEARL", "aaa", "zzz"]
+    assert list(formats.wide(tables.main_table(load(golden))).index) == ["MIER", "MIER-wR", "PEARL", "aaa", "zzz"]
 
 
 def test_markdown_escapes_what_would_break_the_table(golden, synthetic):
     synthetic.simple_run(golden, "a|b\n<i>", 0, test=[[1.0]])
-    text = tables.markdown(tables.wide(tables.main_table(load(golden))))
+    text = formats.markdown(formats.wide(tables.main_table(load(golden))))
     lines = text.splitlines()
     assert lines[0] == f"| variant | {synthetic.SPLIT} test | {synthetic.SPLIT} test_id |"
     assert lines[-1].startswith("| a\\|b &lt;i> | 1.00, n = 1")
@@ -120,7 +120,10 @@ def test_the_run_table_shows_provenance_and_leaves_unknown_fields_empty(tmp_path
 
 def test_csv_numbers_have_ten_digits(tmp_path, golden):
     table = tables.main_table(load(golden))
-    tables.write_csv(table, tmp_path / "t.csv")
+    formats.write_csv(table, tmp_path / "t.csv")
     line = (tmp_path / "t.csv").read_text().splitlines()[1]
-    assert line == 'mier,cheetah-velocity.hard,test,32.5,7.658622882,57.34137712,3,3,,"32.5 [7.7, 57.3], n = 3"'
+    assert line == (
+        "mier,cheetah-velocity.hard,test,32.5,7.658622882,57.34137712,3,Student's t over seeds,3,,"
+        '"32.5 [7.7, 57.3], n = 3",False,False'
+    )
     assert np.isclose(57.34137712, table["high"].iloc[0])
