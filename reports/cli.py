@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,9 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
+
+MOST_WORKERS = 4
+"""Processes that draw figures; more would wait for one another's last figure."""
 
 
 def report(
@@ -33,7 +37,7 @@ def report(
     from reports.words import verdict
 
     results = load(folders, mix)
-    path = write(results, out or folders[0] / "report")
+    path = write(results, out or folders[0] / "report", workers=min(_cores(), MOST_WORKERS))
     console = Console()
     table = Table(title="Return after adaptation, 95 % interval over seeds")
     _fill(table, wide(main_table(results)))
@@ -43,6 +47,10 @@ def report(
     for problem in results.problems:
         console.print(f"left out: {problem.where}: {problem.why}", style="yellow", markup=False)
     console.print(str(path), soft_wrap=True, markup=False, highlight=False)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _fill(table: Table, frame: pd.DataFrame) -> None:

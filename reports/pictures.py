@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import multiprocessing
 import re
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +24,10 @@ THEMES = ((style.INK, style.GRID, "#FFFFFF"), ("#E4E6EA", "#3B4048", "#1D2128"))
 
 PANELS = 9
 """Most panels of one sheet: three rows of three, about a page."""
+
+
+WORTH_WORKERS = 3
+"""From this many splits on, starting further processes costs less than it saves."""
 
 
 class Panel(NamedTuple):
@@ -48,20 +54,52 @@ class Exhibit(NamedTuple):
     sheets: list[str]
 
 
-def draw(results: Results, kinds: Sequence[FigureKind], folder: Path) -> tuple[list[Exhibit], list[str]]:
-    """Write every figure below `folder`; also a sentence for every figure that was expected and has no numbers."""
-    exhibits, absent = [], []
+def draw(
+    results: Results, kinds: Sequence[FigureKind], folder: Path, workers: int = 1
+) -> tuple[list[Exhibit], list[str]]:
+    """Write every figure below `folder`; also a sentence for every figure that was expected and has no numbers.
+
+    Args:
+        results: What is drawn.
+        kinds: The figures, in the order of the answer.
+        folder: Must exist.
+        workers: Processes that draw. More than one imports the program that called this anew, which a script without
+            the usual guard around its main part does not stand.
+    """
+    many = results.cells["split"].nunique() >= WORTH_WORKERS
+    if workers == 1 or not many:
+        drawn = [_drawn(results, kind, folder) for kind in kinds]
+    else:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, spawn, _hold, (results, folder)) as pool:
+            drawn = list(pool.map(_drawn_by_worker, kinds))
+    return [exhibit for exhibit, _ in drawn if exhibit], [sentence for _, missing in drawn for sentence in missing]
+
+
+_held: list[tuple[Results, Path]] = []
+"""What a worker process draws, and where; empty in all others."""
+
+
+def _hold(results: Results, folder: Path) -> None:
+    _held.append((results, folder))
+
+
+def _drawn_by_worker(kind: FigureKind) -> tuple[Exhibit | None, list[str]]:
+    results, folder = _held[0]
+    return _drawn(results, kind, folder)
+
+
+def _drawn(results: Results, kind: FigureKind, folder: Path) -> tuple[Exhibit | None, list[str]]:
+    """One figure, None where no split has numbers for it, and sentences on the splits that should have."""
     splits = sorted(set(results.cells["split"]))
-    for kind in kinds:
-        panels: list[str] = []
-        for split in [*splits, *([ALL_SPLITS] if kind.pooled and len(splits) > 1 else [])]:
-            if has_numbers(kind.series(results, split)):
-                panels.append(split)
-            elif kind.expected:
-                absent.append(f"{kind.title}, {split}: needs {kind.needs}.")
-        if panels:
-            exhibits.append(_exhibit(results, kind, panels, folder))
-    return exhibits, absent
+    panels: list[str] = []
+    absent: list[str] = []
+    for split in [*splits, *([ALL_SPLITS] if kind.pooled and len(splits) > 1 else [])]:
+        if has_numbers(kind.series(results, split)):
+            panels.append(split)
+        elif kind.expected:
+            absent.append(f"{kind.title}, {split}: needs {kind.needs}.")
+    return (_exhibit(results, kind, panels, folder) if panels else None), absent
 
 
 def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path) -> Exhibit:

@@ -42,12 +42,15 @@ def build(folder: Path | Sequence[Path], out: Path | None = None, mix: bool = Fa
     return write(load(folder, mix), out or first / "report")
 
 
-def write(results: Results, out: Path) -> Path:
-    """Write page, figures and tables below `out`; what an earlier report left there is replaced."""
+def write(results: Results, out: Path, workers: int = 1) -> Path:
+    """Write page, figures and tables below `out`; what an earlier report left there is replaced.
+
+    With more `workers`, so many processes draw (see `pictures.draw`).
+    """
     for name in ("figures", "tables"):
         _emptied(out / name)
     _write_tables(results, out / "tables")
-    exhibits, absent = pictures.draw(results, FIGURES, out / "figures")
+    exhibits, absent = pictures.draw(results, FIGURES, out / "figures", workers)
     path = out / "report.html"
     path.write_text(page.render(results, TABLES, exhibits, absent), encoding="utf-8", newline="\n")
     return path
