@@ -192,12 +192,13 @@ def gate(results: Results, *, split: str, metric: str = "return", ax: Axes) -> A
             ax.plot(part["held_out_loss"], part["gain"], color=look.colour, marker=look.marker,
                     markerfacecolor=face, linestyle="none")  # fmt: skip
         explain(ax, [handle(look, line=False)])
-    aside(ax, gate_words(series.open_share(results, split)))
     if len(frame):
         explain(ax, [dot("hollow: gate closed", "none")])
     ax.axhline(0, color=style.INK, linewidth=0.7)
     gain = "gain in return" if metric == "return" else "gain in score"
-    return finish(ax, split, "held-out loss of the adapted model", gain)
+    finish(ax, split, "held-out loss of the adapted model", gain)
+    aside(ax, gate_words(series.open_share(results, split)))
+    return ax
 
 
 def _training_range(results: Results, split: str) -> tuple[float, float] | None:
