@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import multiprocessing
 import re
@@ -63,25 +64,23 @@ def draw(
         results: What is drawn.
         kinds: The figures, in the order of the answer.
         folder: Must exist.
-        workers: Processes that draw. More than one imports the program that called this anew, which a script without
-            the usual guard around its main part does not stand.
+        workers: Processes that draw, where there is much to draw and the system can fork.
     """
     many = results.cells["split"].nunique() >= WORTH_WORKERS
-    if workers == 1 or not many:
+    if workers == 1 or not many or "fork" not in multiprocessing.get_all_start_methods():
         drawn = [_drawn(results, kind, folder) for kind in kinds]
     else:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawn, _hold, (results, folder)) as pool:
+        _held[:] = [(results, folder)]  # a forked process shares what this one has read
+        gc.freeze()  # a collection in one would copy what is shared
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
             drawn = list(pool.map(_drawn_by_worker, kinds))
+        gc.unfreeze()
+        _held.clear()
     return [exhibit for exhibit, _ in drawn if exhibit], [sentence for _, missing in drawn for sentence in missing]
 
 
 _held: list[tuple[Results, Path]] = []
-"""What a worker process draws, and where; empty in all others."""
-
-
-def _hold(results: Results, folder: Path) -> None:
-    _held.append((results, folder))
+"""What worker processes draw, and where; empty but while they do."""
 
 
 def _drawn_by_worker(kind: FigureKind) -> tuple[Exhibit | None, list[str]]:

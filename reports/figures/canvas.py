@@ -99,7 +99,9 @@ def legend(figure: Figure, columns: int) -> None:
 
 def settle(figure: Figure) -> None:
     """Lay a finished figure out once, so that saving it in three formats does not do so three times."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine:
+        engine.execute(figure)
     figure.set_layout_engine("none")
 
 

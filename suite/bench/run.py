@@ -15,7 +15,7 @@ from collections.abc import Callable
 from suite.bench.figure import Figure
 from suite.executor import worker_environment
 
-PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "process")
+PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "report", "process")
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
@@ -40,6 +40,10 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.simulation import simulation_figures
 
         return simulation_figures()
+    if part == "report":
+        from suite.bench.report import report_figures
+
+        return report_figures()
     from suite.bench.process import process_figures
 
     return process_figures()

@@ -2,5 +2,4 @@
 
 from suite.cli import main
 
-if __name__ == "__main__":  # processes that this one starts import it anew
-    main()
+main()
