@@ -224,7 +224,7 @@ def test_report_figures():
 def test_a_report_that_fails_shows_what_it_printed(tmp_path):
     from suite.bench.report import measured
 
-    with pytest.raises(RuntimeError, match="(?s)the report failed:.*no results to report"):
+    with pytest.raises(RuntimeError, match=r"(?s)the report failed:.*no results to report"):
         measured([str(tmp_path / "nowhere"), str(tmp_path)])
 
 
