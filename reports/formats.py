@@ -35,7 +35,12 @@ def wide(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list"), c
     variants = style.ordered(table["variant"])
     rows = [[cells.get((variant, *head), "–") for head in heads] for variant in variants]
     names = pd.Index([style.look(variant).name for variant in variants], name="variant")
-    return pd.DataFrame(rows, index=names, columns=[" ".join(head) for head in heads])
+    titles = [" ".join(_title(*part) for part in zip(columns, head)) for head in heads]
+    return pd.DataFrame(rows, index=names, columns=titles)
+
+
+def _title(column: str, value: str) -> str:
+    return f"than {style.look(value).name}" if column == "other" else value
 
 
 def marks(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list")) -> pd.DataFrame:

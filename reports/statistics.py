@@ -38,7 +38,8 @@ ALL_SPLITS = "all splits"
 TARGET = 1.0
 """The score below which the optimality gap counts what is missing."""
 
-PROFILE_POINTS = 101
+THRESHOLDS = np.linspace(0, 1, 101)
+"""Of the profiles: the same whatever was run, so that no variant's profile depends on another."""
 
 AT_ONCE = 250
 """Resamples computed side by side: so many that the arrays stay in the processor's cache."""
@@ -245,22 +246,19 @@ def aggregates(results: Results) -> pd.DataFrame:
 def profiles(results: Results) -> pd.DataFrame:
     """The share of scores (of seeds and tasks) above every threshold: performance profiles, with pointwise intervals.
 
-    Columns: variant, split (or "all splits"), score (the threshold), mean (the share), low, high, n, method. All
-    variants of a split share thresholds, from the lowest score to the highest, and zero to one at least.
+    Columns: variant, split (or "all splits"), score (the threshold, between the ends of the scale), mean (the share),
+    low, high, n, method.
     """
-    held = samples(results)
-    frames = []
-    for split in dict.fromkeys(split for _, split in held):
-        among = {variant: found for (variant, where), found in held.items() if where == split}
-        ends = [0.0, 1.0, *(end for found in among.values() for end in (found.scores.min(), found.scores.max()))]
-        grid = np.linspace(min(ends), max(ends), PROFILE_POINTS)
-        frames += [_profile(found, grid).assign(variant=variant, split=split) for variant, found in among.items()]
+    frames = [
+        _profile(held, THRESHOLDS).assign(variant=variant, split=split)
+        for (variant, split), held in samples(results).items()
+    ]
     columns = ["variant", "split", "score", *Estimate._fields]
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def _profile(held: Sample, grid: np.ndarray) -> pd.DataFrame:
-    above = (held.scores[:, None] > grid).astype(float)
+    above = (held.scores[:, None] > grid).astype(float)  # (item, threshold)
     shares = _as_it_is(held, lambda _, weight: weight @ above)
     drawn = _drawn(held, lambda _, weight: weight @ above)
     low, high = percentiles(drawn, held.sizes)
