@@ -106,7 +106,7 @@ def _markdown_cell(text: str) -> str:
     return text.replace("\n", " ").replace("<", "&lt;")
 
 
-def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str) -> str:
+def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, cell: str = "") -> str:
     r"""A tidy table as a LaTeX `table` with booktabs rules; the best of a column bold, those tied with it underlined.
 
     Reasons for cells without a number stand below as notes. It needs `\usepackage{booktabs}`, and `graphicx` where
@@ -117,11 +117,12 @@ def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str) -
         columns: The columns whose values together head a column.
         title: The first sentence of the caption.
         label: For `\ref`, after `tab:`.
+        cell: The column with the text of cells that have a number; by default a short form of it is made.
     """
     notes = {text: number for number, text in enumerate(dict.fromkeys(table.loc[table["n"] == 0, "text"]), start=1)}
     cells = [
         _latex_number(text) if row.n else f"--\\textsuperscript{{{notes[row.text]}}}"
-        for row, text in zip(named_rows(table), brief(table))
+        for row, text in zip(named_rows(table), table[cell] if cell else brief(table))
     ]
     frame = wide(table.assign(cell=cells), columns, "cell")
     styles = {"best": "textbf:--rwrap;", "tied": "underline:--rwrap;", "": ""}

@@ -27,7 +27,7 @@ def resolve(results: Results, mix: bool) -> Results:
     Raises:
         UserError: results differ and `mix` is False; the message lists every difference.
     """
-    facts = _facts(results)
+    facts = run_facts(results)
     conflicts = [*_task_lists(facts), *_protocols(facts), *_within_variants(facts)]
     if not conflicts:
         return results
@@ -39,8 +39,8 @@ def resolve(results: Results, mix: bool) -> Results:
             "labels (they are never averaged with one another)."
         )
     results = _relabel(results, _task_lists(facts))
-    results = _relabel(results, _protocols(_facts(results)))
-    while remaining := _within_variants(_facts(results)):
+    results = _relabel(results, _protocols(run_facts(results)))
+    while remaining := _within_variants(run_facts(results)):
         results = _relabel(results, remaining)
     return replace(results, mixed=True)
 
@@ -49,8 +49,12 @@ Conflict = tuple[str, str, dict[str, str]]
 """What differs (for the reader), which column gets a suffix ("variant" or "split"), and the suffix of each run."""
 
 
-def _facts(results: Results) -> pd.DataFrame:
-    """One row per run: everything that has to agree before runs may be compared or averaged."""
+def run_facts(results: Results) -> pd.DataFrame:
+    """One row per run: everything that has to agree before runs may be compared or averaged.
+
+    Columns: run, variant, split, seed, is_final, split_hash, protocol_hash, training, and as text budget, protocol
+    (its hash, or "native") and config.
+    """
     columns = ["run", "variant", "split", "seed", "is_final", "split_hash", "protocol_hash", "training"]
     facts = results.records[columns].sort_values("is_final").drop_duplicates("run", keep="last").copy()
     documents = [results.runs.get(run, {}) for run in facts["run"]]
@@ -106,7 +110,7 @@ def _within_variants(facts: pd.DataFrame) -> list[Conflict]:
         elif len(configs) > 1:
             number = {config: index + 1 for index, config in enumerate(configs)}
             suffix = {row.run: f"configuration {number[row.config]}" for row in named_rows(rows)}
-            keys = ", ".join(_differing_keys(configs))
+            keys = ", ".join(differing_keys(configs))
             conflicts.append((f"{where}: {len(configs)} configurations, which differ in {keys}", "variant", suffix))
         elif not repeated.empty:
             runs = ", ".join(f"seed {row.seed}: run {row.run}" for row in named_rows(repeated))
@@ -115,8 +119,8 @@ def _within_variants(facts: pd.DataFrame) -> list[Conflict]:
     return conflicts
 
 
-def _differing_keys(configs: list[str]) -> list[str]:
-    """Dotted names of the settings in which configurations differ."""
+def differing_keys(configs: list[str]) -> list[str]:
+    """Dotted names of the settings in which configurations (the texts of `run_facts`) differ."""
     flat = [_flatten(json.loads(config)) if config else {} for config in configs]
     names = sorted({name for settings in flat for name in settings})
     absent = object()
@@ -181,7 +185,7 @@ def precision(document: dict[str, Any]) -> Any:
 
 
 def _unequal_budgets(results: Results) -> list[str]:
-    facts = _facts(results)
+    facts = run_facts(results)
     facts = facts[facts["is_final"] & (facts["budget"] != "") & ~facts["variant"].map(style.is_reference).astype(bool)]
     found = []
     for split, rows in facts.groupby("split", sort=True):
@@ -194,7 +198,7 @@ def _unequal_budgets(results: Results) -> list[str]:
 
 def _native(results: Results) -> list[str]:
     """A sentence, where each algorithm was tested as its authors did."""
-    facts = _facts(results)
+    facts = run_facts(results)
     splits = sorted(set(facts.loc[facts["is_final"] & (facts["protocol"] == "native"), "split"]))
     if not splits:
         return []
