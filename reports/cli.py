@@ -127,3 +127,26 @@ def _write_comparison(table: pd.DataFrame, path: Path, first: str) -> None:
     else:
         text = formats.latex(held, columns, f"{first} against others: difference of returns.", "compare", "text")
         path.write_text(text, encoding="utf-8")
+
+
+def export(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Results folder; several go together.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Plain tables.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Event files; needs tensorboard.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Offline runs, no account; needs wandb.")] = False,
+    mix: Annotated[bool, typer.Option("--mix", help="Include results that were not measured alike.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; by default `export` inside the first folder.")
+    ] = None,
+) -> None:
+    """Write training curves and results for other tools: CSV, TensorBoard, Weights & Biases."""
+    from reports.export import export as write
+    from reports.load import load
+
+    wanted = [name for name, asked in (("csv", csv), ("tensorboard", tensorboard), ("wandb", wandb)) if asked]
+    if not wanted:
+        raise UserError("export was told no format; give --csv, --tensorboard or --wandb, or several of them")
+    results = load(folders, mix)
+    print_lines(map(str, write(results, wanted, out or folders[0] / "export")))
+    for problem in results.problems:
+        typer.echo(f"left out: {problem.where}: {problem.why}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,3 +175,9 @@ def cell_text(estimate: Estimate, declared: int, missing: str) -> str:
     if estimate.n == 1:
         text += ", no interval"
     return f"{text} ({missing})" if missing else text
+
+
+def file_name(text: str) -> str:
+    """A label as part of a file name; one that had to be changed gets a few digits of its hash to stay distinct."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from reports import figures, formats, page, series, tables, words
+from reports.formats import file_name
 from reports.load import Results, load
 from suite.errors import UserError
 
@@ -207,9 +206,3 @@ def _write_figure(results: Results, split: str, kind: FigureKind, folder: Path) 
 def _has_number(numbers: pd.DataFrame) -> bool:
     columns = [name for name in ("mean", "gain") if name in numbers]
     return bool(numbers[columns].notna().any(axis=None))
-
-
-def file_name(text: str) -> str:
-    """A label as part of a file name; one that had to be changed gets a few digits of its hash to stay distinct."""
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
-    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
