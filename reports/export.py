@@ -74,7 +74,7 @@ def to_wandb(results: Results, out: Path) -> None:
     wandb = library("wandb", "wandb")
     for name, rows in _logs(results):
         settings = wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True)
-        run = wandb.init(project="offmap", name=name, dir=str(out), mode="offline", settings=settings, reinit=True)
+        run = wandb.init(project="offmap", name=name, dir=str(out), mode="offline", settings=settings)
         for _, part in rows.groupby("env_steps", sort=True):
             run.log(dict(zip(part["tag"], part["value"])), step=int(part["env_steps"].iloc[0]))
         run.finish()
