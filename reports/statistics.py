@@ -8,7 +8,7 @@ weigh the same, and in a split all seeds, and in a seed all tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -212,24 +212,17 @@ def _seeds(held: Sample) -> int:
     return int(np.bincount([split for split, _ in pairs]).min())
 
 
-def scopes(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of every split, and of all together where there is more than one."""
-    parts = [(str(split), part) for split, part in rows.groupby("split", sort=True)]
-    yield from parts
-    if len(parts) > 1:
-        yield ALL_SPLITS, rows
-
-
 @lru_cache(maxsize=KEPT)
 def samples(results: Results) -> dict[tuple[str, str], Sample]:
     """The scores of every variant on every split with a scale, and on all of those that it has results on."""
     rows = task_results(results)
     rows = rows[rows["split"].isin(scored_splits(results))]
-    return {
-        (str(variant), split): sample(part)
-        for variant, of_variant in rows.groupby("variant", sort=True)
-        for split, part in scopes(of_variant)
-    }
+    found: dict[tuple[str, str], Sample] = {}
+    for variant, of_variant in rows.groupby("variant", sort=True):
+        found |= {(str(variant), str(split)): sample(part) for split, part in of_variant.groupby("split", sort=True)}
+        if rows["split"].nunique() > 1:
+            found[str(variant), ALL_SPLITS] = sample(of_variant)
+    return found
 
 
 @lru_cache(maxsize=KEPT)
