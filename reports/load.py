@@ -145,7 +145,8 @@ def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
     frame = table.to_pandas()
     for field in schema:
         if pa.types.is_string(field.type):
-            frame[field.name] = frame[field.name].map({text: printable(text) for text in frame[field.name].unique()})
+            odd = {text: shown for text in table[field.name].unique().to_pylist() if (shown := printable(text)) != text}
+            frame[field.name] = frame[field.name].replace(odd) if odd else frame[field.name]
     return frame, checked(metadata)
 
 
@@ -263,7 +264,8 @@ def _with_every_cell(results: Results) -> Results:
             broken = [p for p in results.problems if row["run"] and row["run"] in p.where]
             why = f"its records were left out: {broken[0].why}" if broken else "no records of it were found"
             cells.loc[index, ["status", "reason"]] = ["failed", f"the run is done, but {why}"]
-    found = results.records.groupby(["variant", "algorithm", "split", "seed"], sort=True)
+    once = results.records.drop_duplicates(["run", "variant", "algorithm", "split", "seed", "is_final"])
+    found = once.groupby(["variant", "algorithm", "split", "seed"], sort=True)
     for (variant, algorithm, split, seed), rows in found:
         known = (cells["variant"] == variant) & (cells["split"] == split) & (cells["seed"] == seed)
         done = bool(rows["is_final"].any())

@@ -83,7 +83,8 @@ def run_facts(results: Results) -> pd.DataFrame:
     (its hash, or "native") and config.
     """
     columns = ["run", "variant", "split", "seed", "is_final", "split_hash", "protocol_hash", "training"]
-    facts = results.records[columns].sort_values("is_final").drop_duplicates("run", keep="last").copy()
+    facts = results.records[columns].drop_duplicates(["run", "is_final"])
+    facts = facts.sort_values("is_final").drop_duplicates("run", keep="last").copy()
     documents = [results.runs.get(run, {}) for run in facts["run"]]
     facts["budget"] = [str(document.get("budget_env_steps", "")) for document in documents]
     facts["protocol"] = [protocol_kind(*held) for held in zip(documents, facts["protocol_hash"])]
