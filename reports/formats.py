@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,12 @@ def wide(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list"), c
     variants = style.ordered(table["variant"])
     rows = [[cells.get((variant, *head), "–") for head in heads] for variant in variants]
     names = pd.Index([style.look(variant).name for variant in variants], name="variant")
-    return pd.DataFrame(rows, index=names, columns=[" ".join(head) for head in heads])
+    titles = [" ".join(_title(*part) for part in zip(columns, head)) for head in heads]
+    return pd.DataFrame(rows, index=names, columns=titles)
+
+
+def _title(column: str, value: str) -> str:
+    return f"than {style.look(value).name}" if column == "other" else value
 
 
 def marks(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list")) -> pd.DataFrame:
@@ -101,7 +107,7 @@ def _markdown_cell(text: str) -> str:
     return text.replace("\n", " ").replace("<", "&lt;")
 
 
-def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str) -> str:
+def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, cell: str = "") -> str:
     r"""A tidy table as a LaTeX `table` with booktabs rules; the best of a column bold, those tied with it underlined.
 
     Reasons for cells without a number stand below as notes. It needs `\usepackage{booktabs}`, and `graphicx` where
@@ -112,11 +118,12 @@ def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str) -
         columns: The columns whose values together head a column.
         title: The first sentence of the caption.
         label: For `\ref`, after `tab:`.
+        cell: The column with the text of cells that have a number; by default a short form of it is made.
     """
     notes = {text: number for number, text in enumerate(dict.fromkeys(table.loc[table["n"] == 0, "text"]), start=1)}
     cells = [
         _latex_number(text) if row.n else f"--\\textsuperscript{{{notes[row.text]}}}"
-        for row, text in zip(named_rows(table), brief(table))
+        for row, text in zip(named_rows(table), table[cell] if cell else brief(table))
     ]
     frame = wide(table.assign(cell=cells), columns, "cell")
     styles = {"best": "textbf:--rwrap;", "tied": "underline:--rwrap;", "": ""}
@@ -168,3 +175,9 @@ def cell_text(estimate: Estimate, declared: int, missing: str) -> str:
     if estimate.n == 1:
         text += ", no interval"
     return f"{text} ({missing})" if missing else text
+
+
+def file_name(text: str) -> str:
+    """A label as part of a file name; one that had to be changed gets a few digits of its hash to stay distinct."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -94,4 +94,8 @@ def improvements(results: Results) -> pd.DataFrame:
             first = probability_of_improvement(*({name: tables[v][name] for name in splits} for v in (a, b)))
             found.append((a, b, split, *first))
             found.append((b, a, split, 1 - first.mean, 1 - first.high, 1 - first.low, first.n, first.method))
-    return pd.DataFrame(found, columns=["variant", "other", "split", *Estimate._fields])
+    frame = pd.DataFrame(found, columns=["variant", "other", "split", *Estimate._fields])
+    places = [ALL_SPLITS, *style.ordered(tables), *sorted(set(rows["split"]))]
+    return frame.sort_values(
+        ["split", "other", "variant"], key=lambda names: names.map(places.index), ignore_index=True
+    )

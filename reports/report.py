@@ -8,6 +8,7 @@ from pathlib import Path
 from reports import formats, page, pictures, tables
 from reports.kinds import FIGURES, TableKind
 from reports.load import Results, load
+from suite.errors import UserError
 
 TABLES = {
     "main": TableKind(tables.main_table, "Return after adaptation."),
@@ -33,10 +34,10 @@ def build(folder: Path | Sequence[Path], out: Path | None = None, mix: bool = Fa
     Args:
         folder: One or several results folders.
         out: Where to write; by default `report` inside the (first) folder.
-        mix: Show results side by side that were not measured alike, instead of refusing.
+        mix: Show results side by side that were not measured alike, instead of leaving the fewer out.
 
     Raises:
-        UserError: there is nothing to report, or the results do not belong together.
+        UserError: there is nothing to report.
     """
     first = Path(folder) if isinstance(folder, str | Path) else Path(folder[0])
     return write(load(folder, mix), out or first / "report")
@@ -46,7 +47,15 @@ def write(results: Results, out: Path, workers: int = 1) -> Path:
     """Write page, figures and tables below `out`; what an earlier report left there is replaced.
 
     With more `workers`, so many processes draw (see `pictures.draw`).
+
+    Raises:
+        UserError: a link stands where something would be written: a results folder of others may hold one.
     """
+    for path in (out, out / "figures", out / "tables", out / "report.html"):
+        if path.is_symlink():
+            raise UserError(
+                f"{path} is a link, and a report is not written through one; choose another place with --out"
+            )
     for name in ("figures", "tables"):
         _emptied(out / name)
     _write_tables(results, out / "tables")

@@ -8,7 +8,7 @@ weigh the same, and in a split all seeds, and in a seed all tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -38,7 +38,8 @@ ALL_SPLITS = "all splits"
 TARGET = 1.0
 """The score below which the optimality gap counts what is missing."""
 
-PROFILE_POINTS = 101
+THRESHOLDS = np.linspace(0, 1, 101)
+"""Of the profiles: the same whatever was run, so that no variant's profile depends on another."""
 
 AT_ONCE = 250
 """Resamples computed side by side: so many that the arrays stay in the processor's cache."""
@@ -211,24 +212,17 @@ def _seeds(held: Sample) -> int:
     return int(np.bincount([split for split, _ in pairs]).min())
 
 
-def scopes(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of every split, and of all together where there is more than one."""
-    parts = [(str(split), part) for split, part in rows.groupby("split", sort=True)]
-    yield from parts
-    if len(parts) > 1:
-        yield ALL_SPLITS, rows
-
-
 @lru_cache(maxsize=KEPT)
 def samples(results: Results) -> dict[tuple[str, str], Sample]:
     """The scores of every variant on every split with a scale, and on all of those that it has results on."""
     rows = task_results(results)
     rows = rows[rows["split"].isin(scored_splits(results))]
-    return {
-        (str(variant), split): sample(part)
-        for variant, of_variant in rows.groupby("variant", sort=True)
-        for split, part in scopes(of_variant)
-    }
+    found: dict[tuple[str, str], Sample] = {}
+    for variant, of_variant in rows.groupby("variant", sort=True):
+        found |= {(str(variant), str(split)): sample(part) for split, part in of_variant.groupby("split", sort=True)}
+        if rows["split"].nunique() > 1:
+            found[str(variant), ALL_SPLITS] = sample(of_variant)
+    return found
 
 
 @lru_cache(maxsize=KEPT)
@@ -245,22 +239,19 @@ def aggregates(results: Results) -> pd.DataFrame:
 def profiles(results: Results) -> pd.DataFrame:
     """The share of scores (of seeds and tasks) above every threshold: performance profiles, with pointwise intervals.
 
-    Columns: variant, split (or "all splits"), score (the threshold), mean (the share), low, high, n, method. All
-    variants of a split share thresholds, from the lowest score to the highest, and zero to one at least.
+    Columns: variant, split (or "all splits"), score (the threshold, between the ends of the scale), mean (the share),
+    low, high, n, method.
     """
-    held = samples(results)
-    frames = []
-    for split in dict.fromkeys(split for _, split in held):
-        among = {variant: found for (variant, where), found in held.items() if where == split}
-        ends = [0.0, 1.0, *(end for found in among.values() for end in (found.scores.min(), found.scores.max()))]
-        grid = np.linspace(min(ends), max(ends), PROFILE_POINTS)
-        frames += [_profile(found, grid).assign(variant=variant, split=split) for variant, found in among.items()]
+    frames = [
+        _profile(held, THRESHOLDS).assign(variant=variant, split=split)
+        for (variant, split), held in samples(results).items()
+    ]
     columns = ["variant", "split", "score", *Estimate._fields]
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def _profile(held: Sample, grid: np.ndarray) -> pd.DataFrame:
-    above = (held.scores[:, None] > grid).astype(float)
+    above = (held.scores[:, None] > grid).astype(float)  # (item, threshold)
     shares = _as_it_is(held, lambda _, weight: weight @ above)
     drawn = _drawn(held, lambda _, weight: weight @ above)
     low, high = percentiles(drawn, held.sizes)

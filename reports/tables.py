@@ -216,7 +216,7 @@ def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str
     rows = seeds[(seeds["variant"] == variant) & (seeds["split"] == split) & (seeds["task_list"] == task_list)]
     values = {row.seed: row for row in named_rows(rows)}
     reasons: dict[str, list[int]] = {}
-    for row in named_rows(cells):
+    for row in named_rows(cells.sort_values("seed")):
         result = values.get(row.seed)
         if result is None or not np.isfinite(getattr(result, column)):
             reasons.setdefault(_why(row, result, task_list), []).append(row.seed)

@@ -78,6 +78,9 @@ class Experiment(Frozen):
     checkpoint_seconds: float = Field(
         default=300.0, gt=0, allow_inf_nan=False, description="least time between checkpoints"
     )
+    tensorboard: bool = Field(
+        default=False, description="also write TensorBoard event files while training; needs offmap[tensorboard]"
+    )
 
     @field_validator("seeds", "splits")
     @classmethod
@@ -272,7 +275,7 @@ def _cell(experiment: Experiment, choice: Choice, split: TaskSplit, seed: int) -
         )
     execution = Execution(
         env_steps=budget, milestones=milestones, device=experiment.device,
-        checkpoint_seconds=experiment.checkpoint_seconds,
+        checkpoint_seconds=experiment.checkpoint_seconds, tensorboard=experiment.tensorboard,
     )  # fmt: skip
 
     def metatest(env_steps: int, protocol: EvaluationProtocol) -> MetatestSpec:

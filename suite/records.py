@@ -105,7 +105,7 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
         RecordsError: the file is damaged, is not one of ours, or has a schema version this package does not know.
     """
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(path, page_checksum_verification=True, use_threads=False)  # many small files
     except (pa.ArrowException, OSError) as error:
         raise RecordsError(
             f"{path}: cannot be read as parquet ({error}); delete it, then `offmap run` (a run's files) or "

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import torch
 from algorithms.base import Algorithm
 from algorithms.registry import training_entry
 from suite.collecting import Meter, RevealingTrainingSource, TrainingSource
+from suite.events import event_files
 from suite.files import read_json
 from suite.specs import Execution, TrainingSpec
 from suite.status import Status
@@ -93,8 +95,9 @@ def train(folder: Path, execution: Execution, status: Status) -> None:
     status.follow(meter, execution.env_steps)
     if name is None and math.isinf(algorithm.steps_of_next_iteration()):
         save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), log, counters)
-    with (folder / "metrics.jsonl").open("a") as metrics:
+    with (folder / "metrics.jsonl").open("a") as metrics, ExitStack() as open_events:
         metrics.truncate(_whole_metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status))
+        events = open_events.enter_context(event_files(folder, execution.tensorboard))
         saved_at = clock = time.monotonic()
         milestones = [steps for steps in execution.milestones if steps > meter.steps]
         while meter.steps + algorithm.steps_of_next_iteration() <= execution.env_steps:
@@ -103,7 +106,7 @@ def train(folder: Path, execution: Execution, status: Status) -> None:
             now = time.monotonic()
             counters["seconds"], clock = counters["seconds"] + now - clock, now
             counters |= {"env_steps": meter.steps, "episodes": source.episodes}
-            _write_metrics(metrics, row, counters)
+            events(_write_metrics(metrics, row, counters))
             status.training_return(row["return"])
             upcoming = meter.steps + algorithm.steps_of_next_iteration()
             passed = [steps for steps in milestones if upcoming > steps]
@@ -140,10 +143,12 @@ def _whole_metrics(path: Path, expected: int, status: Status) -> int:
     return held.rfind(b"\n") + 1
 
 
-def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> None:
+def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> dict[str, Any]:
+    """The line of metrics of an iteration, which is on the disk when this returns."""
     known = {"env_steps": counters["env_steps"], "iteration": counters["iterations"], "seconds": counters["seconds"]}
     finite = {name: value if value == value else None for name, value in row.items()}  # JSON has no NaN
     handle.write(json.dumps(known | finite) + "\n")
     handle.flush()
     os.fsync(handle.fileno())
     counters["metrics_bytes"] = handle.tell()
+    return known | finite

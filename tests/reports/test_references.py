@@ -133,13 +133,14 @@ def test_a_figure_draws_them_grey(golden, synthetic):
 
 
 def test_native_protocols_make_one_table_and_never_with_another(golden, synthetic):
-    from suite.errors import UserError
-
     own = golden.parent / "native"
     for variant, name in (("mier", "a" * 12), ("pearl", "b" * 12)):
-        synthetic.simple_run(own, variant, 0, test=[[1.0]], protocol_hash=name, protocol={"name": "native"})
+        given = {"protocol_hash": name, "protocol": {"name": "native"}, "run": f"native-{variant}"}
+        synthetic.simple_run(own, variant, 0, test=[[1.0]], **given)
     results = load(own)
     assert set(results.cells["variant"]) == {"mier", "pearl"}
     assert any("own native protocol" in note for note in results.notes)
-    with pytest.raises(UserError, match=r"2 different protocols: native, pppppppppppp"):
-        load([golden, own])
+    both = load([golden, own])
+    assert not set(both.seeds["run"]) & {"native-mier", "native-pearl"}  # three runs against two
+    assert len(both.problems) == 2
+    assert "2 different protocols: native, pppppppppppp; kept: protocol pppppp" in both.problems[0].why
