@@ -19,7 +19,7 @@ def test_alternative_texts_state_numbers(rich, synthetic, kind):
     assert not re.search(r"\bnan\b", text)
     if "mean" in frame:
         mier = frame[frame["variant"].str.startswith("mier")]
-        assert any(style.number(value) in text for value in mier["mean"])
+        assert any(style.number(value) in text or f"{value:.0%}" in text for value in mier["mean"])
 
 
 def test_the_adaptation_text_by_hand(tmp_path, synthetic):

@@ -125,9 +125,7 @@ def test_a_figure_draws_them_grey(golden, synthetic):
 
     results = load(references(golden, synthetic))
     axes = figures.adaptation_curve(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
-    (legend,) = axes.figure.legends
-    colours = {text.get_text(): line.get_color() for text, line in
-               zip(legend.get_texts(), legend.get_lines())}  # fmt: skip
+    colours = {label: line.get_color() for line, label in zip(*axes.get_legend_handles_labels())}
     assert colours["null (reference)"] == colours["told (reference)"] == style.REFERENCES["null"].colour
     assert colours["MIER"] == style.LOOKS["mier"].colour
 
