@@ -1,15 +1,22 @@
-"""`offmap report`: the command that turns a results folder into a page."""
+"""`offmap report`, `compare` and `export`: what becomes of results folders."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from suite.cli.output import AsJson, print_json, print_lines, print_table
+from suite.errors import UserError
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
+
+MOST_WORKERS = 4
+"""Processes that draw figures; more would wait for one another's last figure."""
 
 
 def report(
@@ -26,13 +33,14 @@ def report(
     from rich.console import Console
     from rich.table import Table
 
+    from reports.formats import wide
     from reports.load import load
     from reports.report import write
-    from reports.tables import main_table, wide
+    from reports.tables import main_table
     from reports.words import verdict
 
     results = load(folders, mix)
-    path = write(results, out or folders[0] / "report")
+    path = write(results, out or folders[0] / "report", workers=min(_cores(), MOST_WORKERS))
     console = Console()
     table = Table(title="Return after adaptation, 95 % interval over seeds")
     _fill(table, wide(main_table(results)))
@@ -44,6 +52,10 @@ def report(
     console.print(str(path), soft_wrap=True, markup=False, highlight=False)
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _fill(table: Table, frame: pd.DataFrame) -> None:
     """Put a frame with its index into a rich table; brackets of intervals are text, not markup."""
     from rich.text import Text
@@ -52,3 +64,97 @@ def _fill(table: Table, frame: pd.DataFrame) -> None:
         table.add_column(Text(str(name)), overflow="fold")
     for label, row in zip(frame.index, frame.itertuples(index=False, name=None)):
         table.add_row(*(Text(str(cell)) for cell in (label, *row)))
+
+
+TABLE_ENDINGS = (".csv", ".md", ".tex")
+
+
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER OTHER...", help="The results folder that is judged, and those it is judged by."),
+    ],
+    fail_on_regression: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-regression", help="Leave with 1 if a cell is worse, or failed where another has a result."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="Accept folders whose own results were not measured alike.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the table there, as .csv, .md or .tex by its ending.")
+    ] = None,
+) -> None:
+    """Compare results folders cell by cell: better, worse, no difference shown, or why they are not comparable."""
+    import pandas as pd
+
+    from reports import compare as comparing
+    from reports.load import load
+
+    if out is not None and out.suffix not in TABLE_ENDINGS:
+        raise UserError(
+            f"{out}: a table is written as .csv, .md or .tex, and {out.suffix or 'no ending'} is none of them"
+        )
+    if len(folders) < 2:
+        raise UserError(f"compare takes two or more results folders, and was given {len(folders)}")
+    first, *others = (load(folder, mix) for folder in folders)
+    parts = [comparing.compare(first, held, str(path)) for held, path in zip(others, folders[1:])]
+    table = pd.concat(parts, ignore_index=True)
+    if out is not None:
+        _write_comparison(table, out, str(folders[0]))
+    problems = [f"left out: {problem.where}: {problem.why}" for held in (first, *others) for problem in held.problems]
+    if as_json:
+        print_json({"first": str(folders[0]), "cells": table.to_dict("records"), "left_out": problems})
+    else:
+        columns = ("variant", "split", "task_list", *(["other"] if len(others) > 1 else []), "text")
+        print_table(
+            f"{folders[0]} against {', '.join(map(str, folders[1:]))}: first minus second, 95 % intervals over seeds",
+            columns, table[list(columns)].itertuples(index=False, name=None),
+        )  # fmt: skip
+        print_lines([*comparing.summary(table), *problems])
+    judged = table["verdict"].isin([comparing.BETTER, comparing.WORSE, comparing.SAME])
+    if fail_on_regression and not (judged | table["regressed"]).any():
+        raise UserError("no cell could be compared, so nothing can be said about a regression; see the reasons above")
+    if fail_on_regression and table["regressed"].any():
+        raise typer.Exit(1)
+
+
+def _write_comparison(table: pd.DataFrame, path: Path, first: str) -> None:
+    """A comparison in the format that the ending of a path names, one of `TABLE_ENDINGS`."""
+    from reports import formats
+
+    columns = ("split", "task_list", "other")
+    held = table.assign(best=False, tied=False)
+    if path.suffix == ".csv":
+        formats.write_csv(table, path)
+    elif path.suffix == ".md":
+        path.write_text(formats.markdown(formats.wide(held, columns)), encoding="utf-8")
+    else:
+        text = formats.latex(held, columns, f"{first} against others: difference of returns.", "compare", "text")
+        path.write_text(text, encoding="utf-8")
+
+
+def export(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Results folder; several go together.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Plain tables.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Event files; needs tensorboard.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Offline runs, no account; needs wandb.")] = False,
+    mix: Annotated[bool, typer.Option("--mix", help="Include results that were not measured alike.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; by default `export` inside the first folder.")
+    ] = None,
+) -> None:
+    """Write training curves and results for other tools: CSV, TensorBoard, Weights & Biases."""
+    from reports.export import export as write
+    from reports.load import load
+
+    wanted = [name for name, asked in (("csv", csv), ("tensorboard", tensorboard), ("wandb", wandb)) if asked]
+    if not wanted:
+        raise UserError("export was told no format; give --csv, --tensorboard or --wandb, or several of them")
+    results = load(folders, mix)
+    print_lines(map(str, write(results, wanted, out or folders[0] / "export")))
+    for problem in results.problems:
+        typer.echo(f"left out: {problem.where}: {problem.why}", err=True)

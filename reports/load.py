@@ -5,28 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from reports import mixing, style
+from reports.documents import checked, printable
+from reports.metrics import per_seed
+from reports.mixing import Problem
 from reports.rows import named_rows
 from suite.errors import UserError
 from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, RecordsError, read_table
 
 CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reason")
 
+MAY_BE_EMPTY = ("parameter", "return", "value", "wall_seconds")
+"""Columns whose rows need not have a value."""
+
 STATUSES = ("done", "running", "pending", "failed", "unsupported")
 """The most useful status first: where two grids declare one cell, it counts. Others (such as killed) come last."""
-
-
-class Problem(NamedTuple):
-    """Something that was found and left out: where (relative to the folder), and why."""
-
-    where: str
-    why: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +50,22 @@ class Results:
     notes: tuple[str, ...] = ()
     mixed: bool = False
 
+    @cached_property
+    def seeds(self) -> pd.DataFrame:
+        """The final result of every seed (`metrics.per_seed`), which nobody must change."""
+        return per_seed(self.records)
+
 
 def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
     """The results below one or several folders.
 
     Args:
         folders: Searched recursively for `records.parquet`, `diagnostics.parquet`, `metrics.parquet`, `cells.json`.
-        mix: Accept results that were not measured alike; they are shown side by side under separate labels.
+        mix: Show results that were not measured alike side by side under separate labels; otherwise the most that
+            belong together are kept, and the others are named and left out.
 
     Raises:
-        UserError: a folder does not exist, nothing was found, or results that do not belong together were found.
+        UserError: a folder does not exist, or nothing was found.
     """
     roots = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
     for root in roots:
@@ -100,13 +106,23 @@ def _nothing_found(roots: Sequence[Path], problems: Sequence[Problem]) -> str:
     )
 
 
-def _files(roots: Sequence[Path], name: str) -> Iterator[tuple[Path, str]]:
-    """Paths of all files of that name below the roots with their labels; hidden folders are skipped."""
+def _files(roots: Sequence[Path], name: str, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    """Paths of all files of that name below the roots with their labels; hidden folders are skipped.
+
+    Links that lead out of a root, and what is no plain file, are problems.
+    """
     for root in roots:
         for path in sorted(root.rglob(name)):
             inside = path.relative_to(root)
-            if not any(part.startswith(".") for part in inside.parts):
-                yield path, str(inside) if len(roots) == 1 else f"{root.name}/{inside}"
+            if any(part.startswith(".") for part in inside.parts):
+                continue
+            label = printable(str(inside) if len(roots) == 1 else f"{root.name}/{inside}", None)
+            if not path.resolve().is_relative_to(root.resolve()):
+                problems.append(Problem(label, "is a link that leads out of the folder"))
+            elif not path.is_file():
+                problems.append(Problem(label, "is no plain file"))
+            else:
+                yield path, label
 
 
 def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -120,20 +136,30 @@ def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
         missing = [name for name in schema.names if name not in table.column_names]
         if missing:
             raise RecordsError(f"lacks the columns {', '.join(missing)}")
-        return table.select(schema.names).cast(schema).to_pandas(), metadata
-    except (pa.ArrowException, ValueError, AttributeError) as error:
+        table = table.select(schema.names).cast(schema)
+    except (pa.ArrowException, ValueError, AttributeError, RecursionError) as error:
         raise RecordsError(f"cannot be read ({error})") from error
+    empty = [name for name in schema.names if name not in MAY_BE_EMPTY and table[name].null_count]
+    if empty:
+        raise RecordsError(f"lacks values in {', '.join(empty)}")
+    frame = table.to_pandas()
+    for field in schema:
+        if pa.types.is_string(field.type):
+            odd = {text: shown for text in table[field.name].unique().to_pylist() if (shown := printable(text)) != text}
+            frame[field.name] = frame[field.name].replace(odd) if odd else frame[field.name]
+    return frame, checked(metadata)
 
 
 def _reason(error: Exception, path: Path) -> str:
     """The first line of an error, without the path that stands next to it anyway."""
-    return str(error).replace(f"{path}: ", "").replace(str(path), path.name).splitlines()[0]
+    lines = str(error).replace(f"{path}: ", "").replace(str(path), path.name).splitlines()
+    return printable(lines[0], None) if lines else type(error).__name__
 
 
 def _read_rows(roots: Sequence[Path], name: str, schema: pa.Schema, problems: list[Problem]) -> pd.DataFrame:
     """All rows of all files of one kind; a row that two copies of a file hold counts once."""
     frames = []
-    for path, label in _files(roots, name):
+    for path, label in _files(roots, name, problems):
         try:
             frames.append(_read(path, schema)[0])
         except RecordsError as error:
@@ -146,7 +172,7 @@ def _read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Da
     frames: list[pd.DataFrame] = []
     runs: dict[str, dict[str, Any]] = {}
     read_from: dict[str, str] = {}
-    for path, label in _files(roots, "records.parquet"):
+    for path, label in _files(roots, "records.parquet", problems):
         try:
             frame, metadata = _read(path, SCHEMA)
         except RecordsError as error:
@@ -176,11 +202,11 @@ def _canonical(frames: Sequence[pd.DataFrame], schema: pa.Schema) -> pd.DataFram
 def _read_cells(roots: Sequence[Path], problems: list[Problem]) -> pd.DataFrame:
     """The declared cells of all grids, the most useful status first."""
     rows: list[dict[str, Any]] = []
-    for path, label in _files(roots, "cells.json"):
+    for path, label in _files(roots, "cells.json", problems):
         try:
             rows += [_cell(row) for row in json.loads(path.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.append(Problem(label, f"is no list of cells ({type(error).__name__}: {error})"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            problems.append(Problem(label, printable(f"is no list of cells ({type(error).__name__}: {error})")))
     rows.sort(key=lambda row: (_rank(row["status"]), *map(str, row.values())))
     return pd.DataFrame(rows, columns=list(CELL_COLUMNS), dtype=object)
 
@@ -191,14 +217,18 @@ def _rank(status: str) -> int:
 
 def _cell(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        "variant": str(row["variant"]),
-        "algorithm": str(row.get("algorithm") or row["variant"]),
-        "split": str(row["split"]),
+        "variant": printable(str(row["variant"])),
+        "algorithm": printable(str(row.get("algorithm") or row["variant"])),
+        "split": printable(str(row["split"])),
         "seed": int(row["seed"]),
-        "run": row.get("run"),
-        "status": str(row["status"]),
-        "reason": row.get("reason"),
+        "run": _text(row.get("run")),
+        "status": printable(str(row["status"])),
+        "reason": _text(row.get("reason")),
     }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else printable(str(value))
 
 
 def _drop_superseded(results: Results) -> Results:
@@ -212,17 +242,7 @@ def _drop_superseded(results: Results) -> Results:
         for row in named_rows(final)
         if row.run not in named and (row.variant, row.split, row.seed) in answered
     ]
-    if not old:
-        return results
-    gone = {run for run, _ in old}
-    problems = [Problem(f"run {run}", f"the grid names another run for {where}") for run, where in sorted(old)]
-    return replace(
-        results,
-        records=results.records[~results.records["run"].isin(gone)].reset_index(drop=True),
-        diagnostics=results.diagnostics[~results.diagnostics["run"].isin(gone)].reset_index(drop=True),
-        runs={run: document for run, document in results.runs.items() if run not in gone},
-        problems=(*results.problems, *problems),
-    )
+    return mixing.without(results, {run: f"the grid names another run for {where}" for run, where in old})
 
 
 def _with_marked_references(results: Results) -> Results:
@@ -244,7 +264,8 @@ def _with_every_cell(results: Results) -> Results:
             broken = [p for p in results.problems if row["run"] and row["run"] in p.where]
             why = f"its records were left out: {broken[0].why}" if broken else "no records of it were found"
             cells.loc[index, ["status", "reason"]] = ["failed", f"the run is done, but {why}"]
-    found = results.records.groupby(["variant", "algorithm", "split", "seed"], sort=True)
+    once = results.records.drop_duplicates(["run", "variant", "algorithm", "split", "seed", "is_final"])
+    found = once.groupby(["variant", "algorithm", "split", "seed"], sort=True)
     for (variant, algorithm, split, seed), rows in found:
         known = (cells["variant"] == variant) & (cells["split"] == split) & (cells["seed"] == seed)
         done = bool(rows["is_final"].any())

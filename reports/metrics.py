@@ -18,20 +18,6 @@ Returns = TypeVar("Returns", float, pd.Series)
 """One return, or a column of them."""
 
 
-def mean_return(tasks: np.ndarray, returns: np.ndarray) -> float:
-    """The mean over episodes of each task, then over tasks; NaN if any return is not a finite number.
-
-    Args:
-        tasks: The task of each episode, (episode,).
-        returns: The return of each episode, (episode,).
-    """
-    if len(returns) == 0 or not np.isfinite(returns).all():
-        return float("nan")
-    order = np.lexsort((returns, tasks))  # sums do not depend on the order of rows, down to the last bit
-    _, task_of_episode, episodes = np.unique(tasks[order], return_inverse=True, return_counts=True)
-    return float(np.mean(np.bincount(task_of_episode, weights=returns[order]) / episodes))
-
-
 def adaptation_gain(before: Returns, after: Returns) -> Returns:
     """The return after adaptation minus the return of the same agent before any adaptation data."""
     return after - before
@@ -54,46 +40,69 @@ def results_of(records: pd.DataFrame, phase: str = "after") -> pd.DataFrame:
     return records[records["is_final"] & (records["phase"] == phase)]
 
 
+def task_means(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
+    """One row per group and task: `value` (mean over its episodes), `episodes`; NaN if any return is not finite.
+
+    Args:
+        rows: Records.
+        by: Columns that make a group. Default: variant, split, task list, seed.
+    """
+    keys = [*dict.fromkeys([*(by or SEED_KEY), "task"])]
+    held = rows[keys].assign(value=rows["return"].to_numpy(dtype=float, na_value=np.nan))
+    held["bad"] = ~np.isfinite(held["value"])
+    # In one order, so that sums do not depend on the order of rows, down to the last bit.
+    held = held.sort_values([*keys, "value"], ignore_index=True)
+    groups = held.groupby(keys, sort=True)
+    means = groups.agg(value=("value", "mean"), episodes=("value", "size"), bad=("bad", "any")).reset_index()
+    means.loc[means["bad"], "value"] = np.nan
+    return means.drop(columns="bad")
+
+
 def seed_means(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
-    """One `value` per group, and how many tasks, episodes and failed episodes (return not finite) it is made of.
+    """One `value` per group, the mean over episodes of each task, then over tasks; NaN if any return is not finite.
+
+    With it how many tasks and episodes it is made of, and how many tasks have a return that is not finite.
 
     Args:
         rows: Records.
         by: Columns that make a group; must hold the seed. Default: variant, split, task list, seed.
     """
     keys = by or SEED_KEY
-    found = []
-    for group, part in rows.groupby(keys, sort=True):
-        returns = part["return"].to_numpy(dtype=float, na_value=np.nan)
-        tasks = part["task"].to_numpy()
-        failed = ~np.isfinite(returns)
-        found.append((*group, mean_return(tasks, returns), len(set(tasks)), len(returns), len(set(tasks[failed]))))
-    return pd.DataFrame(found, columns=[*keys, "value", "tasks", "episodes", "failed_tasks"])
+    tasks = task_means(rows, keys)
+    tasks["failed_tasks"] = tasks["value"].isna()
+    columns = {"value": ("value", "mean"), "tasks": ("task", "size"), "episodes": ("episodes", "sum"),
+               "failed_tasks": ("failed_tasks", "sum")}  # fmt: skip
+    if "task" in keys:  # a group is one task
+        return tasks.assign(tasks=1, failed_tasks=tasks["failed_tasks"].astype(int))[[*keys, *columns]]
+    means = tasks.groupby(keys, sort=True).agg(**columns).reset_index()
+    means.loc[means["failed_tasks"] > 0, "value"] = np.nan
+    return means
 
 
 def per_seed(records: pd.DataFrame) -> pd.DataFrame:
     """One row per (variant, split, task list, seed) of the final results.
 
-    Columns: the keys, `run`, `before`, `after`, `gain` (after - before), `tasks`, `episodes` and `failed_tasks`
-    (tasks with a return that is not a number, for which `after` is NaN).
+    Columns: the keys, `run`, `training` (the meta-training it is a result of), `before`, `after`, `gain` (after -
+    before), `tasks`, `episodes` and `failed_tasks` (tasks with a return that is not a number, for which `after` is
+    NaN).
     """
     after = seed_means(results_of(records)).rename(columns={"value": "after"})
     before = seed_means(results_of(records, "before")).rename(columns={"value": "before"})
-    runs = results_of(records)[[*SEED_KEY, "run"]].drop_duplicates(SEED_KEY)
+    runs = results_of(records)[[*SEED_KEY, "run", "training"]].drop_duplicates(SEED_KEY)
     seeds = after.merge(before[[*SEED_KEY, "before"]], on=SEED_KEY, how="left").merge(runs, on=SEED_KEY)
     seeds["gain"] = adaptation_gain(seeds["before"], seeds["after"])
-    return seeds[[*SEED_KEY, "run", "before", "after", "gain", "tasks", "episodes", "failed_tasks"]]
+    return seeds[[*SEED_KEY, "run", "training", "before", "after", "gain", "tasks", "episodes", "failed_tasks"]]
 
 
 def gaps(seeds: pd.DataFrame) -> pd.DataFrame:
     """The generalisation gap of every (variant, split, seed) that has both task lists.
 
-    Columns: variant, split, seed, test, test_id, gap.
+    Columns: variant, split, seed, training, test, test_id, gap.
 
     Args:
         seeds: What `per_seed` returns.
     """
-    keys = ["variant", "split", "seed"]
+    keys = ["variant", "split", "seed", "training"]
     lists = {
         name: seeds.loc[seeds["task_list"] == name, [*keys, "after"]].rename(columns={"after": name})
         for name in ("test", "test_id")

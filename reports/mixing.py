@@ -1,58 +1,90 @@
-"""What may stand in one table: results that were measured alike. Others are refused, or shown side by side."""
+"""What may stand in one table: results that were measured alike. Others are left out, or shown side by side."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from reports import style
 from reports.rows import named_rows
-from suite.errors import UserError
 from suite.records import protocol_kind
 
 if TYPE_CHECKING:
     from reports.load import Results
 
 
+class Problem(NamedTuple):
+    """Something that was found and left out: where (relative to the folder), and why."""
+
+    where: str
+    why: str
+
+
 def resolve(results: Results, mix: bool) -> Results:
-    """The results, if all were measured alike.
+    """Results that were all measured alike.
 
     Compared are the task lists and protocols of results on one split, and the budget, configuration and run of
-    results under one variant's label. With `mix`, results that differ get separate labels instead, so that
-    they are never averaged with one another.
-
-    Raises:
-        UserError: results differ and `mix` is False; the message lists every difference.
+    results under one variant's label. Of results that differ, those that most runs agree with are kept, and the
+    others are left out as problems. With `mix` all are kept under separate labels instead, so that they are never
+    averaged with one another.
     """
-    facts = _facts(results)
-    conflicts = [*_task_lists(facts), *_protocols(facts), *_within_variants(facts)]
-    if not conflicts:
+    settle = _relabel if mix else _most
+    alike = settle(results, _task_lists(run_facts(results)))
+    alike = settle(alike, _protocols(run_facts(alike)))
+    while remaining := _within_variants(run_facts(alike)):
+        alike = settle(alike, remaining)
+    return replace(alike, mixed=mix and alike is not results)
+
+
+def _most(results: Results, conflicts: list[Conflict]) -> Results:
+    """Without the runs that fewer agree with; of equally many, those whose suffix comes first are kept."""
+    gone: dict[str, str] = {}
+    for text, _, suffix in conflicts:
+        count = Counter(suffix.values())
+        kept = min(count, key=lambda name: (-count[name], name))
+        gone |= {run: f"{text}; kept: {kept} (--mix shows both)" for run, name in suffix.items() if name != kept}
+    return without(results, gone)
+
+
+def without(results: Results, gone: Mapping[str, str]) -> Results:
+    """The results without some runs, which are named as problems.
+
+    Args:
+        results: What was read.
+        gone: Why each run is left out, by its hash.
+    """
+    if not gone:
         return results
-    if not mix:
-        listed = "\n".join(f"  - {conflict}" for conflict in dict.fromkeys(text for text, _, _ in conflicts))
-        raise UserError(
-            f"these results do not belong in one table:\n{listed}\n"
-            "Give a folder that holds one experiment only, or pass --mix to show them side by side under separate "
-            "labels (they are never averaged with one another)."
-        )
-    results = _relabel(results, _task_lists(facts))
-    results = _relabel(results, _protocols(_facts(results)))
-    while remaining := _within_variants(_facts(results)):
-        results = _relabel(results, remaining)
-    return replace(results, mixed=True)
+    records, diagnostics = (
+        frame[~frame["run"].isin(list(gone))].reset_index(drop=True) for frame in (results.records, results.diagnostics)
+    )
+    return replace(
+        results,
+        records=records,
+        diagnostics=diagnostics,
+        runs={run: document for run, document in results.runs.items() if run not in gone},
+        problems=(*results.problems, *(Problem(f"run {run}", why) for run, why in sorted(gone.items()))),
+    )
 
 
 Conflict = tuple[str, str, dict[str, str]]
 """What differs (for the reader), which column gets a suffix ("variant" or "split"), and the suffix of each run."""
 
 
-def _facts(results: Results) -> pd.DataFrame:
-    """One row per run: everything that has to agree before runs may be compared or averaged."""
+def run_facts(results: Results) -> pd.DataFrame:
+    """One row per run: everything that has to agree before runs may be compared or averaged.
+
+    Columns: run, variant, split, seed, is_final, split_hash, protocol_hash, training, and as text budget, protocol
+    (its hash, or "native") and config.
+    """
     columns = ["run", "variant", "split", "seed", "is_final", "split_hash", "protocol_hash", "training"]
-    facts = results.records[columns].sort_values("is_final").drop_duplicates("run", keep="last").copy()
+    facts = results.records[columns].drop_duplicates(["run", "is_final"])
+    facts = facts.sort_values("is_final").drop_duplicates("run", keep="last").copy()
     documents = [results.runs.get(run, {}) for run in facts["run"]]
     facts["budget"] = [str(document.get("budget_env_steps", "")) for document in documents]
     facts["protocol"] = [protocol_kind(*held) for held in zip(documents, facts["protocol_hash"])]
@@ -99,24 +131,24 @@ def _within_variants(facts: pd.DataFrame) -> list[Conflict]:
         where = f"{variant} on {split}"
         budgets = [value for value in sorted(set(rows["budget"])) if value]
         configs = sorted(set(rows["config"]))
-        repeated = rows[rows["seed"].duplicated(keep=False)]
         if len(budgets) > 1:
             suffix = {row.run: f"budget {row.budget}" for row in named_rows(rows)}
             conflicts.append((f"{where}: budgets of {' and '.join(budgets)} env steps", "variant", suffix))
         elif len(configs) > 1:
             number = {config: index + 1 for index, config in enumerate(configs)}
             suffix = {row.run: f"configuration {number[row.config]}" for row in named_rows(rows)}
-            keys = ", ".join(_differing_keys(configs))
+            keys = ", ".join(differing_keys(configs))
             conflicts.append((f"{where}: {len(configs)} configurations, which differ in {keys}", "variant", suffix))
-        elif not repeated.empty:
-            runs = ", ".join(f"seed {row.seed}: run {row.run}" for row in named_rows(repeated))
-            suffix = {row.run: f"run {row.run}" for row in named_rows(repeated)}
-            conflicts.append((f"{where}: more than one result for the same seed ({runs})", "variant", suffix))
+        else:
+            for seed, same in rows.groupby("seed", sort=True):
+                if len(same) > 1:
+                    text = f"{where}: more than one result for seed {seed} (runs {', '.join(same['run'])})"
+                    conflicts.append((text, "variant", {run: f"run {run}" for run in same["run"]}))
     return conflicts
 
 
-def _differing_keys(configs: list[str]) -> list[str]:
-    """Dotted names of the settings in which configurations differ."""
+def differing_keys(configs: list[str]) -> list[str]:
+    """Dotted names of the settings in which configurations (the texts of `run_facts`) differ."""
     flat = [_flatten(json.loads(config)) if config else {} for config in configs]
     names = sorted({name for settings in flat for name in settings})
     absent = object()
@@ -134,6 +166,8 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def _relabel(results: Results, conflicts: list[Conflict]) -> Results:
     """The results with suffixed labels, and a note for every difference."""
+    if not conflicts:
+        return results
     records, diagnostics, cells = (frame.copy() for frame in (results.records, results.diagnostics, results.cells))
     for _, column, suffix in conflicts:
         for frame in (records, diagnostics, cells):
@@ -181,7 +215,7 @@ def precision(document: dict[str, Any]) -> Any:
 
 
 def _unequal_budgets(results: Results) -> list[str]:
-    facts = _facts(results)
+    facts = run_facts(results)
     facts = facts[facts["is_final"] & (facts["budget"] != "") & ~facts["variant"].map(style.is_reference).astype(bool)]
     found = []
     for split, rows in facts.groupby("split", sort=True):
@@ -194,7 +228,7 @@ def _unequal_budgets(results: Results) -> list[str]:
 
 def _native(results: Results) -> list[str]:
     """A sentence, where each algorithm was tested as its authors did."""
-    facts = _facts(results)
+    facts = run_facts(results)
     splits = sorted(set(facts.loc[facts["is_final"] & (facts["protocol"] == "native"), "split"]))
     if not splits:
         return []

@@ -13,6 +13,9 @@ INK = "#262626"
 
 GRID = "#D4D4D4"
 
+PAPER = "#FEFEFE"
+"""What hollow marks are filled with where a line passes behind them. In the page it follows the colour scheme."""
+
 SHADE = "#9AA0A6"
 """The training range behind a per-task figure; always drawn translucent."""
 
@@ -27,19 +30,20 @@ class Look(NamedTuple):
     colour: str
     marker: str
     dashes: Dashes
+    hatch: str = ""
 
 
 # Chosen for distance under simulated red- and green-blindness and for contrast on white and on near-black;
-# a marker and a line style of their own carry the same information without colour.
+# a marker, a line style and a hatch of their own carry the same information without colour.
 LOOKS = {
     "mier": Look("MIER", "#D94801", "o", "-"),
-    "mierwr": Look("MIER-wR", "#DDA000", "s", "--"),
-    "pearl": Look("PEARL", "#1F6FD0", "D", "-"),
-    "mql": Look("MQL", "#00734F", "^", "-"),
-    "maml": Look("MAML", "#E36FC0", "v", "-"),
-    "promp": Look("ProMP", "#8E2F9E", "P", "--"),
-    "rl2": Look("RL2", "#4FB3E8", "X", "-"),
-    "grbal": Look("GrBAL", "#85837A", "p", "-."),
+    "mierwr": Look("MIER-wR", "#DDA000", "s", "--", "//"),
+    "pearl": Look("PEARL", "#1F6FD0", "D", "-", "||"),
+    "mql": Look("MQL", "#00734F", "^", "-", "\\\\"),
+    "maml": Look("MAML", "#E36FC0", "v", "-", "xx"),
+    "promp": Look("ProMP", "#8E2F9E", "P", "--", "--"),
+    "rl2": Look("RL2", "#4FB3E8", "X", "-", "++"),
+    "grbal": Look("GrBAL", "#85837A", "p", "-.", "|-"),
 }
 
 # Rows to read the others by: grey, thin and dotted, and last in every table and legend.
@@ -55,7 +59,15 @@ REFERENCE = " (reference)"
 
 OTHER_COLOURS = ("#A0522D", "#5B7F00", "#C2185B", "#00838F", "#7E57C2", "#5D6D7E")
 OTHER_MARKERS = ("<", ">", "h", "d", "*", "8")
+OTHER_HATCHES = ("", "//", "||", "xx")
 OTHER_DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
+
+LIST_COLOURS = {"train": "#1F6FD0", "test_id": "#4FB3E8", "test": "#D94801"}
+"""Of task lists in the picture of a split."""
+
+OTHER_LIST_COLOUR = "#8E2F9E"
+
+LIST_NAMES = {"train": "training tasks", "test_id": "test_id", "test": "test tasks"}
 
 TASK_LISTS = {"test": "test tasks", "test_id": "test_id tasks (training distribution)"}
 
@@ -68,6 +80,8 @@ SHIFTS = {
 RETURN = "return per episode"
 STEPS = "meta-training environment steps"
 UPDATES = "adaptation updates"
+TRANSITIONS = "adaptation transitions"
+HOURS = "meta-training wall-clock hours"
 
 
 def look(variant: str) -> Look:
@@ -84,6 +98,7 @@ def look(variant: str) -> Look:
         OTHER_COLOURS[digest[0] % len(OTHER_COLOURS)],
         OTHER_MARKERS[digest[1] % len(OTHER_MARKERS)],
         OTHER_DASHES[digest[2] % len(OTHER_DASHES)],
+        OTHER_HATCHES[digest[3] % len(OTHER_HATCHES)],
     )
 
 

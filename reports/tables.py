@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports import series, style
-from reports.intervals import Estimate, estimates
+from reports import series, statistics, style
+from reports.formats import cell_text
+from reports.improvement import improvements
+from reports.intervals import NO_ESTIMATE, Estimate, difference, estimates, shows_difference
 from reports.load import Results
-from reports.metrics import gaps, normalised_score, per_seed
+from reports.metrics import gaps, normalised_score
 from reports.mixing import dig, precision
 from reports.rows import named_rows
+from reports.scores import score_ends, scored_splits
+from reports.statistics import aggregates, samples
 
 KEPT = 4
 """Tables kept for the next caller (page, files and summary need the same ones), who must not change them."""
@@ -26,84 +31,88 @@ CELL = ["variant", "split", "task_list"]
 def main_table(results: Results) -> pd.DataFrame:
     """The result: return after adaptation, for every variant on every task list of every split.
 
-    Columns: variant, split, task_list, mean, low, high, n, declared (seeds), missing (why seeds are missing), text.
+    Columns: variant, split, task_list, mean, low, high, n, method (of the interval), declared (seeds), missing (why
+    seeds are missing), best, tied, text. `best` has the highest mean of its column, `tied` are those that the seeds
+    do not show to differ from it (`intervals.difference`); both are False where nothing was compared.
     """
-    return _complete(results, per_seed(results.records), "after")
+    return _marked_seeds(_complete(results, results.seeds, "after"), results.seeds, "after")
 
 
 @lru_cache(maxsize=KEPT)
 def gain_table(results: Results) -> pd.DataFrame:
-    """What adaptation changed: the columns of `main_table` for after - before, and the mean `before`."""
-    seeds = per_seed(results.records)
-    table = _complete(results, seeds, "gain")
-    before = estimates(seeds, CELL, "before")[[*CELL, "mean"]].rename(columns={"mean": "before"})
+    """What adaptation changed: the columns of `main_table` for after - before, and the mean `before`.
+
+    Nothing is marked as the best, here and in `gap_table`: an agent that starts low gains more.
+    """
+    table = _complete(results, results.seeds, "gain")
+    before = estimates(results.seeds, CELL, "before")[[*CELL, "mean"]].rename(columns={"mean": "before"})
     return table.merge(before, on=CELL, how="left")
 
 
 @lru_cache(maxsize=KEPT)
 def gap_table(results: Results) -> pd.DataFrame:
     """What the shift costs: the columns of `main_table` for the return on test_id minus that on test."""
-    return _complete(results, gaps(per_seed(results.records)).assign(task_list="test_id - test"), "gap")
+    return _complete(results, gaps(results.seeds).assign(task_list="test_id - test"), "gap")
 
 
 @lru_cache(maxsize=KEPT)
 def score_table(results: Results) -> pd.DataFrame:
     """The columns of `main_table` for the normalised score on test; only splits with both ends of the score."""
-    seeds = per_seed(results.records)
-    seeds = seeds[seeds["task_list"] == "test"].copy()
-    ends = {split: score_ends(results, split) for split in sorted(set(seeds["split"]))}
+    known = scored_splits(results)
+    seeds = results.seeds[(results.seeds["task_list"] == "test") & results.seeds["split"].isin(known)].copy()
+    ends = {split: score_ends(results, split) for split in known}
     seeds["score"] = [
         normalised_score(row.after, ends[row.split].null, ends[row.split].best) for row in named_rows(seeds)
     ]
-    known = [split for split, held in ends.items() if held.null is not None and held.best is not None]
-    return _complete(results, seeds[seeds["split"].isin(known)], "score", known)
-
-
-class ScoreEnds(NamedTuple):
-    """The returns that are score 0 and score 1 on a split's test list, None where unknown, and where they are from."""
-
-    null: float | None
-    best: float | None
-    null_source: str
-    best_source: str
+    table = _marked_seeds(_complete(results, seeds, "score", known), seeds, "score")
+    table["text"] = [
+        f"{row.text}; {ends[row.split].note}" if row.n and ends[row.split].note else row.text
+        for row in named_rows(table)
+    ]
+    return table
 
 
 @lru_cache(maxsize=KEPT)
-def score_ends(results: Results, split: str) -> ScoreEnds:
-    """The results of null and oracle where they were run, else what the split declares.
+def aggregate_table(results: Results) -> pd.DataFrame:
+    """Statistics of the scores on test (`statistics.aggregates`), for every variant on every split and on all.
 
-    An oracle that does no better than nothing ends no scale: it has not learnt.
+    Columns: variant, split (or "all splits"), statistic, mean (the statistic), low, high, n, method, missing, best,
+    tied, text. A variant without results on some splits is no candidate for the best over all.
     """
-    null, best = declared_references(results, split)
-    measured, oracle = (_reference_return(results, split, name) for name in ("null", "oracle"))
-    said = dig(split_document(results, split), "references", "source") or "declared"
-    sources = [said, said]
-    if measured is not None:
-        null, sources[0] = measured, "measured here"
-    if oracle is not None and (null is None or oracle > null):
-        best, sources[1] = oracle, "the oracle, measured here"
-    return ScoreEnds(null, best, *sources)
+    scores = score_table(results)
+    found = {tuple(row[:3]): Estimate(*row[3:]) for row in aggregates(results).itertuples(index=False, name=None)}
+    reasons = {(row.variant, row.split): row.text for row in named_rows(scores)}
+    splits = list(dict.fromkeys(scores["split"]))
+    have = scores[scores["n"] > 0].groupby("variant")["split"].agg(set).to_dict()
+    rows = []
+    for split in [*splits, *([statistics.ALL_SPLITS] if len(splits) > 1 else [])]:
+        for variant, name in product(style.ordered(scores["variant"]), statistics.STATISTICS):
+            cell = found.get((variant, split, name), NO_ESTIMATE)
+            missing = reasons.get((variant, split), "no score on any split") if cell.n == 0 else ""
+            if cell.n and split == statistics.ALL_SPLITS and len(have[variant]) < len(splits):
+                missing = f"over {len(have[variant])} of {len(splits)} splits"
+            rows.append((variant, split, name, *cell, missing, cell_text(cell, cell.n, missing)))
+    columns = ["variant", "split", "statistic", *Estimate._fields, "missing", "text"]
+    table = pd.DataFrame(rows, columns=columns)
+    held = samples(results)
+
+    def differ(a: Any, b: Any) -> bool:
+        first, second = (held[row.variant, row.split] for row in (a, b))
+        return shows_difference(statistics.difference(first, second, a.statistic))
+
+    whole = _marked(table[table["missing"] == ""], ["split", "statistic"], differ)
+    return table.assign(**{mark: whole[mark].reindex(table.index, fill_value=False) for mark in ("best", "tied")})
 
 
-def _reference_return(results: Results, split: str, algorithm: str) -> float | None:
-    """The result of a reference on a split's test list, of several runs the highest; None where there is none."""
-    rows = results.records
-    rows = rows[(rows["split"] == split) & (rows["algorithm"] == algorithm) & (rows["task_list"] == "test")]
-    means = per_seed(rows)["after"].dropna() if len(rows) else pd.Series(dtype=float)
-    return float(means.max()) if len(means) else None
+@lru_cache(maxsize=KEPT)
+def improvement_table(results: Results) -> pd.DataFrame:
+    """How probable it is that the row's variant does better than the column's (`improvement.improvements`), as cells.
 
-
-def declared_references(results: Results, split: str) -> tuple[float | None, float | None]:
-    """The returns of the zero action and of the declared best on a split's test list, None where not declared."""
-    document = split_document(results, split)
-    null, ceiling = (dig(document, "references", key) for key in ("null", "ceiling"))
-    return (None if null is None else float(null), None if ceiling is None else float(ceiling))
-
-
-def split_document(results: Results, split: str) -> dict[str, Any]:
-    """What the records say about a split, from the first of its runs; empty where they say nothing."""
-    runs = sorted(set(results.records.loc[results.records["split"] == split, "run"]))
-    return next((d for run in runs if isinstance(d := dig(results.runs.get(run), "split"), dict)), {})
+    Columns: variant, other, split (or "all splits"), mean, low, high, n, method, text, best, tied (both False).
+    """
+    table = improvements(results).copy()
+    table["text"] = [cell_text(Estimate(row.mean, row.low, row.high, row.n), row.n, "") for row in named_rows(table)]
+    return table.assign(best=False, tied=False)
 
 
 @lru_cache(maxsize=KEPT)
@@ -155,10 +164,47 @@ def _complete(results: Results, seeds: pd.DataFrame, column: str, splits: list[s
         for variant in style.ordered(results.cells["variant"]):
             for task_list in lists or ["test"]:
                 cell = (variant, split, task_list)
-                estimate = Estimate(*found[cell][3:]) if cell in found else Estimate(np.nan, np.nan, np.nan, 0)
+                estimate = Estimate(*found[cell][3:]) if cell in found else NO_ESTIMATE
                 declared, missing = _missing(results, seeds, column, cell)
                 rows.append((*cell, *estimate, declared, missing, cell_text(estimate, declared, missing)))
-    return pd.DataFrame(rows, columns=[*CELL, *Estimate._fields, "declared", "missing", "text"])
+    table = pd.DataFrame(rows, columns=[*CELL, *Estimate._fields, "declared", "missing", "text"])
+    return table.assign(best=False, tied=False)
+
+
+def _marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any], bool]) -> pd.DataFrame:
+    """With `best` and `tied` in every column of a table; references are never the best, and one alone is of nothing.
+
+    Args:
+        table: Cells.
+        columns: What makes a column of the table.
+        differ: Whether two cells are shown to differ.
+    """
+    best: list[int] = []
+    tied: list[int] = []
+    for _, part in table.groupby(columns, sort=True):
+        cells = [(row, index) for row, index in zip(named_rows(part), part.index)]
+        cells = [(row, index) for row, index in cells if row.n > 0 and not style.is_reference(row.variant)]
+        if len(cells) > 1:
+            (top, first), *others = sorted(cells, key=lambda cell: _rank(cell[0]))
+            best.append(first)
+            tied += [index for row, index in others if not differ(top, row)]
+    return table.assign(best=table.index.isin(best), tied=table.index.isin(tied))
+
+
+def _rank(cell: Any) -> float:
+    """The lower the better."""
+    is_lower_better = getattr(cell, "statistic", "") in statistics.LOWER_IS_BETTER
+    return float(cell.mean if is_lower_better else -cell.mean)
+
+
+def _marked_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> pd.DataFrame:
+    """`_marked` for a table of means of the per-seed numbers in a column."""
+    values = {key: dict(zip(part["training"], part[column])) for key, part in seeds.groupby(CELL, sort=True)}
+
+    def differ(a: Any, b: Any) -> bool:
+        return shows_difference(difference(*(values[row.variant, row.split, row.task_list] for row in (a, b))))
+
+    return _marked(table, CELL[1:], differ)
 
 
 def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str, str, str]) -> tuple[int, str]:
@@ -170,7 +216,7 @@ def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str
     rows = seeds[(seeds["variant"] == variant) & (seeds["split"] == split) & (seeds["task_list"] == task_list)]
     values = {row.seed: row for row in named_rows(rows)}
     reasons: dict[str, list[int]] = {}
-    for row in named_rows(cells):
+    for row in named_rows(cells.sort_values("seed")):
         result = values.get(row.seed)
         if result is None or not np.isfinite(getattr(result, column)):
             reasons.setdefault(_why(row, result, task_list), []).append(row.seed)
@@ -194,41 +240,3 @@ def _why(cell: Any, result: Any, task_list: str) -> str:
 
 def _seed_words(seeds: list[int]) -> str:
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, sorted(seeds)))}"
-
-
-def cell_text(estimate: Estimate, declared: int, missing: str) -> str:
-    """What a cell says: the number with its interval and n, and what is missing; or the reason alone."""
-    if estimate.n == 0:
-        return missing or "no number"
-    n = f"n = {estimate.n}" if estimate.n == declared else f"n = {estimate.n} of {declared}"
-    text = f"{style.interval(estimate.mean, estimate.low, estimate.high)}, {n}"
-    if estimate.n == 1:
-        text += ", no interval"
-    return f"{text} ({missing})" if missing else text
-
-
-def wide(table: pd.DataFrame) -> pd.DataFrame:
-    """A tidy table of cells as a reader wants it: rows variants, columns `split task_list`, cells text."""
-    columns = list(dict.fromkeys(zip(table["split"], table["task_list"])))
-    texts = {(row.variant, row.split, row.task_list): row.text for row in named_rows(table)}
-    variants = style.ordered(table["variant"])
-    rows = [[texts.get((variant, *column), "–") for column in columns] for variant in variants]
-    names = pd.Index([style.look(variant).name for variant in variants], name="variant")
-    return pd.DataFrame(rows, index=names, columns=[" ".join(column) for column in columns])
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame with its index as a Markdown table."""
-    head = [str(frame.index.name or ""), *map(str, frame.columns)]
-    body = [[str(label), *map(str, row)] for label, row in zip(frame.index, frame.itertuples(index=False, name=None))]
-    lines = [head, ["---"] * len(head), *body]
-    return "".join("| " + " | ".join(_markdown_cell(cell) for cell in line) + " |\n" for line in lines)
-
-
-def _markdown_cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """A frame as CSV with ten significant digits, the same bytes on every machine."""
-    frame.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")

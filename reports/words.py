@@ -1,15 +1,13 @@
-"""Sentences made of the numbers: the summary on top of the page and the text that stands for each figure."""
+"""Sentences made of the numbers: the summary on top of the page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports import series, style
+from reports import style
 from reports.intervals import Estimate, caution, paired_difference, welch_difference
 from reports.load import Results
 from reports.metrics import gaps, per_seed
@@ -121,96 +119,3 @@ def _share_training(results: Results, split: str, a: str, b: str) -> bool:
 
 def _name(variant: str) -> str:
     return style.look(variant).name
-
-
-def _value(row: pd.Series | dict[Hashable, Any]) -> str:
-    return style.interval(row["mean"], row["low"], row["high"])
-
-
-def describe_curve(results: Results, split: str, kind: str, frame: pd.DataFrame) -> str:
-    """What a curve over meta-training steps shows: its first and last points."""
-    parts = []
-    for name in style.ordered(frame["variant"]):
-        rows = frame[frame["variant"] == name].sort_values("env_steps")
-        first, last = rows.iloc[0], rows.iloc[-1]
-        label = " / ".join(_name(part) for part in name.split(" / "))
-        parts.append(
-            f"{label} {style.number(first['mean'])} at {first['env_steps']:,.0f} steps, "
-            f"{_value(last)} at {last['env_steps']:,.0f} (n = {last['n']})"
-        )
-    return f"{kind} on {split} against meta-training environment steps. {'; '.join(parts)}."
-
-
-def describe_training(results: Results, split: str) -> str:
-    """The alternative text of the training curve."""
-    return describe_curve(results, split, "Return of training episodes", series.training(results, split))
-
-
-def describe_checkpoints(results: Results, split: str) -> str:
-    """The alternative text of the checkpoint curve."""
-    frame = series.checkpoints(results, split)
-    alike = "; ".join(
-        f"{_name(str(v))}: {part['tasks'].iloc[0]} tasks, {part['update'].iloc[0]} updates"
-        for v, part in frame.groupby("variant", sort=True)
-    )
-    text = describe_curve(results, split, "Return after adaptation of meta-tested checkpoints", frame)
-    return f"{text} Compared alike at every checkpoint ({alike})."
-
-
-def describe_adaptation(results: Results, split: str, task_list: str) -> str:
-    """The alternative text of an adaptation curve."""
-    frame = series.adaptation(results, split, task_list)
-    parts = []
-    for name in style.ordered(frame["variant"]):
-        rows = frame[frame["variant"] == name].set_index("phase")
-        before = style.number(rows.loc[["before"], "mean"].iloc[0]) if "before" in rows.index else "not recorded"
-        if "after" in rows.index:
-            after = rows.loc[["after"]].iloc[-1]
-            result = f"{_value(after)} after {_count(after['update'], 'update')} (n = {after['n']})"
-        else:
-            result = "no result after"
-        way = rows.loc[rows.index == "during", "mean"]
-        highest = f", highest on the way {style.number(way.max())}" if way.notna().any() else ""
-        parts.append(f"{_name(name)} {before} before, {result}{highest}")
-    return f"Return on {split}, {style.task_list_words(task_list)}, through adaptation. {'; '.join(parts)}."
-
-
-def describe_tasks(results: Results, split: str) -> str:
-    """The alternative text of the per-task figure."""
-    frame = series.per_task(results, split)
-    parts = []
-    for name in style.ordered(frame["variant"]):
-        for task_list in style.ordered_lists(frame["task_list"]):
-            rows = frame[(frame["variant"] == name) & (frame["task_list"] == task_list) & (frame["n"] > 0)]
-            if len(rows):
-                low, high = style.number(rows["mean"].min()), style.number(rows["mean"].max())
-                parts.append(f"{_name(name)} from {low} to {high} over {len(rows)} {task_list} tasks")
-    return f"Return after adaptation in each task of {split}. {'; '.join(parts)}."
-
-
-def describe_in_and_out(results: Results, split: str) -> str:
-    """The alternative text of the figure that sets test_id next to test."""
-    frame = series.in_and_out(results, split)
-    held = frame.set_index(["variant", "task_list"]).to_dict("index")
-    parts = [
-        f"{_name(name)} {_value(held[name, 'test_id'])} on test_id, {_value(held[name, 'test'])} on test "
-        f"(n = {held[name, 'test']['n']})"
-        for name in style.ordered(frame["variant"])
-    ]
-    return f"Return after adaptation on {split}, training distribution next to test tasks. {'; '.join(parts)}."
-
-
-def describe_gate(results: Results, split: str) -> str:
-    """The alternative text of the gate's figure."""
-    frame = series.gate(results, split)
-    frame = frame[frame["task_list"] == "test"]
-    parts = []
-    for name in style.ordered(frame["variant"]):
-        rows = frame[frame["variant"] == name]
-        is_open = rows["gate_open"] >= 0.5
-        gains = [style.number(float(rows.loc[mask, "gain"].mean())) for mask in (is_open, ~is_open)]
-        parts.append(
-            f"{_name(name)}: gate open in {rows['gate_open'].mean():.0%} of {len(rows)} test tasks and seeds; mean "
-            f"gain over the return {rows['baseline'].iloc[0]} {gains[0]} where open, {gains[1]} where closed"
-        )
-    return f"Gain from relabeling against held-out loss on {split}. {'. '.join(parts)}."

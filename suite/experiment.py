@@ -83,6 +83,9 @@ class Experiment(Frozen):
     executor: ExecutorSpec = Field(
         default=ExecutorSpec(), description="where and how the runs are carried out: changes no result"
     )
+    tensorboard: bool = Field(
+        default=False, description="also write TensorBoard event files while training; needs offmap[tensorboard]"
+    )
 
     @field_validator("seeds", "splits")
     @classmethod
@@ -300,7 +303,7 @@ def _execution(
         )
     return Execution(
         env_steps=budget, milestones=milestones, device=experiment.device,
-        checkpoint_seconds=experiment.checkpoint_seconds,
+        checkpoint_seconds=experiment.checkpoint_seconds, tensorboard=experiment.tensorboard,
     )  # fmt: skip
 
 

@@ -97,3 +97,4 @@ class Execution(Frozen):
     )
     device: str = "cpu"
     checkpoint_seconds: float = Field(default=300.0, gt=0, description="least time between checkpoints")
+    tensorboard: bool = Field(default=False, description="also write TensorBoard event files while training")

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 from algorithms.base import Algorithm
 from algorithms.registry import training_entry
 from suite.collecting import Meter, RevealingTrainingSource, TrainingSource
+from suite.events import event_files
 from suite.files import read_json
 from suite.specs import Execution, TrainingSpec
 from suite.status import Status
@@ -99,8 +101,9 @@ def train(
     status.follow(meter, execution.env_steps)
     if name is None and math.isinf(algorithm.steps_of_next_iteration()):
         save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), log, counters)
-    with (folder / "metrics.jsonl").open("a") as metrics:
+    with (folder / "metrics.jsonl").open("a") as metrics, ExitStack() as open_events:
         metrics.truncate(_whole_metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status))
+        events = open_events.enter_context(event_files(folder, execution.tensorboard))
         saved_at = clock = time.monotonic()
         milestones = [steps for steps in execution.milestones if steps > meter.steps]
         while meter.steps + algorithm.steps_of_next_iteration() <= execution.env_steps:
@@ -110,7 +113,7 @@ def train(
             now = time.monotonic()
             counters["seconds"], clock = counters["seconds"] + now - clock, now
             counters |= {"env_steps": meter.steps, "episodes": source.episodes}
-            _write_metrics(metrics, row, counters)
+            events(_write_metrics(metrics, row, counters))
             status.training_return(row["return"])
             upcoming = meter.steps + algorithm.steps_of_next_iteration()
             passed = [steps for steps in milestones if upcoming > steps]
@@ -150,10 +153,12 @@ def _whole_metrics(path: Path, expected: int, status: Status) -> int:
     return held.rfind(b"\n") + 1
 
 
-def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> None:
+def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> dict[str, Any]:
+    """The line of metrics of an iteration, which is on the disk when this returns."""
     known = {"env_steps": counters["env_steps"], "iteration": counters["iterations"], "seconds": counters["seconds"]}
     finite = {name: value if value == value else None for name, value in row.items()}  # JSON has no NaN
     handle.write(json.dumps(known | finite) + "\n")
     handle.flush()
     os.fsync(handle.fileno())
     counters["metrics_bytes"] = handle.tell()
+    return known | finite

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from algorithms.base import Diverged
@@ -33,6 +34,7 @@ from suite.stopping import Stop, Stopped, listening
 from suite.storage import DISK_FULL, checkpoint_names, discard_partials
 from suite.training import Training, checkpoint_for, open_training, train
 from tasks.registry import get_family
+from tasks.spec import TaskFamily
 
 
 def main(arguments: list[str]) -> int:
@@ -200,6 +202,9 @@ def describe(
             "train_axis_values": [row[0] for row in split.train] if scalar else None,
             "test_lists": {name: [task.values[0] for task in tasks] if scalar else len(tasks)
                            for name, tasks in lists.items()},
+            "parameters": [parameter.model_dump(exclude={"description"}) for parameter in family.parameters],
+            "tasks": {name: drawable([task.values for task in tasks], family)
+                      for name, tasks in {"train": split.tasks("train"), **lists}.items() if tasks},
             "test_id_is_train": split.test_id_is_train, "adaptation_transitions": split.adaptation_transitions,
             "references": split.references.model_dump(),
         },
@@ -210,6 +215,20 @@ def describe(
         "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps},
         "provenance": read_json(folder / "provenance.json"),
     }  # fmt: skip
+
+
+WHOLE_TASKS = 8
+"""Values a task may have for its lists to be written into the records whole."""
+
+
+def drawable(values: list[tuple[float, ...]], family: TaskFamily) -> Any:
+    """What the picture of a task list needs: its values (task, parameter), of large tasks quartiles by parameter."""
+    if family.parameter_dim <= WHOLE_TASKS:
+        return values
+    ends = np.cumsum([parameter.size for parameter in family.parameters])
+    columns = np.split(np.array(values), ends[:-1], axis=1)
+    shares = np.linspace(0, 1, 5)
+    return {p.name: np.quantile(part, shares).tolist() for p, part in zip(family.parameters, columns)}
 
 
 if __name__ == "__main__":

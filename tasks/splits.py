@@ -46,7 +46,7 @@ def _nearness(test: Values) -> References:
 
 
 def _best_known(null: float, ceiling: float, source: str) -> References:
-    """Ends where nothing bounds the reward: the best return that anyone stated, until an oracle is run."""
+    """Ends where nothing bounds the reward: the best return that anyone stated."""
     return References(
         null=null, ceiling=ceiling, source=f"null: measured, zero action, 20 episodes per test task; ceiling: {source}"
     )

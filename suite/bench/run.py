@@ -15,7 +15,7 @@ from collections.abc import Callable
 from suite.bench.figure import Figure
 from suite.executors.processes import worker_environment
 
-PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "process", "scale")
+PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "report", "process", "scale")
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
@@ -44,6 +44,10 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.scale import scale_figures
 
         return scale_figures()
+    if part == "report":
+        from suite.bench.report import report_figures
+
+        return report_figures()
     from suite.bench.process import process_figures
 
     return process_figures()

@@ -75,6 +75,10 @@ def _declared(path: Path, overrides: list[str] | None, out: Path | None) -> tupl
     from suite.experiment import load_experiment
 
     experiment = load_experiment(path, overrides or ())
+    if experiment.tensorboard:
+        from suite.events import require_tensorboard
+
+        require_tensorboard()  # now, and not in each of its runs
     return experiment, out or Path("runs") / experiment.name
 
 

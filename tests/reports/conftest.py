@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.report import FIGURES
+from reports.kinds import FIGURES
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def document(variant="mier", seed=0, split=SPLIT, **given):
         "split": {
             "full_name": split, "hash": "s" * 12, "shift": "out_of_distribution",
             "description": "Target speeds above those trained on.", "drawn": "private generator, seed 1337",
-            "axis": "target_velocity", "axis_unit": "m/s", "train_axis_values": [0.02, 0.4, 0.9, 1.48],
+            "axis": "target_velocity", "axis_unit": "m/s", "train_axis_values": [0.02, 0.4, 0.9, 1.2, 1.48],
             "test_lists": {"test": [2.5, 2.7], "test_id": [0.3, 1.2]}, "adaptation_transitions": 200,
             "references": {"null": -500.0, "ceiling": -100.0},
         },
@@ -121,35 +121,39 @@ def _rich_run(folder: Path, variant, seed, split, num_tasks) -> None:
     before, first, last, offset = LEVELS[variant]
     shared = {"mier-wr": "mier"}.get(variant, variant)
     axis = split.startswith("cheetah-velocity")
-    metadata = document(
-        variant, seed, split, training=f"t-{shared}-{seed}", budget_env_steps=500_000, env_steps=500_000
-    )
-    metadata["split"] = metadata["split"] | {"train_axis_values": list(np.linspace(0.02, 1.48, 100)) if axis else None}
     updates = {"mier": range(0, 2001, 250), "mql": range(0, 501, 250)}.get(variant, (0,))
     shift = generator.normal(0, 25)
-    rows = []
     for env_steps in (125_000, 250_000, 375_000, 500_000):
         final = env_steps == 500_000
+        metadata = document(
+            variant, seed, split, training=f"t-{shared}-{seed}", budget_env_steps=500_000, env_steps=env_steps
+        )
+        metadata["run"] += "" if final else f"-{env_steps}"
+        metadata["cost"] = metadata["cost"] | {"train_wall_seconds": 0.02 * env_steps}
+        if not axis:
+            metadata["split"] = metadata["split"] | {"train_axis_values": None}
         progress = 0.35 + 0.65 * env_steps / 500_000
+        rows = []
         for task_list in ("test", "test_id"):
             for task in range(num_tasks if final else num_tasks // 2):
                 parameter = (2.5 + 0.5 * task / num_tasks) if task_list == "test" else 0.1 + 1.3 * task / num_tasks
                 slope = -80 * task / num_tasks if task_list == "test" else -15 * task / num_tasks
-                points = [("before", 0, before)]
+                points = [("before", 0, before), ("collect", 0, before)]
                 for update in updates:
                     share = 1 - np.exp(-3 * update / updates[-1]) if len(updates) > 1 else 1
                     phase = "after" if update == updates[-1] else "during"
                     points.append((phase, update, first + (last - first) * share))
                 for phase, update, level in points:
                     level = level + (offset if task_list == "test_id" else 0) + slope + shift
-                    for episode in range(3):
+                    for episode in range(1 if phase == "collect" else 3):
                         value = -560 + (level + 560) * progress + generator.normal(0, 12)
                         rows.append({
                             "variant": variant, "split": split, "env_steps": env_steps, "is_final": final,
                             "task_list": task_list, "task": task, "parameter": parameter if axis else float("nan"),
                             "phase": phase, "update": update, "episode": episode, "return": value,
+                            "transitions": 0 if phase == "before" else 200,
                         })  # fmt: skip
-    path = write_run(folder, rows, metadata)
+        path = write_run(folder, rows, metadata)
     if variant == "mier":
         gate = [
             {"run": metadata["run"], "variant": variant, "split": split, "seed": seed, "env_steps": 500_000,

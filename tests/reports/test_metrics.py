@@ -7,24 +7,45 @@ import pytest
 from reports import metrics
 
 
+def frame(tasks, returns):
+    keys = {"variant": "mier", "split": "a.b", "task_list": "test", "seed": 0}
+    return pd.DataFrame({"task": tasks, "return": returns, **keys})
+
+
+def seed_mean(tasks, returns):
+    (found,) = metrics.seed_means(frame(tasks, returns)).itertuples()
+    return found
+
+
 def test_the_mean_is_over_episodes_first_and_tasks_second():
-    tasks, returns = np.array([0, 0, 0, 7]), np.array([1.0, 2.0, 3.0, 10.0])
-    assert metrics.mean_return(tasks, returns) == 6.0  # (2 + 10) / 2, not 16 / 4
+    found = seed_mean([0, 0, 0, 7], [1.0, 2.0, 3.0, 10.0])
+    assert (found.value, found.tasks, found.episodes) == (6.0, 2, 4)  # (2 + 10) / 2, not 16 / 4
 
 
 def test_one_return_that_is_no_number_makes_no_mean():
-    assert math.isnan(metrics.mean_return(np.array([0, 1]), np.array([1.0, np.nan])))
-    assert math.isnan(metrics.mean_return(np.array([0, 1]), np.array([1.0, np.inf])))
-    assert math.isnan(metrics.mean_return(np.array([]), np.array([])))
+    for bad in (np.nan, np.inf):
+        found = seed_mean([0, 1, 1], [1.0, bad, 2.0])
+        assert math.isnan(found.value)
+        assert (found.tasks, found.failed_tasks) == (2, 1)
+    assert metrics.seed_means(frame([], [])).empty
 
 
 def test_the_mean_does_not_depend_on_the_order_of_rows_to_the_last_bit():
     generator = np.random.default_rng(0)
     tasks, returns = generator.integers(0, 7, 500), generator.normal(0, 1e3, 500)
-    expected = metrics.mean_return(tasks, returns)
+    expected = seed_mean(tasks, returns).value
+    assert expected == pytest.approx(np.mean([returns[tasks == task].mean() for task in range(7)]))
     for _ in range(20):
         order = generator.permutation(500)
-        assert metrics.mean_return(tasks[order], returns[order]) == expected
+        assert seed_mean(tasks[order], returns[order]).value == expected
+
+
+def test_a_task_is_a_group_of_its_own_where_one_is_asked_for():
+    found = metrics.seed_means(frame([3, 3, 5], [1.0, 2.0, np.nan]), [*metrics.SEED_KEY, "task"])
+    assert list(found["task"]) == [3, 5]
+    assert list(found["tasks"]) == [1, 1]
+    assert list(found["failed_tasks"]) == [0, 1]
+    assert found["value"].iloc[0] == 1.5
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
-import pytest
-
 from reports.load import load
 from reports.tables import main_table
-from suite.errors import UserError
 
 
 def numbers(results):
@@ -12,11 +9,28 @@ def numbers(results):
     }
 
 
-def test_different_protocols_are_refused_with_both_hashes(golden, synthetic):
+def left_out(folder):
+    return {problem.where: problem.why for problem in load(folder).problems}
+
+
+def test_of_different_protocols_the_most_frequent_is_kept_and_both_are_named(golden, synthetic):
     synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], protocol_hash="q" * 12)
-    with pytest.raises(UserError, match="different protocols: pppppppppppp, qqqqqqqqqqqq") as error:
-        load(golden)
-    assert "--mix" in str(error.value)
+    assert left_out(golden) == {
+        f"run pearl-{synthetic.SPLIT}-0": f"{synthetic.SPLIT}: results follow 2 different protocols: pppppppppppp, "
+        "qqqqqqqqqqqq; kept: protocol pppppp (--mix shows both)"
+    }
+    results = load(golden)
+    assert numbers(results) == {("mier", synthetic.SPLIT): (32.5, 3)}
+    cells = results.cells.set_index("variant")
+    assert "pearl" not in cells.index
+
+
+def test_a_declared_cell_says_why_its_run_was_left_out(golden, synthetic):
+    synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], protocol_hash="q" * 12)
+    synthetic.write_cells(golden, [("pearl", synthetic.SPLIT, 0, f"pearl-{synthetic.SPLIT}-0", "done", None)])
+    cell = load(golden).cells.set_index("variant").loc["pearl"]
+    assert cell["status"] == "failed"
+    assert "different protocols: pppppppppppp, qqqqqqqqqqqq" in cell["reason"]
 
 
 def test_on_request_protocols_stand_side_by_side_and_are_not_averaged(golden, synthetic):
@@ -29,12 +43,12 @@ def test_on_request_protocols_stand_side_by_side_and_are_not_averaged(golden, sy
     assert any("Mixed on request" in note for note in results.notes)
 
 
-def test_one_split_with_different_task_lists_is_refused_and_separated(golden, synthetic):
+def test_one_split_with_different_task_lists_is_separated(golden, synthetic):
     split = synthetic.document()["split"] | {"hash": "z" * 12}
     other = synthetic.document("mql", 0)
     synthetic.write_run(golden, [{"variant": "mql", "split_hash": "z" * 12, "return": 5.0}], other | {"split": split})
-    with pytest.raises(UserError, match="2 different sets of task lists"):
-        load(golden)
+    (why,) = left_out(golden).values()
+    assert "2 different sets of task lists: ssssssssssss, zzzzzzzzzzzz; kept: lists ssssss" in why
     found = numbers(load(golden, mix=True))
     assert found["mql", f"{synthetic.SPLIT} [lists zzzzzz]"] == (5.0, 1)
     assert found["mier", f"{synthetic.SPLIT} [lists ssssss]"][1] == 3
@@ -48,23 +62,23 @@ def test_a_lighter_protocol_of_checkpoints_on_the_way_is_no_mix(golden, syntheti
 
 def test_seeds_of_one_variant_must_share_budget_and_configuration(golden, synthetic):
     synthetic.simple_run(golden, "mier", 3, test=[[1.0]], budget_env_steps=2000)
-    with pytest.raises(UserError, match=f"mier on {synthetic.SPLIT}: budgets of 1000 and 2000 env steps"):
-        load(golden)
+    (why,) = left_out(golden).values()
+    assert f"mier on {synthetic.SPLIT}: budgets of 1000 and 2000 env steps; kept: budget 1000" in why
     assert {row[0] for row in numbers(load(golden, mix=True))} == {"mier [budget 1000]", "mier [budget 2000]"}
 
 
 def test_a_differing_setting_is_named(golden, synthetic):
     config = {"train": {"learning_rate": 0.5}, "adapt": {"updates": 2000}, "seed": 3}
     synthetic.simple_run(golden, "mier", 3, test=[[1.0]], config=config)
-    with pytest.raises(UserError, match=r"2 configurations, which differ in train\.learning_rate"):
-        load(golden)
+    (why,) = left_out(golden).values()
+    assert "2 configurations, which differ in train.learning_rate, train.precision; kept: configuration" in why
     assert len(numbers(load(golden, mix=True))) == 2
 
 
-def test_two_results_for_one_seed_are_refused_and_never_averaged(golden, synthetic):
+def test_of_two_results_for_one_seed_one_is_kept_and_they_are_never_averaged(golden, synthetic):
     synthetic.simple_run(golden, "mier", 0, test=[[1000.0]], run="again")
-    with pytest.raises(UserError, match=r"more than one result for the same seed \(seed 0: run again"):
-        load(golden)
+    assert "more than one result for seed 0 (runs again, mier-" in left_out(golden)[f"run mier-{synthetic.SPLIT}-0"]
+    assert numbers(load(golden))["mier", synthetic.SPLIT][1] == 3
     assert numbers(load(golden, mix=True))["mier [run again]", synthetic.SPLIT] == (1000.0, 1)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from algorithms.registry import ALGORITHMS
-from reports import style, tables, words
+from reports import formats, scores, style, tables, words
 from reports.load import load
 from reports.report import build
 
@@ -37,7 +37,7 @@ def test_they_are_grey_dotted_distinct_and_last():
 def test_no_label_makes_a_reference_a_competitor(golden, synthetic):
     results = load(references(golden, synthetic))
     assert set(results.cells["variant"]) == {"mier", "null (reference)", "told (reference)"}
-    assert list(tables.wide(tables.main_table(results)).index) == ["MIER", "null (reference)", "told (reference)"]
+    assert list(formats.wide(tables.main_table(results)).index) == ["MIER", "null (reference)", "told (reference)"]
     assert style.look("told (reference)").colour == style.REFERENCES["oracle"].colour
 
 
@@ -62,37 +62,58 @@ def test_another_budget_of_a_reference_is_no_unequal_budget(golden, synthetic):
     assert not [note for note in notes if "budgets differ" in note or "precisions" in note]
 
 
-def scores(folder):
+def scored(folder):
     results = load(folder)
     table = tables.score_table(results)
     return dict(zip(table["variant"], table["mean"])), results
 
 
-def test_the_score_runs_from_null_to_the_oracle_where_both_were_run(golden, synthetic):
-    found, results = scores(references(golden, synthetic, null=-400.0, oracle=100.0))
-    assert found == {"mier": pytest.approx((32.5 + 400) / 500), "null (reference)": 0.0, "told (reference)": 1.0}
-    ends = tables.score_ends(results, synthetic.SPLIT)
-    assert (ends.null, ends.best) == (-400.0, 100.0)
-    assert (ends.null_source, ends.best_source) == ("measured here", "the oracle, measured here")
+def without_ceiling(folder, synthetic, monkeypatch):
+    """The golden folder and what is written there later, on a split that states no best return."""
+    ended = synthetic.document()["split"]["references"]
+    monkeypatch.setitem(ended, "ceiling", None)
+    whole = synthetic.document
+
+    def document(*given, **named):
+        made = whole(*given, **named)
+        return made | {"split": made["split"] | {"references": ended}}
+
+    monkeypatch.setattr(synthetic, "document", document)
+    for seed, up in ((0, 0), (1, 10), (2, 20)):
+        synthetic.simple_run(folder, "mier", seed, test=[[10 + up, 20 + up], [30 + up]])
+    return folder
 
 
-def test_without_an_oracle_the_stated_ceiling_ends_the_score(golden, synthetic):
-    found, results = scores(golden)
-    assert found == {"mier": pytest.approx((32.5 + 500) / 400)}
-    assert tables.score_ends(results, synthetic.SPLIT).best_source == "declared"
+def test_a_stated_scale_counts_whatever_was_run(golden, synthetic):
+    found, results = scored(references(golden, synthetic, null=-400.0, oracle=100.0))
+    assert found["mier"] == scored(golden)[0]["mier"] == pytest.approx((32.5 + 500) / 400)
+    assert found["told (reference)"] == pytest.approx((100 + 500) / 400)
+    ends = scores.score_ends(results, synthetic.SPLIT)
+    assert (ends.null, ends.best, ends.best_source, ends.note) == (-500.0, -100.0, "declared", "")
 
 
-def test_an_oracle_that_has_not_learnt_ends_no_score(golden, synthetic):
-    found, results = scores(references(golden, synthetic, null=-500.0, oracle=-501.0))
-    assert tables.score_ends(results, synthetic.SPLIT).best == -100.0
-    assert found["mier"] == pytest.approx((32.5 + 500) / 400)
+def test_where_no_best_is_stated_the_oracle_ends_the_score_and_every_cell_says_so(tmp_path, synthetic, monkeypatch):
+    folder = references(without_ceiling(tmp_path, synthetic, monkeypatch), synthetic, oracle=100.0)
+    found, results = scored(folder)
+    assert found["mier"] == pytest.approx((32.5 + 500) / 600)
+    assert scores.score_ends(results, synthetic.SPLIT).best_source == "the oracle, measured here"
+    texts = tables.score_table(results)["text"]
+    assert all(text.endswith("; score 1: the oracle, measured here") for text in texts)
+
+
+def test_an_oracle_that_has_not_learnt_ends_no_score(tmp_path, synthetic, monkeypatch):
+    folder = references(without_ceiling(tmp_path, synthetic, monkeypatch), synthetic, null=-500.0, oracle=-501.0)
+    found, results = scored(folder)
+    assert scores.score_ends(results, synthetic.SPLIT).best is None
+    assert found == {}
 
 
 def test_the_page_says_what_the_rows_and_the_ends_are(golden, synthetic, one_figure):
     page = build(references(golden, synthetic)).read_text()
     assert page.count('<tr class="reference">') >= 4  # two rows in two tables
     assert "Rows marked (reference) are no competitors" in page
-    assert "(the oracle, measured here)" in page
+    assert "return of the zero action (score 0)" in page
+    assert "(declared)" in page
 
 
 def test_a_page_without_references_does_not_speak_of_them(golden, one_figure):
@@ -104,21 +125,20 @@ def test_a_figure_draws_them_grey(golden, synthetic):
 
     results = load(references(golden, synthetic))
     axes = figures.adaptation_curve(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
-    (legend,) = axes.figure.legends
-    colours = {text.get_text(): line.get_color() for text, line in
-               zip(legend.get_texts(), legend.get_lines())}  # fmt: skip
+    colours = {label: line.get_color() for line, label in zip(*axes.get_legend_handles_labels())}
     assert colours["null (reference)"] == colours["told (reference)"] == style.REFERENCES["null"].colour
     assert colours["MIER"] == style.LOOKS["mier"].colour
 
 
 def test_native_protocols_make_one_table_and_never_with_another(golden, synthetic):
-    from suite.errors import UserError
-
     own = golden.parent / "native"
     for variant, name in (("mier", "a" * 12), ("pearl", "b" * 12)):
-        synthetic.simple_run(own, variant, 0, test=[[1.0]], protocol_hash=name, protocol={"name": "native"})
+        given = {"protocol_hash": name, "protocol": {"name": "native"}, "run": f"native-{variant}"}
+        synthetic.simple_run(own, variant, 0, test=[[1.0]], **given)
     results = load(own)
     assert set(results.cells["variant"]) == {"mier", "pearl"}
     assert any("own native protocol" in note for note in results.notes)
-    with pytest.raises(UserError, match=r"2 different protocols: native, pppppppppppp"):
-        load([golden, own])
+    both = load([golden, own])
+    assert not set(both.seeds["run"]) & {"native-mier", "native-pearl"}  # three runs against two
+    assert len(both.problems) == 2
+    assert "2 different protocols: native, pppppppppppp; kept: protocol pppppp" in both.problems[0].why

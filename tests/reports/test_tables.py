@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from reports import tables
+from reports import formats, tables
 from reports.load import load
 
 
@@ -58,7 +58,7 @@ def test_every_cell_is_a_number_a_failure_or_a_reason(golden, synthetic):
         ("grbal", split, 1, None, "unsupported", "rewards vary"),
         ("maml", "ant-goal.standard", 0, None, "failed", "killed"),
     ])  # fmt: skip
-    wide = tables.wide(tables.main_table(load(golden)))
+    wide = formats.wide(tables.main_table(load(golden)))
     test = wide[f"{split} test"]
     assert test["MIER"] == "32.5 [7.7, 57.3], n = 3 of 5 (seed 3 pending; seed 4 running: at 10 % of its budget)"
     assert test["PEARL"] == ("2.00, n = 1 of 2, no interval (seed 0 failed: a return is not a number in 1 of 2 tasks)")
@@ -81,12 +81,12 @@ def test_adding_an_algorithm_changes_no_others_numbers(golden, synthetic):
 def test_rows_are_in_the_fixed_order_of_algorithms(golden, synthetic):
     for variant in ("zzz", "pearl", "aaa", "mier-wr"):
         synthetic.simple_run(golden, variant, 0, test=[[1.0]])
-    assert list(tables.wide(tables.main_table(load(golden))).index) == ["MIER", "MIER-wR", "PEARL", "aaa", "zzz"]
+    assert list(formats.wide(tables.main_table(load(golden))).index) == ["MIER", "MIER-wR", "PEARL", "aaa", "zzz"]
 
 
 def test_markdown_escapes_what_would_break_the_table(golden, synthetic):
     synthetic.simple_run(golden, "a|b\n<i>", 0, test=[[1.0]])
-    text = tables.markdown(tables.wide(tables.main_table(load(golden))))
+    text = formats.markdown(formats.wide(tables.main_table(load(golden))))
     lines = text.splitlines()
     assert lines[0] == f"| variant | {synthetic.SPLIT} test | {synthetic.SPLIT} test_id |"
     assert lines[-1].startswith("| a\\|b &lt;i> | 1.00, n = 1")
@@ -120,7 +120,80 @@ def test_the_run_table_shows_provenance_and_leaves_unknown_fields_empty(tmp_path
 
 def test_csv_numbers_have_ten_digits(tmp_path, golden):
     table = tables.main_table(load(golden))
-    tables.write_csv(table, tmp_path / "t.csv")
+    formats.write_csv(table, tmp_path / "t.csv")
     line = (tmp_path / "t.csv").read_text().splitlines()[1]
-    assert line == 'mier,cheetah-velocity.hard,test,32.5,7.658622882,57.34137712,3,3,,"32.5 [7.7, 57.3], n = 3"'
+    assert line == (
+        "mier,cheetah-velocity.hard,test,32.5,7.658622882,57.34137712,3,Student's t over seeds,3,,"
+        '"32.5 [7.7, 57.3], n = 3",False,False'
+    )
     assert np.isclose(57.34137712, table["high"].iloc[0])
+
+
+def marks(table):
+    return {row.variant: (row.best, row.tied) for row in table.itertuples() if row.task_list == "test"}
+
+
+def test_the_best_is_marked_and_what_seeds_do_not_tell_from_it(tmp_path, synthetic):
+    for seed, up in enumerate((0.0, 10.0, 20.0)):
+        synthetic.simple_run(tmp_path, "mier", seed, test=[[100 + up]])
+        # Lower in every seed of the same meta-training: a sure difference, though the intervals overlap.
+        synthetic.simple_run(tmp_path, "mier-wr", seed, test=[[99 + up + 0.1 * seed]], training=f"t-mier-{seed}")
+        synthetic.simple_run(tmp_path, "pearl", seed, test=[[99 + up + 0.1 * seed]])
+        synthetic.simple_run(tmp_path, "mql", seed, test=[[-500 + up]])
+    synthetic.simple_run(tmp_path, "maml", 0, test=[[0.0]])
+    synthetic.simple_run(tmp_path, "null", 0, test=[[1000.0]])
+    synthetic.simple_run(tmp_path, "promp", 0, test=[[math.nan]])
+    nothing = (False, False)
+    assert marks(tables.main_table(load(tmp_path))) == {
+        "mier": (True, False), "mier-wr": nothing, "pearl": (False, True), "mql": nothing,
+        "maml": (False, True),  # one seed tells nothing
+        "null (reference)": nothing, "promp": nothing,
+    }  # fmt: skip
+    aggregates = tables.aggregate_table(load(tmp_path))
+    means = aggregates[aggregates["statistic"] == "IQM"].assign(task_list="test")
+    assert marks(means)["mier"] == (True, False)
+    assert marks(means)["mier-wr"] == marks(means)["mql"] == nothing
+    assert marks(means)["pearl"] == (False, True)
+    gaps = aggregates[aggregates["statistic"] == "optimality gap"].set_index("variant")
+    assert gaps.index[gaps["best"]].tolist() == ["mier"]  # the smallest
+    assert not gaps.loc["mql", "tied"]
+
+
+def test_the_golden_aggregates(golden, synthetic):
+    # Scores (return + 500) / 400 of tasks 15, 25, 35 and 30, 40, 50: all above the target.
+    table = tables.aggregate_table(load(golden)).set_index("statistic")
+    scores = np.array([[515, 530], [525, 540], [535, 550]]) / 400
+    assert table.loc["mean", "mean"] == pytest.approx(scores.mean())
+    assert table.loc["median", "mean"] == pytest.approx(np.median(scores.mean(axis=0)))
+    assert table.loc["IQM", "mean"] == pytest.approx((0.5 * 525 + 530 + 535 + 0.5 * 540) / 3 / 400)
+    assert table.loc["optimality gap", "mean"] == 0
+    # Seeds 522.5, 532.5, 542.5 over 400: t(0.975, 2) x standard error.
+    assert table.loc["mean", "high"] == pytest.approx((532.5 + 4.303 * 10 / 3**0.5) / 400, rel=1e-4)
+    assert set(table["split"]) == {synthetic.SPLIT}
+    assert set(table["text"].str.contains("n = 3")) == {True}
+
+
+def test_over_all_splits_a_variant_that_lacks_one_is_no_candidate_and_says_so(tmp_path, synthetic):
+    for seed in (0, 1):
+        for split in ("a.b", "c.d"):
+            synthetic.simple_run(tmp_path, "mier", seed, test=[[1.0 + seed]], split=split)
+            synthetic.simple_run(tmp_path, "mql", seed, test=[[0.0 - seed]], split=split)
+        synthetic.simple_run(tmp_path, "pearl", seed, test=[[500.0 + seed]], split="a.b")
+    synthetic.write_cells(tmp_path, [("grbal", "a.b", 0, None, "unsupported", "rewards vary")])
+    table = tables.aggregate_table(load(tmp_path))
+    means = table[table["statistic"] == "mean"].set_index(["variant", "split"])
+    assert means.loc[("pearl", "a.b"), "best"]
+    assert means.loc[("pearl", "all splits"), "text"].endswith("n = 2 (over 1 of 2 splits)")
+    assert not means.loc[("pearl", "all splits"), "best"]
+    assert means.loc[("mier", "all splits"), "best"]
+    assert means.loc[("grbal", "a.b"), "text"] == "seed 0 not supported: rewards vary"
+    assert means.loc[("grbal", "c.d"), "text"] == "not in the grid"
+    assert means.loc[("grbal", "all splits"), "text"] == "no score on any split"
+
+
+def test_a_folder_of_failures_has_tables_that_say_so(tmp_path, synthetic):
+    synthetic.write_cells(tmp_path, [("mier", synthetic.SPLIT, seed, None, "failed", "killed") for seed in (0, 1)])
+    results = load(tmp_path)
+    assert list(tables.main_table(results)["text"]) == ["failed: killed"]
+    for make in (tables.score_table, tables.aggregate_table, tables.improvement_table):
+        assert make(results).empty

@@ -1,10 +1,5 @@
-import re
-
-import pytest
-
-from reports import style, words
+from reports import words
 from reports.load import load
-from reports.report import FIGURES
 
 
 def test_one_seed_claims_nothing(tmp_path, synthetic):
@@ -53,29 +48,3 @@ def test_a_grid_without_any_result_says_so(tmp_path, synthetic):
     synthetic.write_cells(tmp_path, [("mier", synthetic.SPLIT, 0, None, "pending", None)])
     text = words.verdict(load(tmp_path))
     assert text[1] == f"{synthetic.SPLIT}: no result yet."
-
-
-@pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
-def test_alternative_texts_state_numbers(rich, synthetic, kind):
-    results = load(rich)
-    text = kind.describe(results, synthetic.SPLIT)
-    frame = kind.series(results, synthetic.SPLIT)
-    assert "MIER" in text
-    assert synthetic.SPLIT in text
-    assert not re.search(r"\bnan\b", text)
-    if "mean" in frame:
-        mier = frame[frame["variant"].str.startswith("mier")]
-        assert any(style.number(value) in text for value in mier["mean"])
-
-
-def test_the_adaptation_text_by_hand(tmp_path, synthetic):
-    rows = [
-        {"phase": "before", "return": -50.0}, {"phase": "during", "update": 10, "return": -5.0},
-        {"phase": "after", "update": 20, "return": -20.0},
-    ]  # fmt: skip
-    synthetic.write_run(tmp_path, rows, synthetic.document())
-    text = words.describe_adaptation(load(tmp_path), synthetic.SPLIT, "test")
-    assert text == (
-        f"Return on {synthetic.SPLIT}, test tasks, through adaptation. "
-        "MIER -50.0 before, -20.0 after 20 updates (n = 1), highest on the way -5.00."
-    )

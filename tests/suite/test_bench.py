@@ -252,6 +252,26 @@ def test_invented_records_are_records(tmp_path):
     assert len({tuple(row.values()) for row in rows}) == 1000
 
 
+@pytest.mark.slow
+def test_report_figures():
+    from suite.bench.report import report_figures
+
+    time_taken, memory = report_figures(seeds=1, splits=("cheetah-velocity.hard",))
+    assert (time_taken.name, time_taken.unit, memory.unit) == ("report", "s", "GB")
+    assert 0.5 < time_taken.value < 60
+    assert 10 < time_taken.reference < 120
+    assert 0.1 < memory.value < 1.5
+    # 8 variants; three checkpoints with 2 x 10 tasks x 3 episodes, a last one with 2 x 30, evaluated 2 or (two) 4 times
+    assert time_taken.note.startswith(f"{(3 * 60 + 180) * (6 * 2 + 2 * 4):,} rows")
+
+
+def test_a_report_that_fails_shows_what_it_printed(tmp_path):
+    from suite.bench.report import measured
+
+    with pytest.raises(RuntimeError, match=r"(?s)the report failed:.*no results to report"):
+        measured([str(tmp_path / "nowhere"), str(tmp_path)])
+
+
 def test_a_failing_measurement_shows_what_it_printed():
     with pytest.raises(RuntimeError, match=r"(?s)measuring training failed:.*no-such-device"):
         run.run_bench(("training",), "no-such-device")

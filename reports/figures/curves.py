@@ -1,0 +1,134 @@
+"""Returns against what they cost: meta-training samples, wall-clock time, adaptation updates and adaptation data.
+
+Each function draws one split on the axes it is given. Lines and points are means over seeds; bands and bars are
+95 % intervals over seeds, and are absent where n = 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from reports import progress, series, style
+from reports.figures.marks import aside, band, curve, dot, explain, finish, gate_words, handle, points, variants
+from reports.load import Results
+from reports.measures import METRICS, measured
+
+
+def training_curve(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+    """The return of training episodes (exploring policy, training tasks) against meta-training steps."""
+    frame = progress.training(measured(results, metric), split)
+    names = variants(frame)
+    for name in names:
+        rows, look = frame[frame["variant"] == name], _joint_look(name)
+        band(ax, rows["env_steps"], rows, look.colour)
+        ax.plot(rows["env_steps"], rows["mean"], color=look.colour, linestyle=look.dashes)
+    explain(ax, [handle(_joint_look(name), marker=False) for name in names])
+    return finish(ax, split, style.STEPS, METRICS[metric], counts=True)
+
+
+def sample_efficiency(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+    """Return on tasks of the training distribution against meta-training samples (the paper's Fig. 2)."""
+    return _against_samples(progress.sample_efficiency(measured(results, metric), split), split, metric, ax)
+
+
+def shifted_samples(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+    """Return on out-of-distribution tasks against meta-training samples (the paper's Fig. 5 or 6, by version)."""
+    return _against_samples(progress.shifted_samples(measured(results, metric), split), split, metric, ax)
+
+
+def _against_samples(frame: pd.DataFrame, split: str, metric: str, ax: Axes) -> Axes:
+    for name in variants(frame):
+        curve(ax, frame[frame["variant"] == name], "env_steps", style.look(name))
+    explain(ax, [handle(style.look(name)) for name in variants(frame)])
+    return finish(ax, split, style.STEPS, METRICS[metric], counts=True)
+
+
+def wall_time(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+    """Return on the test tasks against hours of meta-training, from the saved checkpoints."""
+    frame = progress.wall_time(measured(results, metric), split)
+    for name in variants(frame):
+        rows, look = frame[frame["variant"] == name], style.look(name)
+        curve(ax, rows, "hours", look)
+        if len(rows) == 1:
+            points(ax, rows["hours"].to_numpy(dtype=float), rows, look)
+    explain(ax, [handle(style.look(name)) for name in variants(frame)])
+    ax.set_xlim(left=0)
+    return finish(ax, split, style.HOURS, METRICS[metric])
+
+
+def adaptation_data(results: Results, *, split: str, metric: str = "return", task_list: str = "test", ax: Axes) -> Axes:
+    """Return against adaptation transitions: evaluated before and after (filled), and while collecting (hollow).
+
+    Hollow marks stand a little to the right of their number of transitions, side by side.
+    """
+    frame = series.adaptation_data(measured(results, metric), split, task_list)
+    names = variants(frame)
+    most = float(frame["transitions"].max()) if len(frame) else 1.0
+    for position, name in enumerate(names):
+        rows, look = frame[frame["variant"] == name], style.look(name)
+        curve(ax, rows[rows["kind"] == "evaluated"], "transitions", look)
+        collected, aside_by = rows[rows["kind"] == "collected"], 0.02 * most * (position + 1)
+        points(ax, collected["transitions"].to_numpy(dtype=float) + aside_by, collected, look, hollow=True)
+    explain(ax, [handle(style.look(name)) for name in names])
+    if (frame["kind"] == "collected").any():
+        explain(ax, [dot("hollow: while collecting", "none")])
+    ax.set_xlim(left=-0.05 * most)
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    return finish(ax, split, style.TRANSITIONS, METRICS[metric])
+
+
+def adaptation_curve(
+    results: Results, *, split: str, metric: str = "return", task_list: str = "test", ax: Axes
+) -> Axes:
+    """The return against adaptation updates, between the returns before (hollow) and after, side by side.
+
+    A variant that needs fewer updates than the longest ends early; a dotted line carries its value on. The title
+    says in which share of tasks and seeds a gate let the updates through.
+    """
+    frame = series.adaptation(measured(results, metric), split, task_list)
+    span = max(float(frame["update"].max()) if len(frame) else 0.0, 1.0)
+    names = variants(frame)
+    for position, name in enumerate(names):
+        rows, look = frame[frame["variant"] == name], style.look(name)
+        before, path = rows[rows["phase"] == "before"], rows[rows["phase"] != "before"]
+        after = path[path["phase"] == "after"]
+        points(ax, np.full(len(before), span * (_first(names) + _STEP * position)), before, look, hollow=True)
+        points(ax, np.full(len(after), span * (1 + _MARGIN + _STEP * position)), after, look)
+        curve(ax, path, "update", look)
+        ax.hlines(after["mean"], after["update"], span, color=look.colour, linewidth=0.9, linestyle=":")
+    finish(ax, split, style.UPDATES, METRICS[metric])
+    _adaptation_ticks(ax, names, span)
+    aside(ax, gate_words(series.open_share(results, split, task_list)))
+    explain(ax, [handle(style.look(name)) for name in names])
+    return ax
+
+
+_MARGIN, _STEP = 0.1, 0.03
+"""Shares of the longest adaptation: between the curves and the points beside them, and between those points."""
+
+
+def _first(names: list[str]) -> float:
+    """Where the leftmost of the points before adaptation stands."""
+    return -_MARGIN - _STEP * max(len(names) - 1, 0)
+
+
+def _adaptation_ticks(ax: Axes, names: list[str], span: float) -> None:
+    """Ticks at the ends and the middle of the updates, and one under each group of points beside the curves."""
+    left = _first(names)
+    ticks = [0, span / 2, span] if span % 2 == 0 else [0, span] if span > 1 else [0]
+    labels = [EngFormatter(sep="")(tick) for tick in ticks]
+    middle = (left - _MARGIN) / 2
+    ax.set_xticks([middle * span, *ticks, (1 - middle) * span], ["\nbefore", *labels, "\nafter"])
+    ax.set_xlim((left - 0.05) * span, (1 - left + 0.05) * span)
+    for edge in (0, span):
+        ax.axvline(edge, color=style.GRID, linewidth=0.7, zorder=0)
+    ax.grid(visible=False, axis="x")
+
+
+def _joint_look(name: str) -> style.Look:
+    """The look of variants that share one training: that of the first, under all their names."""
+    parts = name.split(" / ")
+    return style.look(parts[0])._replace(name=" / ".join(style.look(part).name for part in parts))

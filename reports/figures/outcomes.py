@@ -1,0 +1,213 @@
+"""Results after adaptation: over all test tasks, next to the training distribution, task by task, and by the gate.
+
+Each function draws one split on the axes it is given. Marks are means over seeds with 95 % intervals over seeds,
+absent where n = 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
+
+from reports import scores, series, splits, style
+from reports.figures.marks import (
+    THIN,
+    area,
+    aside,
+    band,
+    curve,
+    dot,
+    explain,
+    finish,
+    gate_words,
+    handle,
+    points,
+    reach,
+    variants,
+)
+from reports.load import Results
+from reports.measures import METRICS, measured
+
+FEWEST_BARS = 4
+"""Bars that a panel has room for at the least, so that one alone is no wall."""
+
+
+def out_of_distribution(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+    """Return on the test tasks of all algorithms side by side (the paper's Fig. 4).
+
+    Bars stand on the return of doing nothing, so that a longer one is a better one; dots are seeds. Dotted: the best
+    known return. An algorithm without a number keeps its place and says why.
+    """
+    frame = series.outcome(measured(results, metric), split)
+    frame = frame[~frame["variant"].map(style.is_reference).astype(bool)]
+    floor, best, ground = _ends(results, split, metric)
+    names = list(frame["variant"])
+    seeds = series.seeds_behind(measured(results, metric), split)
+    seeds = seeds[(seeds["task_list"] == "test") & seeds["variant"].isin(names)]
+    for place, row in enumerate(frame.to_dict("records")):
+        look = style.look(row["variant"])
+        if row["why"]:
+            ax.annotate(style.plain(row["why"]), (place, 0.03), xycoords=ax.get_xaxis_transform(), rotation=90,
+                        ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
+            continue
+        # Two bars: an SVG fills the ground of a hatched one with the colour of its lines.
+        for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):
+            ax.bar(place, row["mean"] - floor, bottom=floor, width=0.72, facecolor=face, edgecolor=look.colour,
+                   hatch=hatch, linewidth=0.9)  # fmt: skip
+        part = pd.DataFrame([row])
+        points(ax, np.array([place]), part, look)
+        if row["n"] > 1:
+            values = seeds.loc[seeds["variant"] == row["variant"], "after"].to_numpy(dtype=float)
+            seaborn.scatterplot(x=np.full(len(values), place + 0.22), y=values, ax=ax, color=look.colour, s=6,
+                                edgecolor="none", legend=False)  # fmt: skip
+    ax.axhline(floor, color=style.INK, linewidth=0.7)
+    if best is not None:
+        ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=":")
+        explain(ax, [_rule("best known return", ":")])
+    explain(ax, [_rule(ground, "-")])
+    ax.set_xticks(range(len(names)), [style.plain(style.look(name).name) for name in names], rotation=45,
+                  ha="right", rotation_mode="anchor")  # fmt: skip
+    spare = max(0.0, (FEWEST_BARS - len(names)) / 2)
+    ax.set_xlim(-0.6 - spare, len(names) - 0.4 + spare)
+    ax.grid(visible=False, axis="x")
+    return finish(ax, split, "", METRICS[metric])
+
+
+def _ends(results: Results, split: str, metric: str) -> tuple[float, float | None, str]:
+    """Where bars stand, the best known value, and what the ground is called: zero where doing nothing is not known."""
+    if metric == "score":
+        return 0.0, 1.0, "doing nothing"
+    ends = scores.score_ends(results, split)
+    return (0.0, ends.best, "zero") if ends.null is None else (ends.null, ends.best, "doing nothing")
+
+
+def _rule(label: str, dashes: style.Dashes) -> Artist:
+    entry = dot(label, "none", marker="none")
+    entry.set_linestyle(dashes)
+    entry.set_linewidth(0.8)
+    return entry
+
+
+def in_and_out(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+    """The gap: in-distribution (hollow) next to out-of-distribution (filled) results, one row per variant.
+
+    The line between the two is what the shift costs; ticks are seeds.
+    """
+    held = measured(results, metric)
+    frame, seeds = series.in_and_out(held, split), series.seeds_behind(held, split)
+    names = variants(frame)
+    for row, name in enumerate(names):
+        look, middle = style.look(name), len(names) - 1 - row
+        ends = frame.loc[frame["variant"] == name, "mean"]
+        ax.plot([ends.min(), ends.max()], [middle, middle], color=look.colour, alpha=0.35, linewidth=2.6,
+                solid_capstyle="butt")  # fmt: skip
+        for task_list, offset in (("test_id", 0.2), ("test", -0.2)):
+            part = frame[(frame["variant"] == name) & (frame["task_list"] == task_list)]
+            dots = seeds[(seeds["variant"] == name) & (seeds["task_list"] == task_list)]["after"]
+            if len(dots) > 1:
+                ax.plot(dots, np.full(len(dots), middle + offset), linestyle="none", marker="|", color=look.colour)
+            ax.errorbar(part["mean"], [middle], xerr=reach(part), color=look.colour, marker=look.marker,
+                        markerfacecolor=style.PAPER if task_list == "test_id" else look.colour, markersize=4.5,
+                        capsize=2, linewidth=1.0)  # fmt: skip
+    ax.set_yticks(range(len(names)), [style.plain(style.look(name).name) for name in reversed(names)])
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.grid(visible=False, axis="y")
+    explain(ax, [dot("test_id (training distribution)", "none"), dot("test", style.INK)])
+    return finish(ax, split, METRICS[metric], "")
+
+
+def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+    """The result in every task against the task's parameter (the paper's Fig. 5 or 6, by version).
+
+    Filled: test, hollow: test_id; shaded: the range trained on. Tasks without one number stand at their index.
+    """
+    frame = series.per_task(measured(results, metric), split)
+    has_axis = bool(frame["parameter"].notna().any())
+    column = "parameter" if has_axis else "task"
+    if not has_axis:
+        frame = frame[frame["task_list"] == "test"]
+    names, entries = variants(frame), list[Artist]()
+    if trained := _training_range(results, split) if has_axis else None:
+        ax.axvspan(*trained, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
+        entries.append(area("training range", style.SHADE, 0.3))
+    for position, name in enumerate(names):
+        look = style.look(name)
+        for task_list, rows in frame[frame["variant"] == name].groupby("task_list", sort=True):
+            kept = rows[rows["mean"].notna()].sort_values(column)
+            if has_axis:
+                line = curve(ax, kept, column, look, hollow=task_list == "test_id")
+                line.set(**THIN, **({} if len(kept) >= splits.FEWEST_FOR_RANGE else {"linestyle": "none"}))
+            else:
+                dodge = 0.7 * ((position + 0.5) / len(names) - 0.5)
+                points(ax, kept[column].to_numpy(dtype=float) + dodge, kept, look)
+    if has_axis and "test_id" in set(frame["task_list"]):
+        entries.append(dot("hollow: test_id", "none"))
+    explain(ax, [*(handle(style.look(name)) for name in names), *entries])
+    said = scores.split_document(results, split)
+    if has_axis and said.get("axis_unit") == "rad":
+        in_turns(ax)
+    return finish(ax, split, _axis_label(said) if has_axis else "test task (index in its list)", METRICS[metric])
+
+
+def in_turns(ax: Axes) -> None:
+    """Ticks of an axis in radians at quarters of a turn, as multiples of pi."""
+    ax.xaxis.set_major_locator(MultipleLocator(np.pi / 2))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / np.pi:.3g}π" if value else "0"))
+
+
+def profile(results: Results, *, split: str, metric: str = "score", ax: Axes) -> Axes:
+    """The share of test tasks and seeds with a score above each threshold (Agarwal et al., 2021, Fig. 4).
+
+    Raises:
+        ValueError: `metric` is another than the score, in which alone tasks and splits can be pooled.
+    """
+    if metric != "score":
+        raise ValueError(f"a profile is of scores, not of {metric}")
+    frame = series.profile(results, split)
+    for name in variants(frame):
+        rows, look = frame[frame["variant"] == name], style.look(name)
+        band(ax, rows["score"], rows, look.colour)
+        ax.plot(rows["score"], rows["mean"], color=look.colour, linestyle=look.dashes, marker=look.marker,
+                markevery=max(len(rows) // 8, 1))  # fmt: skip
+    explain(ax, [handle(style.look(name)) for name in variants(frame)])
+    ax.set_ylim(-0.03, 1.03)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    return finish(ax, split, METRICS["score"], "tasks and seeds above")
+
+
+def gate(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+    """What relabeling gained in each test task (see `series.gate`) against the held-out loss; filled: gate open."""
+    frame = series.gate(measured(results, metric), split)
+    frame = frame[(frame["task_list"] == "test") & frame["held_out_loss"].notna() & frame["gain"].notna()]
+    for name in variants(frame):
+        rows, look = frame[frame["variant"] == name], style.look(name)
+        for is_open, face in ((True, look.colour), (False, "none")):
+            part = rows[(rows["gate_open"] >= 0.5) == is_open]
+            ax.plot(part["held_out_loss"], part["gain"], color=look.colour, marker=look.marker,
+                    markerfacecolor=face, linestyle="none")  # fmt: skip
+        explain(ax, [handle(look, line=False)])
+    if len(frame):
+        explain(ax, [dot("hollow: gate closed", "none")])
+    ax.axhline(0, color=style.INK, linewidth=0.7)
+    gain = "gain in return" if metric == "return" else "gain in score"
+    finish(ax, split, "held-out loss of the adapted model", gain)
+    aside(ax, gate_words(series.open_share(results, split)))
+    return ax
+
+
+def _training_range(results: Results, split: str) -> tuple[float, float] | None:
+    """The ends of the training tasks' values on the split's axis, or None where they are unknown or too few."""
+    frame = splits.tasks(results, split)
+    values = frame.loc[(frame["task_list"] == "train") & (frame["size"] == 1), "value"]
+    return (float(values.min()), float(values.max())) if len(values) >= splits.FEWEST_FOR_RANGE else None
+
+
+def _axis_label(said: dict[str, Any]) -> str:
+    axis, unit = str(said.get("axis") or "task parameter").replace("_", " "), said.get("axis_unit")
+    return f"{axis} ({unit})" if unit else axis

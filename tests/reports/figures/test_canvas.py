@@ -1,0 +1,89 @@
+"""Sheets, sizes, fonts and files."""
+
+import re
+
+import pytest
+from matplotlib import pyplot, rcParams
+from PIL import Image
+
+from reports import figures, style
+from reports.figures import canvas
+from reports.kinds import FIGURES
+from reports.load import load
+
+
+@pytest.fixture(scope="module")
+def results(rich):
+    return load(rich)
+
+
+@pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
+def test_every_figure_draws_on_the_axes_it_is_given(results, synthetic, kind):
+    with figures.house_style():
+        ax = figures.new_figure().add_subplot()
+        assert kind.draw(results, split=synthetic.SPLIT, ax=ax) is ax
+    assert ax.has_data()
+    assert synthetic.SPLIT in ax.get_title(loc="left")
+    assert ax.get_xlabel() or names(ax)
+    assert ax.get_legend_handles_labels()[1]
+
+
+def names(ax):
+    return [tick.get_text() for tick in ax.get_xticklabels()]
+
+
+def test_one_seed_draws_no_band(tmp_path, synthetic):
+    synthetic.rich_folder(tmp_path, variants=("mier", "pearl"), seeds=(0,), num_tasks=2)
+    results = load(tmp_path)
+    for kind in FIGURES:
+        with figures.house_style():
+            ax = kind.draw(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
+        assert [c for c in ax.collections if type(c).__name__ == "FillBetweenPolyCollection"] == []
+
+
+def test_no_global_figure_is_left_behind(results, synthetic):
+    before = dict(rcParams)
+    with figures.house_style():
+        figures.gate(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
+    assert pyplot.get_fignums() == []
+    assert dict(rcParams) == before
+
+
+def test_a_sheet_has_a_panel_per_split_and_one_legend_in_the_order_of_tables():
+    shown = {"a": ["PEARL", "MIER"], "b": ["MIER", "MQL"]}
+
+    def draw(split, ax):
+        for label in shown[split]:
+            ax.plot([0, 1], label=label)
+        ax.plot([], color=style.INK, label="a remark")
+        return ax
+
+    with figures.house_style():
+        sheet = figures.sheet(draw, ["a", "b"])
+    assert len(sheet.axes) == 2
+    (legend,) = sheet.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["MIER", "PEARL", "MQL", "a remark"]
+
+
+@pytest.mark.parametrize(
+    ("panels", "columns", "width"), [(1, 1, 3.4), (2, 2, 7.0), (3, 3, 7.0), (4, 2, 7.0), (6, 3, 7.0), (9, 3, 7.0)]
+)
+def test_sheets_have_the_widths_of_journals(panels, columns, width):
+    assert canvas.per_row(panels) == columns
+    assert canvas.new_figure(panels).get_size_inches()[0] == width
+
+
+def test_files_have_embedded_fonts_and_enough_dots(results, synthetic, tmp_path):
+    with figures.house_style():
+        sheet = figures.sheet(lambda split, ax: figures.per_task(results, split=split, ax=ax), [synthetic.SPLIT])
+        canvas.save(sheet, tmp_path / "a.b")
+    pdf = (tmp_path / "a.b.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert not re.search(rb"/Subtype\s*/Type3", pdf)
+    assert Image.open(tmp_path / "a.b.png").size[0] == round(3.4 * 300)
+
+
+def test_the_lines_of_a_figure_can_be_told_apart_in_grey():
+    looks = [(look.marker, look.dashes, look.hatch) for look in style.LOOKS.values()]
+    assert len({marker for marker, _, _ in looks}) == len(looks)
+    assert len({hatch for _, _, hatch in looks}) == len(looks)

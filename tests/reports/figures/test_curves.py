@@ -1,0 +1,132 @@
+"""Curves hold the numbers of their series, on axes with the right words."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from reports import figures, progress, series, style
+from reports.load import load
+
+
+@pytest.fixture(scope="module")
+def results(rich):
+    return load(rich)
+
+
+def drawn(draw, results, split, **named):
+    with figures.house_style():
+        return draw(results, split=split, ax=figures.new_figure().add_subplot(), **named)
+
+
+def curve_of(ax, variant):
+    """The line of a variant that joins the most points."""
+    colour = style.look(variant).colour.lower()
+    return max(
+        (line for line in ax.lines if to_hex(line.get_color()) == colour), key=lambda line: len(line.get_xdata())
+    )
+
+
+def entries(ax):
+    return ax.get_legend_handles_labels()[1]
+
+
+@pytest.mark.parametrize(
+    ("draw", "numbers", "task_list"),
+    [(figures.sample_efficiency, progress.sample_efficiency, "test_id"),
+     (figures.shifted_samples, progress.shifted_samples, "test")],
+)  # fmt: skip
+def test_returns_against_meta_training_samples(results, synthetic, draw, numbers, task_list):
+    ax = drawn(draw, results, synthetic.SPLIT)
+    frame = numbers(results, synthetic.SPLIT)
+    assert frame.equals(progress.checkpoints(results, synthetic.SPLIT, task_list))
+    mier = frame[frame["variant"] == "mier"]
+    line = curve_of(ax, "mier")
+    np.testing.assert_array_equal(line.get_xdata(), [125_000, 250_000, 375_000, 500_000])
+    np.testing.assert_array_equal(line.get_ydata(), mier["mean"])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("meta-training environment steps", "return per episode")
+    assert ax.get_title(loc="left") == synthetic.SPLIT
+    assert entries(ax) == ["MIER", "MIER-wR", "PEARL", "ProMP"]
+    assert ax.xaxis.get_major_formatter()(500_000) == "500k"
+
+
+def test_where_nothing_shifts_test_is_the_training_distribution(tmp_path, synthetic):
+    split = synthetic.document()["split"] | {"shift": "in_distribution"}
+    rows = [{"env_steps": steps, "is_final": steps == 20, "return": float(steps)} for steps in (10, 20)]
+    synthetic.write_run(tmp_path, rows, synthetic.document() | {"split": split})
+    results = load(tmp_path)
+    assert list(progress.sample_efficiency(results, synthetic.SPLIT)["mean"]) == [10.0, 20.0]
+    assert progress.shifted_samples(results, synthetic.SPLIT).empty
+
+
+def test_wall_time_stands_at_the_hours_that_each_checkpoint_took(results, synthetic):
+    ax = drawn(figures.wall_time, results, synthetic.SPLIT)
+    line = curve_of(ax, "pearl")
+    np.testing.assert_allclose(line.get_xdata(), 0.02 * np.array([125_000, 250_000, 375_000, 500_000]) / 3600)
+    frame = progress.wall_time(results, synthetic.SPLIT)
+    np.testing.assert_array_equal(line.get_ydata(), frame.loc[frame["variant"] == "pearl", "mean"])
+    assert ax.get_xlabel() == "meta-training wall-clock hours"
+    assert ax.get_xlim()[0] == 0
+
+
+def test_wall_time_of_a_lone_checkpoint_is_a_point_and_of_none_is_nothing(golden, synthetic):
+    frame = progress.wall_time(load(golden), synthetic.SPLIT)
+    assert list(frame["hours"]) == [1.5]
+    assert list(frame["mean"]) == [32.5]
+    for path in golden.rglob("records.parquet"):
+        path.unlink()
+    synthetic.simple_run(golden, "mier", 0, test=[[1.0]], cost={})
+    assert progress.wall_time(load(golden), synthetic.SPLIT).empty
+
+
+def test_adaptation_data_is_evaluated_and_collected(tmp_path, synthetic):
+    rows = [
+        {"phase": "before", "transitions": 0, "return": 1.0},
+        {"phase": "collect", "transitions": 200, "return": 2.0},
+        {"phase": "collect", "transitions": 300, "return": 99.0, "cut": True},
+        {"phase": "after", "transitions": 300, "return": 5.0},
+    ]
+    synthetic.write_run(tmp_path, rows, synthetic.document())
+    results = load(tmp_path)
+    frame = series.adaptation_data(results, synthetic.SPLIT)
+    found = list(frame[["kind", "transitions", "mean"]].itertuples(index=False, name=None))
+    assert found == [("collected", 200, 2.0), ("evaluated", 0, 1.0), ("evaluated", 300, 5.0)]
+    ax = drawn(figures.adaptation_data, results, synthetic.SPLIT)
+    line = curve_of(ax, "mier")
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 300], [1.0, 5.0])
+    assert ax.get_xlabel() == "adaptation transitions"
+    assert entries(ax) == ["MIER", "hollow: while collecting"]
+
+
+def test_the_adaptation_curve_draws_the_series_and_says_how_often_the_gate_was_open(results, synthetic):
+    ax = drawn(figures.adaptation_curve, results, synthetic.SPLIT)
+    frame = series.adaptation(results, synthetic.SPLIT)
+    mier = frame[(frame["variant"] == "mier") & (frame["phase"] != "before")]
+    line = curve_of(ax, "mier")
+    np.testing.assert_array_equal(line.get_xdata(), mier["update"])
+    np.testing.assert_array_equal(line.get_ydata(), mier["mean"])
+    assert ax.get_xlabel() == "adaptation updates"
+    assert [label.get_text().strip() for label in ax.get_xticklabels()] == ["before", "0", "1k", "2k", "after"]
+    share = series.open_share(results, synthetic.SPLIT)["mier"]
+    gates = results.diagnostics[
+        (results.diagnostics["name"] == "gate_open") & (results.diagnostics["task_list"] == "test")
+    ]
+    assert share == pytest.approx(gates["value"].mean())
+    assert ax.get_title(loc="left") == f"{synthetic.SPLIT}\ngate open: MIER {share:.0%}"
+
+
+def test_the_training_curve_is_one_line_for_variants_of_one_training(results, synthetic):
+    ax = drawn(figures.training_curve, results, synthetic.SPLIT)
+    assert entries(ax) == ["MIER / MIER-wR", "PEARL", "ProMP"]
+    frame = progress.training(results, synthetic.SPLIT)
+    np.testing.assert_array_equal(
+        curve_of(ax, "mier").get_ydata(), frame.loc[frame["variant"] == "mier / mier-wr", "mean"]
+    )
+
+
+def test_bands_are_the_intervals(results, synthetic):
+    ax = drawn(figures.shifted_samples, results, synthetic.SPLIT)
+    frame = progress.shifted_samples(results, synthetic.SPLIT)
+    mier = frame[frame["variant"] == "mier"]
+    (band,) = [c for c in ax.collections if to_hex(c.get_facecolor()[0]) == style.look("mier").colour.lower()]
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((mier["low"].min(), mier["high"].max()))

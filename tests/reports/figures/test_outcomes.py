@@ -1,0 +1,130 @@
+"""Results after adaptation: bars, gaps, tasks, profiles and gates hold the numbers of their series."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.ticker import FuncFormatter
+
+from reports import figures, series, statistics, style
+from reports.load import load
+
+
+@pytest.fixture(scope="module")
+def results(rich):
+    return load(rich)
+
+
+def drawn(draw, results, split, **named):
+    with figures.house_style():
+        return draw(results, split=split, ax=figures.new_figure().add_subplot(), **named)
+
+
+def names(ticks):
+    return [tick.get_text() for tick in ticks]
+
+
+def test_bars_stand_on_the_return_of_doing_nothing(golden, synthetic):
+    synthetic.write_cells(golden, [("grbal", synthetic.SPLIT, 0, None, "unsupported", "rewards vary")])
+    ax = drawn(figures.out_of_distribution, load(golden), synthetic.SPLIT)
+    assert names(ax.get_xticklabels()) == ["MIER", "GrBAL"]
+    bars = [patch for patch in ax.patches if patch.get_height()]
+    assert {(bar.get_y(), bar.get_y() + bar.get_height()) for bar in bars} == {(-500.0, 32.5)}
+    assert [text.get_text() for text in ax.texts] == ["not supported"]
+    ((arms,),) = [container[2] for container in ax.containers if len(container) == 3 and container[2]]
+    assert arms.get_segments()[0][:, 1] == pytest.approx([32.5 - 24.84, 32.5 + 24.84], abs=0.01)  # 4.303 x 10 / sqrt(3)
+    dots = [collection.get_offsets()[:, 1] for collection in ax.collections if collection.get_offsets().shape[0] == 3]
+    assert sorted(dots[0]) == [22.5, 32.5, 42.5]
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":" and len(line.get_ydata())] == [
+        -100.0
+    ]
+    assert ax.get_ylabel() == "return per episode"
+    assert ax.get_legend_handles_labels()[1] == ["best known return", "doing nothing"]
+
+
+def test_bars_of_scores_stand_on_zero(golden, synthetic):
+    ax = drawn(figures.out_of_distribution, load(golden), synthetic.SPLIT, metric="score")
+    (top,) = {round(bar.get_y() + bar.get_height(), 9) for bar in ax.patches if bar.get_height()}
+    assert top == pytest.approx((32.5 + 500) / 400)
+    assert ax.get_ylabel().startswith("score (0: doing nothing")
+
+
+def test_a_metric_that_there_is_not(golden, synthetic):
+    with pytest.raises(ValueError, match="no metric 'regret'; there are return, score"):
+        drawn(figures.per_task, load(golden), synthetic.SPLIT, metric="regret")
+
+
+def test_scores_are_of_the_test_list_alone(golden, synthetic):
+    from reports.measures import measured
+
+    scored = measured(load(golden), "score")
+    assert set(scored.records["task_list"]) == {"test"}
+    assert scored.records["return"].max() == pytest.approx((50 + 500) / 400)
+
+
+def test_the_gap_joins_inside_and_outside(golden, synthetic):
+    ax = drawn(figures.in_and_out, load(golden), synthetic.SPLIT)
+    assert names(ax.get_yticklabels()) == ["MIER"]
+    assert [32.5, 70.0] in [list(line.get_xdata()) for line in ax.lines]
+    marks = [line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_marker() == "o"]
+    ends = {line.get_xdata()[0]: line.get_markerfacecolor() for line in marks}
+    assert ends == {70.0: style.PAPER, 32.5: style.look("mier").colour}
+    assert ax.get_xlabel() == "return per episode"
+
+
+def test_the_gap_has_one_row_per_variant_in_order(results, synthetic):
+    ax = drawn(figures.in_and_out, results, synthetic.SPLIT)
+    assert names(ax.get_yticklabels()) == ["ProMP", "PEARL", "MIER-wR", "MIER"]  # bottom to top; GrBAL has no result
+
+
+def test_the_training_range_is_shaded_and_the_axis_has_its_unit(results, synthetic):
+    ax = drawn(figures.per_task, results, synthetic.SPLIT)
+    (shade,) = [p for p in ax.patches if p.get_width() and to_hex(p.get_facecolor()) == style.SHADE.lower()]
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((0.02, 1.48))
+    assert ax.get_xlabel() == "target velocity (m/s)"
+    frame = series.per_task(results, synthetic.SPLIT)
+    mier = frame[(frame["variant"] == "mier") & (frame["task_list"] == "test")]
+    line = next(line for line in ax.lines if np.array_equal(line.get_xdata(), mier["parameter"]))
+    np.testing.assert_array_equal(line.get_ydata(), mier["mean"])
+
+
+def test_angles_are_counted_in_turns(tmp_path, synthetic):
+    split = synthetic.document()["split"] | {"axis": "angle", "axis_unit": "rad", "train_axis_values": [0, 1, 2, 3, 4]}
+    rows = [{"task": task, "parameter": 4.7 + task / 2, "return": -float(task)} for task in range(3)]
+    synthetic.write_run(tmp_path, rows, synthetic.document() | {"split": split})
+    ax = drawn(figures.per_task, load(tmp_path), synthetic.SPLIT)
+    assert ax.get_xlabel() == "angle (rad)"
+    assert isinstance(ax.xaxis.get_major_formatter(), FuncFormatter)
+    assert [ax.xaxis.get_major_formatter()(value, 0) for value in (0, np.pi / 2, np.pi)] == ["0", "0.5π", "1π"]
+
+
+def test_tasks_without_a_parameter_stand_at_their_index(tmp_path, synthetic):
+    rows = [{"task": task, "parameter": float("nan"), "return": float(task)} for task in range(3)]
+    synthetic.write_run(tmp_path, rows, synthetic.document())
+    ax = drawn(figures.per_task, load(tmp_path), synthetic.SPLIT)
+    assert "index" in ax.get_xlabel()
+    assert [patch for patch in ax.patches if patch.get_width()] == []
+
+
+def test_profiles_are_those_of_the_statistics(results, synthetic):
+    ax = drawn(figures.profile, results, synthetic.SPLIT, metric="score")
+    frame = statistics.profiles(results)
+    mier = frame[frame["variant"] == "mier"]
+    line = next(line for line in ax.lines if to_hex(line.get_color()) == style.look("mier").colour.lower())
+    np.testing.assert_array_equal(line.get_xdata(), mier["score"])
+    np.testing.assert_array_equal(line.get_ydata(), mier["mean"])
+    with pytest.raises(ValueError, match="a profile is of scores"):
+        drawn(figures.profile, results, synthetic.SPLIT, metric="return")
+
+
+def test_the_gate_sets_gains_against_held_out_losses(tmp_path, synthetic):
+    path = synthetic.simple_run(tmp_path, "mier", 0, test=[[10.0], [5.0], [1.0]], before=[[1.0], [1.0], [1.0]])
+    synthetic.write_gate(path, "mier-cheetah-velocity.hard-0", [-5.0, -4.0, -1.0], threshold=-3.0)
+    results = load(tmp_path)
+    ax = drawn(figures.gate, results, synthetic.SPLIT)
+    points = {
+        line.get_markerfacecolor(): (list(line.get_xdata()), list(line.get_ydata()))
+        for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())
+    }  # fmt: skip
+    assert points == {style.look("mier").colour: ([-5.0, -4.0], [9.0, 4.0]), "none": ([-1.0], [0.0])}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("held-out loss of the adapted model", "gain in return")
+    assert ax.get_title(loc="left").endswith("gate open: MIER 67%")

@@ -1,0 +1,92 @@
+import pandas as pd
+import pytest
+
+from reports import formats, tables
+from reports.load import load
+
+
+def table(*rows):
+    """Cells: (variant, split, mean, low, high, n, text)."""
+    names = ["variant", "split", "mean", "low", "high", "n", "text"]
+    made = pd.DataFrame(rows, columns=names).assign(task_list="test", method="a method", best=False, tied=False)
+    made.loc[0, "best"], made.loc[1, "tied"] = True, True
+    return made
+
+
+CELLS = table(
+    ("mier", "a_b", -1.5, -2.0, -1.0, 7, "-1.50 [-2.00, -1.00], n = 7 (seed 9 pending)"),
+    ("pearl", "a_b", -3.0, -4.0, -2.0, 8, "-3.00 [-4.00, -2.00], n = 8"),
+    ("50%", "a_b", float("nan"), float("nan"), float("nan"), 0, "not supported: #1 & {x}"),
+)
+COLUMNS = ("split", "task_list")
+
+
+def test_latex_to_the_letter():
+    assert formats.latex(CELLS, COLUMNS, "Returns.", "x") == "\n".join([
+        r"\begin{table}[tbp]",
+        r"\centering",
+        r"\caption{Returns. In brackets: 95\% intervals (a method). n: seeds. Bold: the best of its column. "
+        r"Underlined: not shown to differ from it (the interval of the difference, paired where meta-trainings are "
+        r"shared, includes zero or there is none; not corrected for the number of comparisons).}",
+        r"\label{tab:x}",
+        r"\begin{tabular}{ll}",
+        r"\toprule",
+        r" & a\_b test \\",
+        r"\midrule",
+        r"MIER & \textbf{$-$1.50 [$-$2.00, $-$1.00], $n$ = 7} \\",
+        r"PEARL & \underline{$-$3.00 [$-$4.00, $-$2.00], $n$ = 8} \\",
+        r"50\% & --\textsuperscript{1} \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\par\footnotesize\textsuperscript{1} not supported: \#1 \& \{x\}",
+        r"\end{table}",
+        "",
+    ])  # fmt: skip
+
+
+def test_markdown_marks_the_best_bold_and_ties_italic():
+    text = formats.markdown(formats.wide(CELLS, COLUMNS), formats.marks(CELLS, COLUMNS))
+    assert text.splitlines() == [
+        "| variant | a_b test |",
+        "| --- | --- |",
+        "| MIER | **-1.50 [-2.00, -1.00], n = 7 (seed 9 pending)** |",
+        "| PEARL | *-3.00 [-4.00, -2.00], n = 8* |",
+        "| 50% | not supported: #1 & {x} |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("**x**", r"\*\*x\*\*"),
+        ("[x](http://y)", r"[x]\(http://y)"),
+        ("<img src=x>", "&lt;img src=x>"),
+        ("`x`", r"\`x\`"),
+    ],
+)
+def test_names_stay_text_in_markdown(name, shown):
+    frame = pd.DataFrame([["1"]], index=pd.Index([name], name="variant"), columns=["x"])
+    assert formats.markdown(frame).splitlines()[-1] == f"| {shown} | 1 |"
+
+
+def test_latex_of_every_letter_that_it_would_take_for_a_command():
+    assert formats.latex_text("\\&%$#_{}~^<>") == (
+        r"\textbackslash{}\&\%\$\#\_\{\}\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}"
+    )
+
+
+def test_no_cell_of_a_csv_is_a_formula(tmp_path):
+    frame = pd.DataFrame({"name": ["=1+1", "@x", "+x", "-cmd", "-12.5, n = 3", "fine"], "value": [-1.0, 2, 3, 4, 5, 6]})
+    formats.write_csv(frame, tmp_path / "x.csv")
+    read = pd.read_csv(tmp_path / "x.csv")
+    assert list(read["name"]) == ["'=1+1", "'@x", "'+x", "'-cmd", "-12.5, n = 3", "fine"]
+    assert list(read["value"]) == list(frame["value"])
+    assert frame["name"].iloc[0] == "=1+1"  # what was given is as it was
+
+
+def test_the_caption_names_methods_and_warns_of_few_seeds(golden):
+    text = formats.caption(tables.main_table(load(golden)))
+    assert text.startswith("In brackets: 95% intervals (Student's t over seeds). n: seeds. With fewer than 5 seeds")
+    assert "Bold" not in text  # one variant is the best of nothing
+    assert "Bold: the best of its column. Italic: not shown" in formats.caption(CELLS)
