@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
-from suite.executor import worker_environment
+from suite.executors.processes import worker_environment
 from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, write_table
 from tasks.registry import get_family, get_split
 from tasks.spec import TaskSplit

@@ -14,7 +14,7 @@ from reports.report import build, write
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
-REQUIRED = "OFFMAP_BROWSER_REQUIRED"
+REQUIRED = "OFFMAP_REQUIRE_BROWSER"
 """Where this is set in the environment, a missing browser fails these tests instead of skipping them."""
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
