@@ -7,7 +7,7 @@ comes later, so nothing here averages over seeds.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -53,8 +53,8 @@ def task_means(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
     # In one order, so that sums do not depend on the order of rows, down to the last bit.
     held = held.sort_values([*keys, "value"], ignore_index=True)
     groups = held.groupby(keys, sort=True)
-    means = groups.agg(value=("value", "mean"), episodes=("value", "size"), bad=("bad", "any")).reset_index()
-    means.loc[means["bad"], "value"] = np.nan
+    means = groups.agg(value=("value", "first"), episodes=("value", "size"), bad=("bad", "any")).reset_index()
+    means["value"] = _means(groups, held["value"]).where(~means["bad"])
     return means.drop(columns="bad")
 
 
@@ -70,13 +70,21 @@ def seed_means(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
     keys = by or SEED_KEY
     tasks = task_means(rows, keys)
     tasks["failed_tasks"] = tasks["value"].isna()
-    columns = {"value": ("value", "mean"), "tasks": ("task", "size"), "episodes": ("episodes", "sum"),
+    columns = {"value": ("value", "first"), "tasks": ("task", "size"), "episodes": ("episodes", "sum"),
                "failed_tasks": ("failed_tasks", "sum")}  # fmt: skip
     if "task" in keys:  # a group is one task
         return tasks.assign(tasks=1, failed_tasks=tasks["failed_tasks"].astype(int))[[*keys, *columns]]
-    means = tasks.groupby(keys, sort=True).agg(**columns).reset_index()
-    means.loc[means["failed_tasks"] > 0, "value"] = np.nan
+    groups = tasks.groupby(keys, sort=True)
+    means = groups.agg(**columns).reset_index()
+    means["value"] = _means(groups, tasks["value"]).where(means["failed_tasks"] == 0)
     return means
+
+
+def _means(groups: Any, values: pd.Series) -> pd.Series:
+    """The mean of each group, in the groups' order. pandas' own depends, in its last bit, on what other groups hold."""
+    numbers = groups.ngroup().to_numpy()
+    kept = numbers >= 0  # a group whose key is not a number is none
+    return pd.Series(np.bincount(numbers[kept], values[kept]) / np.bincount(numbers[kept]))
 
 
 def per_seed(records: pd.DataFrame) -> pd.DataFrame:
