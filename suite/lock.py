@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,11 @@ LOST = 76  # exit code of a process that was taken for dead, and finds that anot
 
 
 @contextmanager
-def owned(folder: Path, what: str = "working on this run", patience: float = 0.0) -> Iterator[None]:
+def owned(folder: Path, what: str = "working on this run", patience: float = 0.0) -> Iterator[Callable[[], None]]:
     """Own a folder: one process at a time. Waits while it cannot be told whether an owner on another machine lives.
+
+    Gives a function to be called before something is written that another owner might write too: it ends the process
+    if the folder was taken over. A heartbeat calls it too, but may come too late where all of the process stood still.
 
     `what` is what owners do, in words; for one that lives they wait `patience` seconds.
 
@@ -48,7 +51,7 @@ def owned(folder: Path, what: str = "working on this run", patience: float = 0.0
     heart = threading.Thread(target=_beat, args=(path, ended), daemon=True)
     heart.start()
     try:
-        yield
+        yield lambda: _end_if_lost(path)
     finally:
         ended.set()
         heart.join()
@@ -153,13 +156,17 @@ def _now(folder: Path) -> float:
 
 def _beat(path: Path, ended: threading.Event) -> None:
     """Renew a lock until its owner has ended; end the process if it was taken over."""
-    number = int(path.name.rpartition("-")[2])
     while not ended.wait(BEAT_SECONDS):
         with contextlib.suppress(OSError):  # the server may be away for a while
-            if _newest(path.parent) > number:
-                print(f"{path.parent}: another process has taken this run over; ending", file=sys.stderr, flush=True)
-                os._exit(LOST)
+            _end_if_lost(path)
             _set_time(path, None)
+
+
+def _end_if_lost(path: Path) -> None:
+    """End the process, at once, if somebody has taken its lock over."""
+    if _newest(path.parent) > int(path.name.rpartition("-")[2]):
+        print(f"{path.parent}: another process has taken this run over; ending", file=sys.stderr, flush=True)
+        os._exit(LOST)
 
 
 def _set_time(path: Path, seconds: float | None) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,15 @@ def work(folder: Path) -> int:
     """All work of a training folder that is left, in this process; its exit status. What every executor runs."""
     torch.set_num_threads(1)
     try:
-        with listening() as stop, owned(folder):
+        with listening() as stop, owned(folder) as end_if_lost:
             refuse_altered(folder)
+
+            def asked_to_stop() -> bool:
+                end_if_lost()
+                return stop.requested()
+
             with Status(folder) as status:
-                return _work(folder, status, stop)
+                return _work(folder, status, stop, asked_to_stop)
     except Stopped:  # before the work began, or after it
         return STOPPED
     except UserError as error:
@@ -62,14 +68,14 @@ def work(folder: Path) -> int:
     return 2
 
 
-def _work(folder: Path, status: Status, stop: Stop) -> int:
+def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], bool]) -> int:
     try:
         execution = Execution.model_validate(read_json(folder / "execution.json"))
         require_device(execution.device)
         command = f"python -P -m suite.worker {folder.name}"  # a folder's name: records name no machine's paths
         write_provenance(folder / "provenance.json", provenance(command, execution.device))
         with stop.held():
-            train(folder, execution, status, stop.requested)
+            train(folder, execution, status, asked_to_stop)
         run_metatests(folder, execution, status)
     except Stopped:
         discard_partials(folder)

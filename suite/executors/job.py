@@ -25,8 +25,9 @@ POLL_SECONDS = 0.5
 MARGIN_SECONDS = 15.0  # of the warning before a time limit: left to kill who has not ended, and to ask for a requeue
 PATIENCE_SECONDS = 600.0  # how long a job whose runs were asked to end waits for its own end
 EARLY_SECONDS = 75.0  # Slurm may warn of a time limit up to a minute before it was asked to
+IDLE_LEGS = 3  # time limits that may pass without anything that could be kept, as on a node that is slow for once
 TOO_SHORT = (
-    "nothing was finished that could be kept within a time limit of {minutes} minutes; ask for more: "
+    "nothing was finished that could be kept within {legs} time limits of {minutes} minutes; ask for more: "
     "offmap resume DIR --failed --set time=HH:MM:SS"
 )
 
@@ -34,10 +35,11 @@ TOO_SHORT = (
 class Job:
     """The workers of `folders`; called by submitit on a node, at the first start and after each requeue."""
 
-    def __init__(self, folders: Sequence[str], minutes: int, signal_seconds: int) -> None:
+    def __init__(self, folders: Sequence[str], minutes: int, signal_seconds: int, idle_legs: int = 0) -> None:
         self.folders = list(folders)
         self.minutes = minutes
         self.signal_seconds = signal_seconds
+        self.idle_legs = idle_legs  # starts in a row that ended at the time limit and left nothing behind
 
     def __call__(self) -> None:
         """Work until every run has ended; end the job as a failed one if some run is not done."""
@@ -61,7 +63,7 @@ class Job:
     def checkpoint(self) -> DelayedSubmission | None:
         """Have every run checkpoint and end, and the same job put into the queue again. Called by submitit.
 
-        None, which ends the job for good, if no run got any further within a whole time limit: neither would the next.
+        None, which ends the job for good, if no run got any further within a few time limits: neither would it then.
         """
         grace = max(self.signal_seconds - MARGIN_SECONDS, 1.0)
         elapsed = time.monotonic() - self._began
@@ -72,11 +74,12 @@ class Job:
                 why = "its job reached its time limit" if is_limit else "its job was preempted"
                 how = "" if process.returncode == STOPPED else f", and it was killed after {grace:.0f} s without an end"
                 note_end(folder, "stopped", why + how)
-        if is_limit and _progress(self.folders) == self._found:
+        idle_legs = self.idle_legs + 1 if is_limit and _progress(self.folders) == self._found else 0
+        if idle_legs >= IDLE_LEGS:
             for folder in self._workers:
-                note_end(folder, "failed", TOO_SHORT.format(minutes=self.minutes))
+                note_end(folder, "failed", TOO_SHORT.format(legs=idle_legs, minutes=self.minutes))
             return None
-        return DelayedSubmission(Job(self.folders, self.minutes, self.signal_seconds))
+        return DelayedSubmission(Job(self.folders, self.minutes, self.signal_seconds, idle_legs))
 
     def _wait(self, process: Process) -> int:
         """Exit code of a worker. In short naps, between which Python hears signals."""

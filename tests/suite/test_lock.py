@@ -141,6 +141,23 @@ def test_an_owner_that_was_taken_for_dead_ends_before_it_does_harm(tmp_path, hol
     assert holder.wait(timeout=10) == LOST
 
 
+def test_an_owner_can_make_sure_before_it_writes(tmp_path):
+    """Also where its heart has not come to it yet."""
+    script = (
+        "import sys; from pathlib import Path; from suite import lock\n"
+        "with lock.owned(Path(sys.argv[1])) as end_if_lost:\n"
+        "    end_if_lost(); print('mine', flush=True); input(); end_if_lost(); print('written', flush=True)"
+    )
+    for taken_over, code, said in ((False, 0, "written\n"), (True, LOST, "")):
+        process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+        assert process.stdout.readline() == "mine\n"
+        if taken_over:
+            elsewhere(tmp_path, number=9)
+        assert process.communicate("\n", timeout=30)[0] == said
+        assert process.returncode == code
+
+
 def test_who_wakes_up_late_gives_way(tmp_path, monkeypatch):
     """Others have come and gone between a look at the folder and the making of a lock: it is withdrawn."""
     elsewhere(tmp_path, number=5, age=1e5)

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from submitit.core.utils import DelayedSubmission
 from tests_support import outcome
 
 from suite.executors.launch import submit_runs
@@ -127,14 +128,28 @@ def test_a_job_that_dies_takes_its_workers_along(submitted):
     assert work(folder) == 0  # and nobody holds the folder
 
 
-def test_a_time_limit_within_which_nothing_can_be_kept_is_the_end(submitted, slurm):
+def test_time_limits_within_which_nothing_can_be_kept_are_the_end(submitted, slurm, tmp_path):
     """Requeued again and again, such a job would use the cluster for ever and get nowhere."""
     (folder,), start = submitted(executor={"time": 1, "signal_seconds": 16}, train={"steps_per_iteration": 100_000})
-    process = start()
-    wait_until((folder / "status.json").exists, process)
-    process.send_signal(signal.SIGUSR2)  # at once: 60 s less 16 s and Slurm's minute of earliness have passed
-    assert process.wait(60) != 0
-    assert not (slurm / "requeued").exists()
+    path = tmp_path / "out" / "jobs" / "41_submitted.pkl"
+
+    def leg():
+        (folder / "status.json").unlink(missing_ok=True)
+        process = start()
+        wait_until((folder / "status.json").exists, process)
+        process.send_signal(signal.SIGUSR2)  # at once: 60 s less 16 s and Slurm's minute of earliness have passed
+        assert process.wait(60) != 0
+        return DelayedSubmission.load(path)
+
+    again = leg()
+    assert (slurm / "requeued").read_text() == "41\n"
+    assert again.function.idle_legs == 1
+    again.function.idle_legs = 2
+    again.dump(path)
+    leg()
+    assert (slurm / "requeued").read_text() == "41\n"
     fields = read_status(folder)
     assert fields["state"] == "failed"
-    assert "within a time limit of 1 minutes; ask for more: offmap resume DIR --failed --set time=" in fields["message"]
+    assert (
+        "within 3 time limits of 1 minutes; ask for more: offmap resume DIR --failed --set time=" in fields["message"]
+    )

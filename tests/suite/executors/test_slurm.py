@@ -63,7 +63,8 @@ def test_what_a_job_is_told(prepared, slurm):
     with (out / "jobs" / "41_1_submitted.pkl").open("rb") as handle:
         job = pickle.load(handle).function
     assert isinstance(job, Job)
-    assert job.__dict__ == {"folders": [str(folder) for folder in folders[2:4]], "minutes": 60, "signal_seconds": 30}
+    named = {"folders": [str(folder) for folder in folders[2:4]]}
+    assert job.__dict__ == named | {"minutes": 60, "signal_seconds": 30, "idle_legs": 0}
     assert options(slurm / "41.sh")["mem"] == "1000M"
     assert options(slurm / "41.sh")["cpus-per-task"] == "2"
     assert read_submissions(out)[0].runs[1] == (folders[2].name, folders[3].name)
