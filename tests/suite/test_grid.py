@@ -1,7 +1,6 @@
 """The folders of an experiment: shared where they can be, refused where they belong to another, never lost."""
 
 import json
-import os
 
 import pytest
 from tests_support import rows_of
@@ -9,7 +8,7 @@ from tests_support import rows_of
 from suite.errors import UserError
 from suite.files import read_json, write_json
 from suite.grid import metatest_folders, pending, prepare, refresh_cells, refuse_foreign
-from suite.lock import owned
+from suite.lock import owned, this_process
 from suite.overview import read_cells
 from suite.plan import make_plan
 from suite.records import read_table
@@ -202,7 +201,8 @@ def test_cells_say_how_far_they_are(tiny_experiment, run_here, tmp_path):
     prepare(both, tmp_path)
     assert [cell["status"] for cell in refresh_cells(tmp_path)] == ["done", "pending", "pending"]
     (_, pearl) = prepare(both, tmp_path)
-    dead = {"state": "running", "pid": 2**22 + 1, "host": os.uname().nodename, "heartbeat": 0.0, "notes": []}
+    gone = this_process() | {"pid": 2**22 + 1}
+    dead = {"state": "running", "process": gone, "host": gone["host"], "heartbeat": 0.0, "notes": []}
     write_json(pearl / "status.json", dead)
     states = [cell["status"] for cell in refresh_cells(tmp_path)]
     assert states == ["done", "pending", "killed"]
