@@ -11,7 +11,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
 
 def test_a_full_spool_holds_jobs_and_loses_none(quick):
-    """Slurm takes the node out of service and holds the job; status says so, and a released job does its work."""
+    """Slurm takes the node out of service and holds the job; status says so, and cancelled, it can be resumed.
+
+    To release the held job is no sure way: Slurm 22.05 may leave it waiting for ever, without a reason.
+    """
     sweep = quick(2)
     with sweep.cluster.small_spool() as spool:
         filler = fill(spool)
@@ -22,10 +25,11 @@ def test_a_full_spool_holds_jobs_and_loses_none(quick):
         filler.unlink()
         drained = [node for node, state in sweep.cluster.node_states().items() if state.startswith("drain")]
         sweep.cluster.ask("scontrol", "update", f"NodeName={','.join(drained)}", "State=RESUME")
-        for job in sweep.cluster.jobs():
-            sweep.cluster.ask("scontrol", "release", job)
+        sweep.offmap("cancel", sweep.out)
+        sweep.wait_until("cancelled", "cancelled")
+        assert "2 to resume" in sweep.offmap("resume", sweep.out, "--detach")
         sweep.wait_until("done", "done")
-        assert len(read_submissions(sweep.out)) == 1
+        assert len(read_submissions(sweep.out)) == 2
         sweep.check()
 
 
