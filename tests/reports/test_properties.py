@@ -101,8 +101,10 @@ def test_every_cell_says_something_and_every_format_takes_it(synthetic, first, s
         table = make(held)
         assert (table["text"].str.len() > 0).all()
         assert ((table["n"] > 0) == table["mean"].notna()).all()
-        assert ((table["low"] <= table["mean"]) | table["low"].isna()).all()
-        assert ((table["high"] >= table["mean"]) | table["high"].isna()).all()
+        assert ((table["low"] <= table["high"]) | table["low"].isna()).all()
+        # Student's holds its mean; the percentiles of a few resamples of a few seeds may leave an estimate outside.
+        is_inside = (table["low"] <= table["mean"]) & (table["mean"] <= table["high"])
+        assert (is_inside | table["low"].isna() | table["method"].ne(intervals.STUDENT)).all()
         assert not (table["best"] & table["tied"]).any()
         assert formats.markdown(formats.wide(table, columns), formats.marks(table, columns)).count("\n") == 4
         assert formats.latex(table, columns, "A title.", "x").count(r"\\") == 3
