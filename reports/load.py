@@ -55,6 +55,15 @@ class Results:
         """The final result of every seed (`metrics.per_seed`), which nobody must change."""
         return per_seed(self.records)
 
+    @cached_property
+    def looks(self) -> dict[str, style.Look]:
+        """How each variant is drawn, by its label."""
+        return style.looks(self.cells[["variant", "algorithm"]].itertuples(index=False, name=None))
+
+    def look(self, variant: str) -> style.Look:
+        """How a variant is drawn; one that no cell and no record names by its label alone."""
+        return self.looks.get(variant) or style.look(variant)
+
 
 def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
     """The results below one or several folders.
