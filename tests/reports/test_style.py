@@ -116,3 +116,10 @@ def test_durations():
 def test_labels_hold_no_mathematics():
     assert style.plain("a$b$") == r"a\$b\$"
     assert style.plain("_hidden") == " _hidden"
+
+
+def test_task_lists_have_the_colours_of_rendered_pictures():
+    from tasks import render
+
+    assert render.COLOURS == style.LIST_COLOURS
+    assert render.OTHER_COLOUR == style.OTHER_LIST_COLOUR
