@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from suite.records import RecordsError
 
@@ -59,20 +59,51 @@ class Document(Part):
     provenance: Provenance | None = None
 
 
+class Experiment(Part):
+    """A resolved experiment, as far as a reader needs it to run it again; its name is part of a command."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST)
+    splits: list[str] = Field(min_length=1)
+    algorithms: list[str | dict[str, Any]] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    budget: str | dict[str, Any]
+
+
+class ExperimentFile(Part):
+    """What an `experiment.json` holds."""
+
+    experiment: Experiment
+
+
+def checked_experiment(document: Any) -> dict[str, Any]:
+    """The experiment in an `experiment.json`, with printable texts.
+
+    Raises:
+        RecordsError: it is none that could be run.
+    """
+    _validate(ExperimentFile, document, "an experiment")
+    made: dict[str, Any] = _printable(document["experiment"])
+    return made
+
+
 def checked(metadata: dict[str, Any]) -> dict[str, Any]:
     """The metadata with printable texts.
 
     Raises:
         RecordsError: a part of it is of another kind than reports are made of.
     """
+    _validate(Document, metadata, "a run")
+    made: dict[str, Any] = _printable(metadata)
+    return made
+
+
+def _validate(kind: type[Part], document: Any, of_what: str) -> None:
     try:
-        Document.model_validate(metadata)
+        kind.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise RecordsError(f"its metadata is not that of a run: {printable(place)}: {first['msg']}") from error
-    made: dict[str, Any] = _printable(metadata)
-    return made
+        raise RecordsError(f"its metadata is not that of {of_what}: {printable(place)}: {first['msg']}") from error
 
 
 def _printable(value: Any) -> Any:

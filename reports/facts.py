@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
+import yaml
 
 from reports import scores, style, tables
 from reports.load import Results
@@ -167,6 +168,21 @@ def holes(results: Results) -> list[tuple[str, str, str]]:
     table = tables.main_table(results)
     missing = table[table["missing"] != ""]
     return [(style.look(row.variant).name, f"{row.split}, {row.task_list}", row.missing) for row in named_rows(missing)]
+
+
+def experiments(results: Results) -> list[tuple[str, str, str]]:
+    """Every declared experiment: the file to save it to, the command that runs it, and its text (YAML).
+
+    Others of the same name (such as last week's) are numbered, as they need files and folders of their own.
+    """
+    made: list[tuple[str, str, str]] = []
+    for held in results.experiments.values():
+        name = str(held["name"])
+        stems = {file.removesuffix(".yaml") for file, _, _ in made}
+        stem = next(s for s in (name, *(f"{name}-{n}" for n in range(2, len(made) + 3))) if s not in stems)
+        text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=100)
+        made.append((f"{stem}.yaml", f"offmap run {stem}.yaml --out runs/{stem}", text))
+    return made
 
 
 def commands(results: Results) -> list[str]:

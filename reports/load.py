@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import pandas as pd
 import pyarrow as pa
 
 from reports import mixing, style
+from reports.attachments import read_experiments
 from reports.documents import checked, printable
+from reports.folders import files
 from reports.metrics import per_seed
 from reports.mixing import Problem
 from reports.rows import named_rows
@@ -36,8 +38,8 @@ class Results:
     `records`, `diagnostics` and `metrics` have the columns of `suite.records`; rows are in one canonical order, so
     that the order of files and rows changes no digit. `runs` maps a run's hash to the metadata document of its
     records file. `cells` has one row per declared or found (variant, split, seed), with `CELL_COLUMNS`.
-    `notes` are warnings about what *is* in the report; `mixed` says that labels were split up to keep apart what
-    was not measured alike.
+    `experiments` holds the resolved experiments by where they were found. `notes` are warnings about what *is* in
+    the report; `mixed` says that labels were split up to keep apart what was not measured alike.
     """
 
     folders: tuple[str, ...]
@@ -46,6 +48,7 @@ class Results:
     metrics: pd.DataFrame
     runs: dict[str, dict[str, Any]]
     cells: pd.DataFrame
+    experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     mixed: bool = False
@@ -55,12 +58,22 @@ class Results:
         """The final result of every seed (`metrics.per_seed`), which nobody must change."""
         return per_seed(self.records)
 
+    @cached_property
+    def looks(self) -> dict[str, style.Look]:
+        """How each variant is drawn, by its label."""
+        return style.looks(self.cells[["variant", "algorithm"]].itertuples(index=False, name=None))
+
+    def look(self, variant: str) -> style.Look:
+        """How a variant is drawn; one that no cell and no record names by its label alone."""
+        return self.looks.get(variant) or style.look(variant)
+
 
 def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
     """The results below one or several folders.
 
     Args:
-        folders: Searched recursively for `records.parquet`, `diagnostics.parquet`, `metrics.parquet`, `cells.json`.
+        folders: Searched recursively for `records.parquet`, `diagnostics.parquet`, `metrics.parquet`, `cells.json`,
+            `experiment.json`.
         mix: Show results that were not measured alike side by side under separate labels; otherwise the most that
             belong together are kept, and the others are named and left out.
 
@@ -83,6 +96,7 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
         metrics=_read_rows(roots, "metrics.parquet", METRICS_SCHEMA, problems),
         runs=runs,
         cells=cells,
+        experiments=read_experiments(roots, problems),
         problems=tuple(problems),
     )
     results = _with_every_cell(mixing.resolve(_with_marked_references(_drop_superseded(results)), mix))
@@ -106,25 +120,6 @@ def _nothing_found(roots: Sequence[Path], problems: Sequence[Problem]) -> str:
     )
 
 
-def _files(roots: Sequence[Path], name: str, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
-    """Paths of all files of that name below the roots with their labels; hidden folders are skipped.
-
-    Links that lead out of a root, and what is no plain file, are problems.
-    """
-    for root in roots:
-        for path in sorted(root.rglob(name)):
-            inside = path.relative_to(root)
-            if any(part.startswith(".") for part in inside.parts):
-                continue
-            label = printable(str(inside) if len(roots) == 1 else f"{root.name}/{inside}", None)
-            if not path.resolve().is_relative_to(root.resolve()):
-                problems.append(Problem(label, "is a link that leads out of the folder"))
-            elif not path.is_file():
-                problems.append(Problem(label, "is no plain file"))
-            else:
-                yield path, label
-
-
 def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of one file in the schema's columns, and its metadata.
 
@@ -143,10 +138,12 @@ def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
     if empty:
         raise RecordsError(f"lacks values in {', '.join(empty)}")
     frame = table.to_pandas()
-    for field in schema:
-        if pa.types.is_string(field.type):
-            odd = {text: shown for text in table[field.name].unique().to_pylist() if (shown := printable(text)) != text}
-            frame[field.name] = frame[field.name].replace(odd) if odd else frame[field.name]
+    for column in schema:
+        if pa.types.is_string(column.type):
+            odd = {
+                text: shown for text in table[column.name].unique().to_pylist() if (shown := printable(text)) != text
+            }
+            frame[column.name] = frame[column.name].replace(odd) if odd else frame[column.name]
     return frame, checked(metadata)
 
 
@@ -159,7 +156,7 @@ def _reason(error: Exception, path: Path) -> str:
 def _read_rows(roots: Sequence[Path], name: str, schema: pa.Schema, problems: list[Problem]) -> pd.DataFrame:
     """All rows of all files of one kind; a row that two copies of a file hold counts once."""
     frames = []
-    for path, label in _files(roots, name, problems):
+    for path, label in files(roots, name, problems):
         try:
             frames.append(_read(path, schema)[0])
         except RecordsError as error:
@@ -172,7 +169,7 @@ def _read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Da
     frames: list[pd.DataFrame] = []
     runs: dict[str, dict[str, Any]] = {}
     read_from: dict[str, str] = {}
-    for path, label in _files(roots, "records.parquet", problems):
+    for path, label in files(roots, "records.parquet", problems):
         try:
             frame, metadata = _read(path, SCHEMA)
         except RecordsError as error:
@@ -202,7 +199,7 @@ def _canonical(frames: Sequence[pd.DataFrame], schema: pa.Schema) -> pd.DataFram
 def _read_cells(roots: Sequence[Path], problems: list[Problem]) -> pd.DataFrame:
     """The declared cells of all grids, the most useful status first."""
     rows: list[dict[str, Any]] = []
-    for path, label in _files(roots, "cells.json", problems):
+    for path, label in files(roots, "cells.json", problems):
         try:
             rows += [_cell(row) for row in json.loads(path.read_text(encoding="utf-8"))]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:

@@ -71,6 +71,7 @@ def render(results: Results, kinds: Mapping[str, TableKind], exhibits: Sequence[
         problems=results.problems,
         holes=facts.holes(results),
         absent=absent,
+        experiments=facts.experiments(results),
         commands=facts.commands(results),
         environment=facts.environment(results),
     )

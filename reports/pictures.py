@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import gc
-import hashlib
 import multiprocessing
-import re
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -124,7 +122,7 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
 
 
 def _write_numbers(results: Results, kind: FigureKind, split: str, folder: Path) -> str:
-    name = f"{kind.name}_{file_name(split)}.csv"
+    name = f"{kind.name}_{formats.file_name(split)}.csv"
     formats.write_csv(kind.series(results, split), folder / name)
     return f"{folder.name}/{name}"
 
@@ -137,9 +135,3 @@ def themed(svg: str) -> str:
     for colour, value in ((style.INK, "currentColor"), (style.GRID, "var(--grid)"), (style.PAPER, "var(--paper)")):
         rest = rest.replace(colour.lower(), value)
     return head + mark + rules + rest
-
-
-def file_name(text: str) -> str:
-    """A label as part of a file name; one that had to be changed gets a few digits of its hash to stay distinct."""
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
-    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

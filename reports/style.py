@@ -62,6 +62,13 @@ OTHER_MARKERS = ("<", ">", "h", "d", "*", "8")
 OTHER_HATCHES = ("", "//", "||", "xx")
 OTHER_DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
 
+SIBLING_DASHES: tuple[Dashes, ...] = ("-", "--", "-.")
+SIBLING_HATCHES = ("", "..", "oo", "**")
+"""Put over the hatch of the algorithm."""
+
+LUMINANCES = (0.11, 0.4)
+"""Relative luminances (linear, white 1) that stand out both on white and on the dark page."""
+
 LIST_COLOURS = {"train": "#1F6FD0", "test_id": "#4FB3E8", "test": "#D94801"}
 """Of task lists in the picture of a split."""
 
@@ -85,13 +92,15 @@ HOURS = "meta-training wall-clock hours"
 
 
 def look(variant: str) -> Look:
-    """How a variant is drawn: its algorithm's fixed look, or one that depends on its name alone."""
+    """How a variant is drawn as far as its name tells: a known algorithm's fixed look, or one of the name's hash."""
     if is_reference(variant):
         plainly = REFERENCES.get(_key(variant.partition(REFERENCE)[0]), REFERENCES["null"])
         return plainly._replace(name=variant)
     known = LOOKS.get(_key(variant))
-    if known:
-        return known
+    return known or _by_hash(variant)
+
+
+def _by_hash(variant: str) -> Look:
     digest = hashlib.sha256(variant.encode()).digest()
     return Look(
         variant,
@@ -100,6 +109,59 @@ def look(variant: str) -> Look:
         OTHER_DASHES[digest[2] % len(OTHER_DASHES)],
         OTHER_HATCHES[digest[3] % len(OTHER_HATCHES)],
     )
+
+
+def looks(variants: Iterable[tuple[str, str]]) -> dict[str, Look]:
+    """How each variant of one report is drawn, by its label.
+
+    A label of its own takes the colour and the marker of its algorithm; several of one algorithm are told apart by
+    lightness, line style and hatch, the algorithm's own name or else the first label keeping its plain look.
+
+    Args:
+        variants: Labels with the registered names of their algorithms; an empty name is an unknown one.
+    """
+    siblings: dict[str, list[str]] = {}
+    for label, algorithm in sorted(set(variants)):
+        siblings.setdefault(algorithm or label, []).append(label)
+    drawn: dict[str, Look] = {}
+    for algorithm, labels in siblings.items():
+        labels.sort(key=lambda label: (_key(label) != _key(algorithm), label))
+        for place, label in enumerate(labels):
+            base = look(algorithm + REFERENCE) if is_reference(label) else _sibling(look(algorithm), place)
+            drawn.setdefault(label, base._replace(name=look(label).name))
+    return drawn
+
+
+def _sibling(base: Look, place: int) -> Look:
+    """The look of one of several variants of an algorithm; nine differ in lightness or line style."""
+    turn = (SIBLING_DASHES.index(base.dashes) if base.dashes in SIBLING_DASHES else 0) + place + place // 3
+    return base._replace(
+        colour=_shade(base.colour, place % 3),
+        dashes=base.dashes if place == 0 else SIBLING_DASHES[turn % len(SIBLING_DASHES)],
+        hatch=base.hatch + SIBLING_HATCHES[place % len(SIBLING_HATCHES)],
+    )
+
+
+def _shade(colour: str, step: int) -> str:
+    """A colour (0), the same as far from its own luminance as both pages allow (1), and one between the two (2)."""
+    if step == 0:
+        return colour
+    channels = [_to_linear(int(colour[place : place + 2], 16) / 255) for place in (1, 3, 5)]
+    luminance = sum(part * weight for part, weight in zip(channels, (0.2126, 0.7152, 0.0722)))
+    far = max(LUMINANCES, key=lambda end: abs(math.log(end / luminance)))
+    goal = far if step == 1 else math.sqrt(far * luminance)
+    white = max(0.0, (goal - luminance) / (1 - luminance))  # luminance is linear in the share of white
+    scale = min(1.0, goal / luminance)
+    mixed = (scale * part + white * (1 - part) for part in channels)
+    return "#" + "".join(f"{round(255 * _from_linear(part)):02X}" for part in mixed)
+
+
+def _to_linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.04045 else float(((channel + 0.055) / 1.055) ** 2.4)
+
+
+def _from_linear(light: float) -> float:
+    return 12.92 * light if light <= 0.0031308 else float(1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def is_reference(variant: str) -> bool:

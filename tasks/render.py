@@ -22,9 +22,9 @@ from tasks.spec import Act, TaskFamily, TaskSplit
 if sys.platform == "linux" and "DISPLAY" not in os.environ:
     os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is first imported, here in `record_video`
 
-COLOURS = {"train": "#4477aa", "test_id": "#66ccee", "test": "#ee6677"}
+COLOURS = {"train": "#1F6FD0", "test_id": "#4FB3E8", "test": "#D94801"}  # as in reports
 LABELS = {"train": "training", "test_id": "test, training distribution", "test": "test"}
-OTHER_COLOUR = "#ccbb44"  # further test lists
+OTHER_COLOUR = "#8E2F9E"  # further test lists
 FEWEST_FOR_RANGE = 5  # below this many training tasks there is no range to shade
 
 
@@ -226,23 +226,10 @@ def _frames(family: TaskFamily, positions: np.ndarray, width: int, height: int) 
     """One image (height, width, 3) per position."""
     import mujoco
 
-    module, _, class_name = family.entry_point.partition(":")
-    environment = getattr(import_module(module), class_name)
-    if not hasattr(environment, "xml"):
-        raise RenderingUnavailable(f"{family.name} has no body to film; `draw_split` draws its tasks.")
-    from tasks.simulation import load_model
-
-    model = load_model(environment.xml, environment.timestep)
+    model = body_model(family)
     data = mujoco.MjData(model)
     camera = "track" if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "track") >= 0 else -1
-    try:
-        renderer = mujoco.Renderer(model, height, width)
-    except Exception as problem:
-        raise RenderingUnavailable(
-            f"OpenGL does not work here ({type(problem).__name__}: {problem}). Without a display, set MUJOCO_GL=egl "
-            "(needs a driver with libEGL, on Debian `libegl1`) or MUJOCO_GL=osmesa (`libosmesa6`) before Python starts."
-        ) from problem
-    with renderer:
+    with open_renderer(model, width, height) as renderer:
         frames = []
         for qpos in positions:
             data.qpos[:] = qpos
@@ -252,3 +239,37 @@ def _frames(family: TaskFamily, positions: np.ndarray, width: int, height: int) 
             renderer.update_scene(data, camera)
             frames.append(renderer.render())
     return frames
+
+
+def body_model(family: TaskFamily) -> Any:
+    """The MuJoCo model (`MjModel`) of a family's body.
+
+    Raises:
+        RenderingUnavailable: the family has no MuJoCo body.
+    """
+    module, _, class_name = family.entry_point.partition(":")
+    environment = getattr(import_module(module), class_name)
+    if not hasattr(environment, "xml"):
+        raise RenderingUnavailable(f"{family.name} has no body to film; `draw_split` draws its tasks.")
+    from tasks.simulation import load_model
+
+    return load_model(environment.xml, environment.timestep)
+
+
+def open_renderer(model: Any, width: int, height: int) -> Any:
+    """A `mujoco.Renderer` of images (height, width, 3), to be closed or used in a `with`.
+
+    Raises:
+        RenderingUnavailable: OpenGL does not work here.
+    """
+    import mujoco
+
+    model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+    model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+    try:
+        return mujoco.Renderer(model, height, width)
+    except Exception as problem:
+        raise RenderingUnavailable(
+            f"OpenGL does not work here ({type(problem).__name__}: {problem}). Without a display, set MUJOCO_GL=egl "
+            "(needs a driver with libEGL, on Debian `libegl1`) or MUJOCO_GL=osmesa (`libosmesa6`) before Python starts."
+        ) from problem

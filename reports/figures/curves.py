@@ -22,27 +22,27 @@ def training_curve(results: Results, *, split: str, metric: str = "return", ax: 
     frame = progress.training(measured(results, metric), split)
     names = variants(frame)
     for name in names:
-        rows, look = frame[frame["variant"] == name], _joint_look(name)
+        rows, look = frame[frame["variant"] == name], _joint_look(results, name)
         band(ax, rows["env_steps"], rows, look.colour)
         ax.plot(rows["env_steps"], rows["mean"], color=look.colour, linestyle=look.dashes)
-    explain(ax, [handle(_joint_look(name), marker=False) for name in names])
+    explain(ax, [handle(_joint_look(results, name), marker=False) for name in names])
     return finish(ax, split, style.STEPS, METRICS[metric], counts=True)
 
 
 def sample_efficiency(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
     """Return on tasks of the training distribution against meta-training samples (the paper's Fig. 2)."""
-    return _against_samples(progress.sample_efficiency(measured(results, metric), split), split, metric, ax)
+    return _against_samples(results, progress.sample_efficiency(measured(results, metric), split), split, metric, ax)
 
 
 def shifted_samples(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
     """Return on out-of-distribution tasks against meta-training samples (the paper's Fig. 5 or 6, by version)."""
-    return _against_samples(progress.shifted_samples(measured(results, metric), split), split, metric, ax)
+    return _against_samples(results, progress.shifted_samples(measured(results, metric), split), split, metric, ax)
 
 
-def _against_samples(frame: pd.DataFrame, split: str, metric: str, ax: Axes) -> Axes:
+def _against_samples(results: Results, frame: pd.DataFrame, split: str, metric: str, ax: Axes) -> Axes:
     for name in variants(frame):
-        curve(ax, frame[frame["variant"] == name], "env_steps", style.look(name))
-    explain(ax, [handle(style.look(name)) for name in variants(frame)])
+        curve(ax, frame[frame["variant"] == name], "env_steps", results.look(name))
+    explain(ax, [handle(results.look(name)) for name in variants(frame)])
     return finish(ax, split, style.STEPS, METRICS[metric], counts=True)
 
 
@@ -50,11 +50,11 @@ def wall_time(results: Results, *, split: str, metric: str = "return", ax: Axes)
     """Return on the test tasks against hours of meta-training, from the saved checkpoints."""
     frame = progress.wall_time(measured(results, metric), split)
     for name in variants(frame):
-        rows, look = frame[frame["variant"] == name], style.look(name)
+        rows, look = frame[frame["variant"] == name], results.look(name)
         curve(ax, rows, "hours", look)
         if len(rows) == 1:
             points(ax, rows["hours"].to_numpy(dtype=float), rows, look)
-    explain(ax, [handle(style.look(name)) for name in variants(frame)])
+    explain(ax, [handle(results.look(name)) for name in variants(frame)])
     ax.set_xlim(left=0)
     return finish(ax, split, style.HOURS, METRICS[metric])
 
@@ -68,11 +68,11 @@ def adaptation_data(results: Results, *, split: str, metric: str = "return", tas
     names = variants(frame)
     most = float(frame["transitions"].max()) if len(frame) else 1.0
     for position, name in enumerate(names):
-        rows, look = frame[frame["variant"] == name], style.look(name)
+        rows, look = frame[frame["variant"] == name], results.look(name)
         curve(ax, rows[rows["kind"] == "evaluated"], "transitions", look)
         collected, aside_by = rows[rows["kind"] == "collected"], 0.02 * most * (position + 1)
         points(ax, collected["transitions"].to_numpy(dtype=float) + aside_by, collected, look, hollow=True)
-    explain(ax, [handle(style.look(name)) for name in names])
+    explain(ax, [handle(results.look(name)) for name in names])
     if (frame["kind"] == "collected").any():
         explain(ax, [dot("hollow: while collecting", "none")])
     ax.set_xlim(left=-0.05 * most)
@@ -92,7 +92,7 @@ def adaptation_curve(
     span = max(float(frame["update"].max()) if len(frame) else 0.0, 1.0)
     names = variants(frame)
     for position, name in enumerate(names):
-        rows, look = frame[frame["variant"] == name], style.look(name)
+        rows, look = frame[frame["variant"] == name], results.look(name)
         before, path = rows[rows["phase"] == "before"], rows[rows["phase"] != "before"]
         after = path[path["phase"] == "after"]
         points(ax, np.full(len(before), span * (_first(names) + _STEP * position)), before, look, hollow=True)
@@ -102,7 +102,7 @@ def adaptation_curve(
     finish(ax, split, style.UPDATES, METRICS[metric])
     _adaptation_ticks(ax, names, span)
     aside(ax, gate_words(series.open_share(results, split, task_list)))
-    explain(ax, [handle(style.look(name)) for name in names])
+    explain(ax, [handle(results.look(name)) for name in names])
     return ax
 
 
@@ -128,7 +128,7 @@ def _adaptation_ticks(ax: Axes, names: list[str], span: float) -> None:
     ax.grid(visible=False, axis="x")
 
 
-def _joint_look(name: str) -> style.Look:
+def _joint_look(results: Results, name: str) -> style.Look:
     """The look of variants that share one training: that of the first, under all their names."""
     parts = name.split(" / ")
-    return style.look(parts[0])._replace(name=" / ".join(style.look(part).name for part in parts))
+    return results.look(parts[0])._replace(name=" / ".join(results.look(part).name for part in parts))

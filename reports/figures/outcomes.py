@@ -51,7 +51,7 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
     seeds = series.seeds_behind(measured(results, metric), split)
     seeds = seeds[(seeds["task_list"] == "test") & seeds["variant"].isin(names)]
     for place, row in enumerate(frame.to_dict("records")):
-        look = style.look(row["variant"])
+        look = results.look(row["variant"])
         if row["why"]:
             ax.annotate(style.plain(row["why"]), (place, 0.03), xycoords=ax.get_xaxis_transform(), rotation=90,
                         ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
@@ -71,7 +71,7 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
         ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=":")
         explain(ax, [_rule("best known return", ":")])
     explain(ax, [_rule(ground, "-")])
-    ax.set_xticks(range(len(names)), [style.plain(style.look(name).name) for name in names], rotation=45,
+    ax.set_xticks(range(len(names)), [style.plain(results.look(name).name) for name in names], rotation=45,
                   ha="right", rotation_mode="anchor")  # fmt: skip
     spare = max(0.0, (FEWEST_BARS - len(names)) / 2)
     ax.set_xlim(-0.6 - spare, len(names) - 0.4 + spare)
@@ -103,7 +103,7 @@ def in_and_out(results: Results, *, split: str, metric: str = "return", ax: Axes
     frame, seeds = series.in_and_out(held, split), series.seeds_behind(held, split)
     names = variants(frame)
     for row, name in enumerate(names):
-        look, middle = style.look(name), len(names) - 1 - row
+        look, middle = results.look(name), len(names) - 1 - row
         ends = frame.loc[frame["variant"] == name, "mean"]
         ax.plot([ends.min(), ends.max()], [middle, middle], color=look.colour, alpha=0.35, linewidth=2.6,
                 solid_capstyle="butt")  # fmt: skip
@@ -115,7 +115,7 @@ def in_and_out(results: Results, *, split: str, metric: str = "return", ax: Axes
             ax.errorbar(part["mean"], [middle], xerr=reach(part), color=look.colour, marker=look.marker,
                         markerfacecolor=style.PAPER if task_list == "test_id" else look.colour, markersize=4.5,
                         capsize=2, linewidth=1.0)  # fmt: skip
-    ax.set_yticks(range(len(names)), [style.plain(style.look(name).name) for name in reversed(names)])
+    ax.set_yticks(range(len(names)), [style.plain(results.look(name).name) for name in reversed(names)])
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.grid(visible=False, axis="y")
     explain(ax, [dot("test_id (training distribution)", "none"), dot("test", style.INK)])
@@ -137,7 +137,7 @@ def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) 
         ax.axvspan(*trained, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
         entries.append(area("training range", style.SHADE, 0.3))
     for position, name in enumerate(names):
-        look = style.look(name)
+        look = results.look(name)
         for task_list, rows in frame[frame["variant"] == name].groupby("task_list", sort=True):
             kept = rows[rows["mean"].notna()].sort_values(column)
             if has_axis:
@@ -148,7 +148,7 @@ def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) 
                 points(ax, kept[column].to_numpy(dtype=float) + dodge, kept, look)
     if has_axis and "test_id" in set(frame["task_list"]):
         entries.append(dot("hollow: test_id", "none"))
-    explain(ax, [*(handle(style.look(name)) for name in names), *entries])
+    explain(ax, [*(handle(results.look(name)) for name in names), *entries])
     said = scores.split_document(results, split)
     if has_axis and said.get("axis_unit") == "rad":
         in_turns(ax)
@@ -171,11 +171,11 @@ def profile(results: Results, *, split: str, metric: str = "score", ax: Axes) ->
         raise ValueError(f"a profile is of scores, not of {metric}")
     frame = series.profile(results, split)
     for name in variants(frame):
-        rows, look = frame[frame["variant"] == name], style.look(name)
+        rows, look = frame[frame["variant"] == name], results.look(name)
         band(ax, rows["score"], rows, look.colour)
         ax.plot(rows["score"], rows["mean"], color=look.colour, linestyle=look.dashes, marker=look.marker,
                 markevery=max(len(rows) // 8, 1))  # fmt: skip
-    explain(ax, [handle(style.look(name)) for name in variants(frame)])
+    explain(ax, [handle(results.look(name)) for name in variants(frame)])
     ax.set_ylim(-0.03, 1.03)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     return finish(ax, split, METRICS["score"], "tasks and seeds above")
@@ -186,7 +186,7 @@ def gate(results: Results, *, split: str, metric: str = "return", ax: Axes) -> A
     frame = series.gate(measured(results, metric), split)
     frame = frame[(frame["task_list"] == "test") & frame["held_out_loss"].notna() & frame["gain"].notna()]
     for name in variants(frame):
-        rows, look = frame[frame["variant"] == name], style.look(name)
+        rows, look = frame[frame["variant"] == name], results.look(name)
         for is_open, face in ((True, look.colour), (False, "none")):
             part = rows[(rows["gate_open"] >= 0.5) == is_open]
             ax.plot(part["held_out_loss"], part["gain"], color=look.colour, marker=look.marker,

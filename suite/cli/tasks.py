@@ -95,12 +95,21 @@ def render(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("pictures"),
 ) -> None:
-    """Draw splits: the training range and the test tasks, one picture each."""
-    from tasks.render import save_split
+    """Draw splits: the training range and the test tasks, and where joints vary, these on the body.
+
+    Bodies (NAME.body.png) need OpenGL; `offmap report` shows those that lie in `pictures` of a results folder.
+    """
+    from tasks.body_picture import has_body_picture, save_body
+    from tasks.render import RenderingUnavailable, save_split
 
     chosen = [split for name in names for split in splits_of(name)] if names else splits_of(None)
     for split in chosen:
         print_lines([str(save_split(split, out / f"{split.full_name}.png"))])
+        if has_body_picture(split):
+            try:
+                print_lines([str(save_body(split, out / f"{split.full_name}.body.png"))])
+            except RenderingUnavailable as reason:
+                typer.echo(f"no picture of the body of {split.full_name}: {reason}", err=True)
 
 
 def splits_of(name: str | None) -> tuple[TaskSplit, ...]:

@@ -90,3 +90,9 @@ def test_the_caption_names_methods_and_warns_of_few_seeds(golden):
     assert text.startswith("In brackets: 95% intervals (Student's t over seeds). n: seeds. With fewer than 5 seeds")
     assert "Bold" not in text  # one variant is the best of nothing
     assert "Bold: the best of its column. Italic: not shown" in formats.caption(CELLS)
+
+
+def test_file_names_stay_distinct():
+    assert formats.file_name("cheetah-velocity.hard") == "cheetah-velocity.hard"
+    assert formats.file_name("a/b") != formats.file_name("a b")
+    assert "/" not in formats.file_name("../a")

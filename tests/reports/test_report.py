@@ -111,12 +111,6 @@ def test_hostile_names_are_text(tmp_path, synthetic):
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", path.name) for path in figures.iterdir())
 
 
-def test_file_names_stay_distinct():
-    assert pictures.file_name("cheetah-velocity.hard") == "cheetah-velocity.hard"
-    assert pictures.file_name("a/b") != pictures.file_name("a b")
-    assert "/" not in pictures.file_name("../a")
-
-
 def test_building_again_replaces_what_is_gone_and_keeps_foreign_files(golden, one_figure):
     folder = build(golden).parent
     (folder / "figures" / "old.png").write_bytes(b"")

@@ -51,6 +51,45 @@ def test_spelling_does_not_matter_and_unknown_variants_are_stable():
     assert style.look("a variant") == style.look("a variant")
 
 
+PARITY = [("mier-wr bf16", "mier-wr"), ("mier-wr fp32", "mier-wr"), ("pearl bf16", "pearl"), ("pearl", "pearl")]
+
+
+def hue(colour):
+    return np.argsort(linear(colour)).tolist()
+
+
+def test_a_label_of_its_own_takes_the_colour_of_its_algorithm():
+    looks = style.looks(PARITY)
+    assert [look.name for look in looks.values()] == ["mier-wr bf16", "mier-wr fp32", "PEARL", "pearl bf16"]
+    assert looks["mier-wr bf16"].colour == style.LOOKS["mierwr"].colour, "the first label, where none is the plain name"
+    assert looks["pearl"] == style.LOOKS["pearl"], "the plain name before all labels"
+    for label, known in (("mier-wr fp32", "mierwr"), ("pearl bf16", "pearl")):
+        assert looks[label].marker == style.LOOKS[known].marker
+        assert looks[label].colour != style.LOOKS[known].colour
+        assert hue(looks[label].colour) == hue(style.LOOKS[known].colour)
+    assert style.looks(reversed(PARITY)) == looks
+
+
+@pytest.mark.parametrize("known", [*style.LOOKS, "an algorithm of others"])
+def test_siblings_differ_in_lightness_or_line_and_stand_out_on_both_pages(known):
+    looks = style.looks([(f"{known} {number}", known) for number in range(9)]).values()
+    assert len({(look.colour, look.dashes) for look in looks}) == 9
+    assert len({look.hatch for look in list(looks)[:4]}) == 4
+    lights = sorted({float(linear(look.colour) @ [0.2126, 0.7152, 0.0722]) for look in looks})
+    assert len(lights) == 3
+    assert all(brighter / darker > 1.3 for darker, brighter in zip(lights, lights[1:]))
+    for light in lights:
+        assert 1.05 / (light + 0.05) > 2.2
+        assert (light + 0.05) / (linear("#1d2128") @ [0.2126, 0.7152, 0.0722] + 0.05) > 2.2
+
+
+def test_the_hash_of_a_label_decides_where_no_algorithm_is_known():
+    looks = style.looks([("tuned", ""), ("tuned more", "")])
+    assert looks == {"tuned": style.look("tuned"), "tuned more": style.look("tuned more")}
+    (look,) = style.looks([("told (reference)", "oracle")]).values()
+    assert look == style.REFERENCES["oracle"]._replace(name="told (reference)")
+
+
 def test_order():
     assert style.ordered(["b", "pearl", "a", "mier / mier-wr", "pearl"]) == ["mier / mier-wr", "pearl", "a", "b"]
     assert style.ordered_lists(["test_random", "test_id", "test"]) == ["test", "test_id", "test_random"]
@@ -77,3 +116,10 @@ def test_durations():
 def test_labels_hold_no_mathematics():
     assert style.plain("a$b$") == r"a\$b\$"
     assert style.plain("_hidden") == " _hidden"
+
+
+def test_task_lists_have_the_colours_of_rendered_pictures():
+    from tasks import render
+
+    assert render.COLOURS == style.LIST_COLOURS
+    assert render.OTHER_COLOUR == style.OTHER_LIST_COLOUR

@@ -41,6 +41,19 @@ def test_bars_stand_on_the_return_of_doing_nothing(golden, synthetic):
     assert ax.get_legend_handles_labels()[1] == ["best known return", "doing nothing"]
 
 
+def test_a_label_of_its_own_has_the_colour_of_its_algorithm(tmp_path, synthetic):
+    for label in ("pearl bf16", "pearl fp32"):
+        document = synthetic.document(label, 0, algorithm="pearl")
+        synthetic.write_run(tmp_path, [{"variant": label, "algorithm": "pearl", "return": 1.0}], document)
+    results = load(tmp_path)
+    ax = drawn(figures.out_of_distribution, results, synthetic.SPLIT)
+    edges = list(dict.fromkeys(to_hex(bar.get_edgecolor()) for bar in ax.patches if bar.get_height()))
+    assert edges[0] == style.look("pearl").colour.lower()
+    assert edges[1] == results.looks["pearl fp32"].colour.lower() != edges[0]
+    assert {bar.get_hatch() for bar in ax.patches} >= {"||", "||.."}
+    assert style.look("pearl fp32").colour in style.OTHER_COLOURS, "without an algorithm it would be any colour"
+
+
 def test_bars_of_scores_stand_on_zero(golden, synthetic):
     ax = drawn(figures.out_of_distribution, load(golden), synthetic.SPLIT, metric="score")
     (top,) = {round(bar.get_y() + bar.get_height(), 9) for bar in ax.patches if bar.get_height()}
