@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reports import mixing, style
-from reports.attachments import read_experiments
+from reports.attachments import Picture, read_experiments, read_pictures
 from reports.documents import checked, printable
 from reports.folders import files
 from reports.metrics import per_seed
@@ -38,8 +38,9 @@ class Results:
     `records`, `diagnostics` and `metrics` have the columns of `suite.records`; rows are in one canonical order, so
     that the order of files and rows changes no digit. `runs` maps a run's hash to the metadata document of its
     records file. `cells` has one row per declared or found (variant, split, seed), with `CELL_COLUMNS`.
-    `experiments` holds the resolved experiments by where they were found. `notes` are warnings about what *is* in
-    the report; `mixed` says that labels were split up to keep apart what was not measured alike.
+    `experiments` holds the resolved experiments by where they were found, `pictures` those of bodies by split.
+    `notes` are warnings about what *is* in the report; `mixed` says that labels were split up to keep apart what was
+    not measured alike.
     """
 
     folders: tuple[str, ...]
@@ -49,6 +50,7 @@ class Results:
     runs: dict[str, dict[str, Any]]
     cells: pd.DataFrame
     experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pictures: dict[str, Picture] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     mixed: bool = False
@@ -73,7 +75,7 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
 
     Args:
         folders: Searched recursively for `records.parquet`, `diagnostics.parquet`, `metrics.parquet`, `cells.json`,
-            `experiment.json`.
+            `experiment.json` and `pictures/*.body.png`.
         mix: Show results that were not measured alike side by side under separate labels; otherwise the most that
             belong together are kept, and the others are named and left out.
 
@@ -97,6 +99,7 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
         runs=runs,
         cells=cells,
         experiments=read_experiments(roots, problems),
+        pictures=read_pictures(roots, {*records["split"], *cells["split"]}, problems),
         problems=tuple(problems),
     )
     results = _with_every_cell(mixing.resolve(_with_marked_references(_drop_superseded(results)), mix))

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports import facts, formats, scores, style, tables, words
+from reports import alt, facts, formats, scores, style, tables, words
 from reports.kinds import TableKind
 from reports.load import Results
 from reports.pictures import Exhibit
@@ -96,6 +96,20 @@ def _split(results: Results, split: str, place: int) -> dict[str, Any]:
         "facts": facts.split_facts(results, split),
         "table": facts.grid(_split_table(results, split)),
         "gate": _gate_rows(results, split),
+        "picture": _picture(results, split),
+    }
+
+
+def _picture(results: Results, split: str) -> dict[str, Any] | None:
+    """The picture of a split's body with its words, None where the results came without one."""
+    picture = results.pictures.get(split)
+    if picture is None:
+        return None
+    return {
+        "source": "data:image/png;base64," + base64.b64encode(picture.png).decode(),
+        "width": picture.width,
+        "height": picture.height,
+        "alt": f"The body with the joints that vary marked on it. {alt.describe_split(results, split)}",
     }
 
 
