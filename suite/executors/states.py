@@ -48,9 +48,11 @@ class Cluster:
         return fields | {"state": state, "message": message, "job": job.name}
 
     def has(self, run: str) -> bool:
-        """Whether a job works on a run, or is going to."""
+        """Whether a job works on a run, or is going to; one that was cancelled is not, though it may take its time."""
         job = self.jobs.get(run)
-        entry = (self.queue or {}).get(job.name) if job is not None else None
+        if job is None or job.is_cancelled:
+            return False
+        entry = (self.queue or {}).get(job.name)
         return entry is not None and entry.state in (*WAITING, *WORKING)
 
 

@@ -129,6 +129,15 @@ def test_the_ledger_tells_the_last_job_of_a_run(tmp_path):
     assert read_submissions(tmp_path / "nowhere") == []
 
 
+def test_a_cancelled_job_that_is_still_ending_keeps_nobody_from_its_run(tmp_path, commands):
+    (tmp_path / "jobs").mkdir()
+    write_submission(tmp_path, Submission("9", (("a",), ("b",)), time.time(), cancelled=(0,)))
+    commands("squeue", 'echo "9_0|COMPLETING|None"; echo "9_1|COMPLETING|None"')
+    cluster = Cluster(tmp_path)
+    assert cluster.judge("a", {"state": "stopped", "job": "9_0", "heartbeat": time.time()})["state"] == "cancelled"
+    assert [cluster.has(run) for run in ("a", "b", "other")] == [False, True, False]
+
+
 def test_slurm_is_asked_once_and_only_if_something_may_be_under_way(tmp_path, commands):
     (tmp_path / "jobs").mkdir()
     write_submission(tmp_path, Submission("9", (("a",), ("b",)), time.time()))
