@@ -129,25 +129,29 @@ def test_a_job_that_dies_takes_its_workers_along(submitted):
 
 
 def test_time_limits_within_which_nothing_can_be_kept_are_the_end(submitted, slurm, tmp_path):
-    """Requeued again and again, such a job would use the cluster for ever and get nowhere."""
+    """Requeued again and again, such a job would use the cluster for ever and get nowhere.
+
+    The first iteration is kept, as it passes a milestone; the second takes far too long.
+    """
     (folder,), start = submitted(executor={"time": 1, "signal_seconds": 16}, train={"steps_per_iteration": 100_000})
     path = tmp_path / "out" / "jobs" / "41_submitted.pkl"
 
-    def leg():
+    def leg(has_begun):
         (folder / "status.json").unlink(missing_ok=True)
         process = start()
-        wait_until((folder / "status.json").exists, process)
+        wait_until(has_begun, process)
         process.send_signal(signal.SIGUSR2)  # at once: 60 s less 16 s and Slurm's minute of earliness have passed
         assert process.wait(60) != 0
         return DelayedSubmission.load(path)
 
-    again = leg()
-    assert (slurm / "requeued").read_text() == "41\n"
+    assert leg(lambda: has_trained(folder)).function.idle_legs == 0
+    again = leg((folder / "status.json").exists)
+    assert (slurm / "requeued").read_text() == "41\n41\n"
     assert again.function.idle_legs == 1
     again.function.idle_legs = 2
     again.dump(path)
-    leg()
-    assert (slurm / "requeued").read_text() == "41\n"
+    leg((folder / "status.json").exists)
+    assert (slurm / "requeued").read_text() == "41\n41\n"
     fields = read_status(folder)
     assert fields["state"] == "failed"
     assert (
