@@ -84,7 +84,6 @@ SHIFTS = {
     "same_tasks": "the test tasks are the training tasks themselves (declared)",
 }
 
-RETURN = "return per episode"
 STEPS = "meta-training environment steps"
 UPDATES = "adaptation updates"
 TRANSITIONS = "adaptation transitions"

@@ -17,16 +17,6 @@ TIME_SCALE = 100.0  # steps
 ATTEMPTS = 5  # regularisation grows tenfold from each to the next
 
 
-def last_steps(lengths: Tensor, longest: int) -> Tensor:
-    """(..., step) bool from the lengths (...) of rows that hold one episode each; a length of 0 marks none."""
-    return torch.arange(1, longest + 1, device=lengths.device) == lengths.unsqueeze(-1)
-
-
-def inside_steps(lengths: Tensor, longest: int) -> Tensor:
-    """(..., step) bool: whether a step of a padded row was taken, from the rows' lengths (...)."""
-    return torch.arange(longest, device=lengths.device) < lengths.unsqueeze(-1)
-
-
 def episode_times(last: Tensor) -> Tensor:
     """The number of steps taken before each step in its episode, (..., step) int64."""
     steps = torch.arange(last.shape[-1], device=last.device).expand(last.shape)

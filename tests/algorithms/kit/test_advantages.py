@@ -10,8 +10,6 @@ from algorithms.kit.advantages import (
     episode_times,
     fit_linear_baseline,
     generalised_advantages,
-    inside_steps,
-    last_steps,
     linear_features,
     linear_values,
     standardised,
@@ -24,12 +22,6 @@ def test_steps_are_counted_from_the_start_of_each_episode():
     assert episode_times(LAST).tolist() == [[[0, 1, 2, 0, 1], [0, 1, 2, 3, 4]]]
 
 
-def test_lengths_give_the_last_step_and_the_inside_of_padded_rows():
-    lengths = torch.tensor([[3, 5, 0]])
-    assert last_steps(lengths, 5).int().tolist() == [[[0, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]]
-    assert inside_steps(lengths, 5).int().tolist() == [[[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]]]
-
-
 def test_returns_stop_at_the_end_of_an_episode():
     rewards = torch.tensor([[[1.0, 2.0, 4.0, 8.0, 16.0], [1.0, 1.0, 1.0, 1.0, 1.0]]])
     assert discounted_sums(rewards, LAST, 0.5).tolist() == [[[3.0, 4.0, 4.0, 16.0, 16.0],
@@ -38,7 +30,7 @@ def test_returns_stop_at_the_end_of_an_episode():
 
 def test_padding_behind_an_episode_changes_nothing():
     rewards = torch.tensor([[1.0, 2.0, 4.0, 0.0, 0.0]])
-    last = last_steps(torch.tensor([3]), 5)
+    last = torch.tensor([[False, False, True, False, False]])
     assert discounted_sums(rewards, last, 0.5).tolist() == [[3.0, 4.0, 4.0, 0.0, 0.0]]
 
 
@@ -118,7 +110,7 @@ def test_the_baseline_is_the_regularised_least_squares_solution():
 
 def test_padding_is_left_out_of_the_fit():
     observations, times, returns = data()
-    inside = inside_steps(torch.tensor([[30, 20, 5, 0]]).expand(3, 4), 30)
+    inside = torch.arange(30) < torch.tensor([[30, 20, 5, 0]]).expand(3, 4).unsqueeze(-1)
     poisoned = torch.where(inside, returns, 1e6)
     fitted = fit_linear_baseline(observations, times, poisoned, inside)
     torch.testing.assert_close(linear_values(fitted, observations, times), returns, rtol=1e-2, atol=1e-2)
