@@ -131,7 +131,7 @@ class Sweep:
             assert not list(folder.glob("metatests/*/parts"))
             assert not [path for path in folder.rglob(".*.partial") if path.name != ".status.json.partial"]
         self.offmap("collect", self.out)
-        assert not [job for job, state in self.cluster.jobs().items() if state != "COMPLETING"]
+        self.cluster.wait_for(lambda: not self.cluster.jobs(), PATIENCE, "the jobs of runs that are done end too")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from suite.executors.slurm import cancel_jobs, require_slurm
 from suite.executors.states import Cluster
 from suite.grid import pending
 from suite.lock import owned, owner
+from suite.status import read_status
 
 BULKY = ("checkpoints", "log", "worker.log")  # of a training folder: needed to go on, and to look at an agent again
 
@@ -44,10 +45,10 @@ def cancel_runs(out: Path, folders: Sequence[Path]) -> list[Path]:
     """
     with changing(out):
         cluster = Cluster(out)
-        in_jobs = [folder for folder in folders if cluster.has(folder.name)]
+        in_jobs = [folder for folder in folders if cluster.has(folder.name, read_status(folder))]
         others = [folder for folder in folders if folder not in in_jobs and owner(folder) is not None]
         jobs = {cluster.jobs[folder.name].name: cluster.jobs[folder.name] for folder in in_jobs}
-        _refuse_torn(out, jobs.values(), {folder.name for folder in in_jobs})
+        _refuse_torn(out, cluster, jobs.values(), {folder.name for folder in in_jobs})
         for folder in others:
             _interrupt(folder)
         if jobs:
@@ -57,10 +58,15 @@ def cancel_runs(out: Path, folders: Sequence[Path]) -> list[Path]:
     return [folder for folder in folders if folder in in_jobs or folder in others]
 
 
-def _refuse_torn(out: Path, jobs: Iterable[JobOf], chosen: set[str]) -> None:
-    """Nothing, if every job has all of its unfinished runs in `chosen`."""
+def _refuse_torn(out: Path, cluster: Cluster, jobs: Iterable[JobOf], chosen: set[str]) -> None:
+    """Nothing, if every job has all the runs that it still works on in `chosen`."""
     for job in jobs:
-        others = [run for run in job.runs if run not in chosen and pending(out / run)]
+        others = [
+            run
+            for run in job.runs
+            if run not in chosen and cluster.jobs[run] == job and pending(out / run)
+            and cluster.has(run, read_status(out / run))
+        ]  # fmt: skip
         if others:
             raise UserError(
                 f"job {job.name} also works on {', '.join(others)}: its runs can only be cancelled together; name them "

@@ -53,8 +53,9 @@ def left_to_do(out: Path, folders: Iterable[Path], with_failed: bool = True) -> 
         refuse_altered(folder)
         if not pending(folder):
             continue
-        state = cluster.judge(folder.name, read_status(folder))["state"]
-        if state == "running" or cluster.has(folder.name):
+        fields = read_status(folder)
+        state = cluster.judge(folder.name, fields)["state"]
+        if state == "running" or cluster.has(folder.name, fields):
             taken.append(folder)
         elif with_failed or state != "failed":
             free.append(folder)

@@ -47,13 +47,18 @@ class Cluster:
         state, message = classify(fields, job, entry, is_known=queue is not None)
         return fields | {"state": state, "message": message, "job": job.name}
 
-    def has(self, run: str) -> bool:
-        """Whether a job works on a run, or is going to; one that was cancelled is not, though it may take its time."""
+    def has(self, run: str, fields: dict[str, Any]) -> bool:
+        """Whether a job works on a run, or is going to; `fields` is the run's status (`suite.status.read_status`).
+
+        A job that was cancelled is not going to, though it may take its time, nor is one that the run has failed in:
+        it may be ending, or go on with its other runs.
+        """
         job = self.jobs.get(run)
-        if job is None or job.is_cancelled:
+        entry = None if job is None or job.is_cancelled else (self.queue or {}).get(job.name)
+        if job is None or entry is None:
             return False
-        entry = (self.queue or {}).get(job.name)
-        return entry is not None and entry.state in (*WAITING, *WORKING)
+        ended = _ended_in(job, fields)
+        return (entry.state in WAITING and ended != "failed") or (entry.state in WORKING and ended is None)
 
 
 def read_states(out: Path, folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
@@ -73,6 +78,8 @@ def classify(fields: dict[str, Any], job: JobOf, entry: QueueEntry | None, is_kn
     if job.is_cancelled:
         return "cancelled", ENDS["CANCELLED"][1].format(job=job.name)
     is_of_job = fields.get("job") == job.name
+    if _ended_in(job, fields) == "failed":
+        return state, message
     if entry is not None and entry.state in WAITING:
         if is_of_job:
             return "requeued", f"{message or 'interrupted'}; job {job.name} waits ({entry.reason}) and continues it"
@@ -85,9 +92,15 @@ def classify(fields: dict[str, Any], job: JobOf, entry: QueueEntry | None, is_kn
     if not is_of_job and fields.get("heartbeat", 0) <= job.submitted:  # what it says is older than its job
         return _ended(job, entry, is_known)
     has_word = not fields.get("is_silent") and (entry is None or entry.state not in ENDS)
-    if state == "failed" or has_word or not is_of_job:
+    if has_word or not is_of_job:
         return state, message
     return _ended(job, entry, is_known)
+
+
+def _ended_in(job: JobOf, fields: dict[str, Any]) -> str | None:
+    """How a run ended in its job, if that is known: `failed`, then the job never tries it again, or `killed`."""
+    is_told = fields.get("job") == job.name and not fields.get("is_silent")
+    return fields["state"] if is_told and fields["state"] in ("failed", "killed") else None
 
 
 def _ended(job: JobOf, entry: QueueEntry | None, is_known: bool) -> tuple[str, str]:

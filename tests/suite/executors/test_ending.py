@@ -12,6 +12,7 @@ from suite.executors.launch import submit_runs
 from suite.executors.ledger import read_submissions
 from suite.executors.processes import STOPPED, worker_command, worker_environment
 from suite.executors.states import read_states
+from suite.files import write_json
 from suite.grid import pending, prepare
 from suite.lock import owned
 from suite.status import read_status
@@ -50,6 +51,14 @@ def test_runs_of_one_job_are_cancelled_together(submitted, slurm):
         cancel_runs(out, [folders[0], folders[2], folders[3]])
     assert not (slurm / "cancelled").exists()
     assert cancel_runs(out, folders[:2]) == folders[:2]
+    assert (slurm / "cancelled").read_text() == "41_0\n"
+
+
+def test_a_run_that_has_failed_in_its_job_keeps_nobody_from_cancelling_the_others(submitted, slurm):
+    out, folders = submitted(runs_per_job=2)
+    (slurm / "queue").write_text("41_0|RUNNING|None\n41_1|PENDING|Resources\n")
+    write_json(folders[0] / "status.json", {"state": "failed", "job": "41_0", "host": "e1", "heartbeat": time.time()})
+    assert cancel_runs(out, folders[:2]) == [folders[1]]
     assert (slurm / "cancelled").read_text() == "41_0\n"
 
 

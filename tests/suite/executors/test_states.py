@@ -42,6 +42,7 @@ STOPPED = {"state": "stopped", "message": "its job was preempted"}
     (MINE | SILENT, None, "lost", "does not know its job 7_2 any more"),
     (MINE | {"state": "failed", "message": "diverged"}, ("FAILED", ""), "failed", "diverged"),
     (MINE | {"state": "failed", "message": "diverged"}, ("RUNNING", ""), "failed", "diverged"),  # others go on
+    (MINE | {"state": "failed", "message": "diverged"}, ("PENDING", "BeginTime"), "failed", "diverged"),
     (MINE | {"state": "killed", "message": "killed by SIGKILL"}, ("FAILED", ""), "killed", "killed by SIGKILL"),
     (MINE | {"state": "killed", "message": "killed by SIGKILL"}, ("OUT_OF_MEMORY", ""), "killed", "want of memory"),
     (MINE | {"state": "killed", "message": "killed by SIGKILL"}, ("RUNNING", ""), "killed", "killed by SIGKILL"),
@@ -135,7 +136,22 @@ def test_a_cancelled_job_that_is_still_ending_keeps_nobody_from_its_run(tmp_path
     commands("squeue", 'echo "9_0|COMPLETING|None"; echo "9_1|COMPLETING|None"')
     cluster = Cluster(tmp_path)
     assert cluster.judge("a", {"state": "stopped", "job": "9_0", "heartbeat": time.time()})["state"] == "cancelled"
-    assert [cluster.has(run) for run in ("a", "b", "other")] == [False, True, False]
+    assert [cluster.has(run, NOTHING) for run in ("a", "b", "other")] == [False, True, False]
+
+
+@pytest.mark.parametrize(("slurm", "state", "is_taken"), [
+    ("RUNNING", "failed", False), ("RUNNING", "killed", False), ("RUNNING", "stopped", True),
+    ("COMPLETING", "failed", False), ("PENDING", "failed", False), ("PENDING", "killed", True),
+])  # fmt: skip
+def test_who_sees_that_a_run_has_ended_can_resume_it_though_its_job_goes_on(tmp_path, commands, slurm, state, is_taken):
+    (tmp_path / "jobs").mkdir()
+    write_submission(tmp_path, Submission("9", (("a", "b"),), time.time()))
+    commands("squeue", f'echo "9|{slurm}|None"')
+    cluster = Cluster(tmp_path)
+    of_job = {"job": "9", "state": state, "heartbeat": time.time()}
+    assert cluster.has("a", of_job) is is_taken
+    assert cluster.has("a", of_job | {"job": "8"})  # that was an earlier job of this run
+    assert cluster.has("a", of_job | {"is_silent": True})  # the job has not noticed yet
 
 
 def test_slurm_is_asked_once_and_only_if_something_may_be_under_way(tmp_path, commands):
@@ -150,6 +166,6 @@ def test_slurm_is_asked_once_and_only_if_something_may_be_under_way(tmp_path, co
     assert not (tmp_path / "asked").exists()
     assert cluster.judge("a", {"state": "pending"})["state"] == "pending"
     assert cluster.judge("b", {"state": "pending"})["state"] == "lost"
-    assert cluster.has("a")
-    assert not cluster.has("b")
+    assert cluster.has("a", NOTHING)
+    assert not cluster.has("b", NOTHING)
     assert (tmp_path / "asked").read_text() == "asked\n"
