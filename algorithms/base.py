@@ -40,9 +40,9 @@ class TrainConfig(Config, ABC):
     def first_steps(self, num_tasks: int) -> int:
         """Environment steps of the first outer iteration: a smaller budget trains nothing."""
 
-    def problem(self, spaces: SpaceSpec) -> str | None:
-        """Why these values cannot train in a family of these sizes, and what to do about it; None where they can."""
-        del spaces
+    def problem(self, spaces: SpaceSpec, num_tasks: int) -> str | None:
+        """Why these values cannot train on so many tasks of a family of these sizes, and the remedy; None: they can."""
+        del spaces, num_tasks
         return None
 
     def later_steps(self, num_tasks: int, horizon: int) -> int:
@@ -132,7 +132,14 @@ class Algorithm(ABC):
     store: EpisodeStore | None = None  # set where experience is kept
 
     def __init__(self, config: Any, source: TaskSource, *, seed: int, device: torch.device, capacity: int) -> None:
-        """`capacity`: transitions worth reserving memory for; it changes no result."""
+        """`capacity`: transitions worth reserving memory for; it changes no result.
+
+        Raises:
+            ValueError: the configuration cannot train here; the message says why.
+        """
+        problem = config.problem(source.spaces, source.num_tasks)
+        if problem is not None:
+            raise ValueError(problem)
         self.config = config
         self.source = source
         self.device = device

@@ -41,7 +41,7 @@ from algorithms.kit.planning import PlannerName, PlannerSettings, advanced, plan
 from algorithms.kit.replay import EpisodeStore
 from algorithms.kit.state import Part
 from algorithms.kit.windows import RecentTransitions, WindowIndex, Windows
-from tasks.spec import EpisodeBatch, TaskFamily, TaskSource
+from tasks.spec import EpisodeBatch, SpaceSpec, TaskFamily, TaskSource
 
 PLANNED_AT_ONCE = 500  # candidates on the CPU: more do not stay in its cache
 
@@ -101,6 +101,20 @@ class GrbalTrain(TrainConfig):
         """What the planner collects in a few tasks."""
         return self.tasks_per_iteration * self.transitions
 
+    @property
+    def adapts_after(self) -> int:
+        """Transitions of an episode before its first adaptation."""
+        return self.past if self.least_past is None else min(self.least_past, self.past)
+
+    def problem(self, spaces: SpaceSpec, num_tasks: int) -> str | None:
+        """An episode, and what is collected of one, has to be longer than what the first adaptation needs."""
+        collected = ("initial_transitions", self.initial_transitions), ("transitions", self.transitions)
+        for name, steps in (("an episode", spaces.horizon), *collected):
+            if steps <= self.adapts_after:
+                needed = f"past: {self.adapts_after} transitions are needed before the first adaptation"
+                return f"{needed}, but {name} has only {steps} steps; lower `past` or `least_past`"
+        return None
+
 
 class GrbalAdapt(AdaptConfig):
     """What is done while acting in a test task: the model's step, and planning."""
@@ -141,12 +155,6 @@ class Grbal(Algorithm):
         if source.reward is None:
             raise ValueError("GrBAL plans under an analytic reward of observations, and this family declares none")
         self.reward = source.reward
-        self.least_past = config.past if config.least_past is None else min(config.least_past, config.past)
-        if self.least_past >= spaces.horizon:
-            raise ValueError(
-                f"past: {self.least_past} transitions are needed before the first adaptation, but an episode has only "
-                f"{spaces.horizon} steps; lower `past` or `least_past`"
-            )
         self.input_dim = spaces.observation_dim + spaces.action_dim
         sizes = [self.input_dim, *config.model_hidden, spaces.observation_dim]
         self.theta = as_leaves(glorot_uniform(sizes, self.generator))
@@ -154,7 +162,7 @@ class Grbal(Algorithm):
         self.sums = dynamics.empty_sums(spaces.observation_dim, spaces.action_dim, device)
         self.store = EpisodeStore(spaces, kwargs["capacity"], device)
         self.windows, self.held_out = (
-            WindowIndex(config.past, config.future, self.least_past, device) for _ in range(2)
+            WindowIndex(config.past, config.future, config.adapts_after, device) for _ in range(2)
         )
 
     @property
@@ -322,7 +330,7 @@ class GrbalAgent(Agent):
 
     def _adapt_model(self) -> None:
         """The inner step on each row's last transitions; of size 0 where there are too few of them."""
-        enough = (self.recent.counts >= self.grbal.least_past) & self.config.online
+        enough = (self.recent.counts >= self.grbal.config.adapts_after) & self.config.online
         self.gradient = None
         if enough.any():
             past, weights = self.recent.held(self.grbal.device)
@@ -353,7 +361,7 @@ class GrbalAgent(Agent):
     @torch.no_grad()
     def _judge(self, transition: Transition, active: np.ndarray) -> None:
         """Add up how well the models predicted this step, which none of them had seen."""
-        judged = np.flatnonzero(active & (self.recent.counts >= self.grbal.least_past))
+        judged = np.flatnonzero(active & (self.recent.counts >= self.grbal.config.adapts_after))
         if self.gradient is None or not len(judged):
             return
         fields = [np.asarray(field, np.float32)[:, None] for field in transition]

@@ -15,7 +15,7 @@ episode that ends early is followed by another.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.state import Part
 from algorithms.kit.td3 import Network, Sizes, Td3Settings, TwinDelayed, Weighting, policy_actions
 from algorithms.kit.trial import TrialData, rows_of
-from tasks.spec import EpisodeBatch, TaskSource
+from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
 
 
 class MqlTrain(TrainConfig):
@@ -84,6 +84,16 @@ class MqlTrain(TrainConfig):
         """A horizon of transitions in a few tasks."""
         return self.episodes_per_iteration * horizon
 
+    def problem(self, spaces: SpaceSpec, num_tasks: int) -> str | None:
+        """A batch has to find as many transitions as it draws."""
+        held = min(self.first_steps(num_tasks), self.replay_capacity)
+        if self.batch <= held:
+            return None
+        return (
+            f"batch is {self.batch}, more than the {held} transitions that the replay holds after the initial "
+            f"exploration of {num_tasks} tasks; lower it, or raise initial_transitions, burn_in or replay_capacity"
+        )
+
     def random_transitions(self, num_tasks: int) -> int:
         """Initial exploration per task."""
         return max(self.initial_transitions, -(-self.burn_in // num_tasks))
@@ -111,7 +121,7 @@ class MqlAdapt(AdaptConfig):
     )
     beta_clip: float = Field(default=1.0, ge=0, description="beta is at most the exponential of this (code)")
     beta_floor: float = Field(default=0.1, ge=0, description="smaller beta is 0 (code)")
-    proximal: Literal["ess"] | float = Field(
+    proximal: Literal["ess"] | Annotated[float, Field(ge=0)] = Field(
         default="ess", description="lambda: `ess` is 1 - normalised effective sample size of the batch (paper); "
         "0.1 is what the released code runs with")  # fmt: skip
     evaluation_history: Literal["padded", "unpadded", "unbounded"] = Field(

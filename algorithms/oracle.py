@@ -34,7 +34,7 @@ from algorithms.kit.relabeling import with_embedding
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions, on_device
 from algorithms.kit.sac import SacSettings, SoftActorCritic
 from algorithms.kit.state import Part
-from tasks.spec import EpisodeBatch, RevealingSource
+from tasks.spec import EpisodeBatch, RevealingSource, SpaceSpec
 
 
 class OracleTrain(TrainConfig):
@@ -62,6 +62,16 @@ class OracleTrain(TrainConfig):
         """Data of a few tasks."""
         del num_tasks, horizon
         return self.tasks_per_iteration * self.transitions_per_task
+
+    def problem(self, spaces: SpaceSpec, num_tasks: int) -> str | None:
+        """A batch has to find as many transitions as it draws."""
+        held = self.first_steps(num_tasks)
+        if self.batch <= held:
+            return None
+        return (
+            f"batch is {self.batch}, more than the {held} transitions of the initial exploration of {num_tasks} tasks; "
+            "lower it or raise initial_transitions"
+        )
 
 
 class OracleAdapt(AdaptConfig):

@@ -91,7 +91,7 @@ class Rl2Train(TrainConfig):
         """One iteration, whatever the number of tasks."""
         return self.trials_per_iteration * self.trial_transitions
 
-    def problem(self, spaces: SpaceSpec) -> str | None:
+    def problem(self, spaces: SpaceSpec, num_tasks: int) -> str | None:
         """A trial has to hold an episode, and a minibatch a trial."""
         if self.trial_transitions < spaces.horizon:
             return (
@@ -137,9 +137,6 @@ class Rl2(Algorithm):
     def __init__(self, config: Rl2Train, source: TaskSource, **kwargs: Any) -> None:
         super().__init__(config, source, **kwargs)
         spaces = source.spaces
-        problem = config.problem(spaces)
-        if problem is not None:
-            raise ValueError(problem)
         sizes = Sizes(
             config.cell, spaces.observation_dim, spaces.observation_dim + spaces.action_dim + 2, spaces.action_dim,
             config.hidden, config.head_hidden, config.baseline == "learned", config.observations_to_heads,

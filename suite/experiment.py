@@ -258,7 +258,7 @@ def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator
     preset = choice.preset or preset_of(experiment.budget, entry)
     train, adapt = resolve_blocks(entry, split, preset, choice.train, choice.adapt, experiment.device)
     tasks = training_tasks(entry, split)
-    problem = train.problem(family.spaces)
+    problem = train.problem(family.spaces, len(tasks))
     if problem is not None:
         raise UserError(f"{choice.variant} on {split.full_name}: {problem}")
     execution = _execution(experiment, choice, split, entry, preset, train, len(tasks))

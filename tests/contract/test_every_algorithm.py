@@ -46,8 +46,8 @@ def test_it_builds_and_acts_on_every_split_it_supports(name, split):
         pytest.skip(entry.unsupported(family))
     preset = "smoke" if "smoke" in presets(entry.training) else None
     train, adapt = resolve_blocks(entry, split, preset, {}, {}, "cpu")
-    assert train.problem(family.spaces) is None
     number, horizon = len(training_tasks(entry, split)), family.spaces.horizon
+    assert train.problem(family.spaces, number) is None
     assert (min(train.first_steps(number), train.later_steps(number, horizon)) > 0) == bool(entry.trains_on)
     algorithm = build_algorithm(entry.training, split.full_name, config=train)
     agent = algorithm.agent(adapt, seed=0)

@@ -30,6 +30,27 @@ MISTAKES = {
     "trial shorter than an episode": (
         changed(algorithms=[{"name": "rl2", "train": {"trial_transitions": 5}}]),
         ["rl2 on point-goal.ood: trial_transitions is 5", "less than one episode of 20", "set it to 40 or more"]),
+    "more trials in a minibatch than there are": (
+        changed(algorithms=[{"name": "rl2", "train": {"minibatches": 500}}]),
+        ["rl2 on point-goal.ood: minibatches is 500", "more than the 40 trials_per_iteration"]),
+    "a batch larger than the data": (
+        changed(algorithms=[{"name": "mql", "train": {"batch": 1601}}]),
+        ["mql on point-goal.ood: batch is 1601", "more than the 1600 transitions", "of 40 tasks; lower it"]),
+    "a batch larger than the replay": (
+        changed(algorithms=[{"name": "mql", "train": {"replay_capacity": 63}}]),
+        ["batch is 64, more than the 63 transitions", "replay_capacity"]),
+    "a batch larger than an oracle's data": (
+        changed(algorithms=[{"name": "oracle", "train": {"batch": 5000}}]),
+        ["oracle on point-goal.ood: batch is 5000, more than the", "lower it or raise initial_transitions"]),
+    "a past as long as an episode": (
+        changed(splits=["point-dynamics.ood"], algorithms=[{"name": "grbal", "train": {"past": 20, "least_past": 20}}]),
+        ["grbal on point-dynamics.ood: past: 20 transitions are needed before the first adaptation",
+         "an episode has only 20 steps; lower `past`"]),
+    "collections too short for a window": (
+        changed(splits=["point-dynamics.ood"], algorithms=[{"name": "grbal", "train": {"transitions": 2}}]),
+        ["past: 2 transitions are needed", "but transitions has only 2 steps"]),
+    "a force that repels": (changed(algorithms=[{"name": "mql", "adapt": {"proximal": -0.1}}]),
+                            ["mql.adapt: proximal", "greater than or equal to 0, given -0.1"]),
     "misspelt key in a list": (changed(algorithms=[{"name": "mier", "trian": {}}]),
                                ["algorithms.0.trian is not a known key", "did you mean train?"]),
     "misspelt key of an algorithm": (changed(algorithms=[{"name": "mier", "train": {"contxt_dim": 3}}]),
