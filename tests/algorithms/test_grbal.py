@@ -7,7 +7,7 @@ from tests_support import build_algorithm
 
 from algorithms.base import Transition
 from algorithms.grbal import Grbal, GrbalAdapt, GrbalTrain, unsupported
-from algorithms.kit import dynamics
+from algorithms.kit import dynamics, planning
 from algorithms.kit.networks import as_leaves
 from algorithms.kit.replay import Transitions
 from algorithms.kit.windows import RecentTransitions
@@ -228,6 +228,34 @@ def test_with_a_step_of_nothing_it_is_plain_planning(small_grbal):
         for each in (agent, plain):
             each.observe(step, np.ones(3, bool), np.zeros(3, bool))
     assert agent.gradient is not None
+
+
+def test_plans_go_on_from_the_last_ones_under_the_familys_reward_and_termination(small_grbal, monkeypatch):
+    grbal, begun, judged, original = small_grbal(), [], [], planning.plan
+    monkeypatch.setattr(grbal.source, "terminated", lambda following: following > 7)
+
+    def planned(settings, returns_of, start, generator):
+        begun.append((settings, start.clone()))
+        return original(settings, returns_of, start, generator)
+
+    def predicted(predict, reward, terminated, observations, sequences):
+        judged.append((reward, terminated, observations.numpy().copy()))
+        return sequences.sum((2, 3))
+
+    monkeypatch.setattr("algorithms.grbal.plan", planned)
+    monkeypatch.setattr("algorithms.grbal.predicted_returns", predicted)
+    agent, plans = started(grbal, candidates=5, plan_horizon=4), torch.zeros(3, 4, 2)
+    for step in steps(3, 3):
+        acted = agent.act(step[0], explore=False)
+        settings, start = begun[-1]
+        assert (settings.candidates, settings.horizon) == (5, 4)
+        assert torch.equal(start, plans)
+        assert np.array_equal(judged[-1][2], step[0])
+        assert judged[-1][:2] == (grbal.reward, grbal.source.terminated)
+        assert np.array_equal(acted, agent.next_plans[:, 0])
+        plans = planning.advanced(agent.next_plans)
+        agent.observe(step, np.ones(3, bool), np.zeros(3, bool))
+    assert plans.abs().sum() > 0
 
 
 def state_of(agent, row):

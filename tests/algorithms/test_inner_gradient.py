@@ -7,6 +7,7 @@ from tests_support import build_algorithm
 
 from algorithms.base import Transition
 from algorithms.kit.policy_gradient import distribution, inner_step, log_density, policy_per_task
+from algorithms.kit.rollouts import Rollouts
 from algorithms.maml import MamlAdapt
 from suite.collecting import Meter
 
@@ -169,10 +170,22 @@ def test_a_fork_acts_with_its_tasks_policy():
     np.testing.assert_allclose(wide, np.repeat(own, 3, axis=0), rtol=1e-5)
 
 
-def test_adaptation_that_ends_within_an_episode_ends_it():
-    agent = learner().agent(MamlAdapt(), seed=0)
-    explored(agent, steps=30)
-    assert len(list(agent.adapt(every=1))) == 2
+def test_adaptation_data_are_judged_episode_by_episode_as_in_meta_training():
+    """Two episodes, or one and the beginning of another: no reward is credited to the episode before."""
+    algorithm = learner()
+    for steps in (40, 30):
+        agent = algorithm.agent(MamlAdapt(), seed=0)
+        explored(agent, steps=steps)
+        data, seen = agent._judged_data(), agent.data.everything(torch.device("cpu"))
+        last = torch.zeros_like(seen.rewards, dtype=torch.bool)
+        last[:, [19, steps - 1]] = True
+        rollouts = Rollouts(seen.observations.unsqueeze(1), seen.rewards.unsqueeze(1), last.unsqueeze(1))
+        expected = algorithm.judged(rollouts, seen.actions[:, None], data.means[:, None], data.log_std)
+        torch.testing.assert_close(data.advantages, expected.advantages)
+        whole = rollouts._replace(last=torch.zeros_like(rollouts.last))
+        other = algorithm.judged(whole, seen.actions[:, None], data.means[:, None], data.log_std)
+        assert (data.advantages - other.advantages).abs().max() > 0.1
+        assert len(list(agent.adapt(every=1))) == 2
 
 
 def test_bfloat16_is_refused_by_name():

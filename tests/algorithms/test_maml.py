@@ -102,6 +102,8 @@ def test_no_step_goes_beyond_the_bound_and_every_step_lowers_the_loss(small_maml
         assert (loss, kl) == (metrics["outer_loss"], metrics["outer_kl"])
         assert loss < before
         assert bound / 5 < kl <= bound
+        if bound == 1e-4:  # so near, the divergence is its quadratic: sqrt(2 bound / x H x) of x reaches the bound
+            assert kl == pytest.approx(bound * metrics["step_fraction"] ** 2, rel=0.1)
 
 
 def test_a_failed_line_search_leaves_the_parameters_bit_identical(small_maml, on_policy):

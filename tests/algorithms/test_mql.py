@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from algorithms.base import Transition
-from algorithms.kit.recurrent import RunningHistory
+from algorithms.kit.recurrent import RunningHistory, last_hidden
 from algorithms.mql import FineTuning, Mql, MqlAdapt, MqlTrain, NewData
 
 CPU = torch.device("cpu")
@@ -196,6 +196,21 @@ def test_the_new_data_have_the_windows_of_their_own_episodes(mql):
 # Propensity weights ------------------------------------------------------------------------------------------------
 
 
+def test_the_classifier_compares_contexts_before_transitions_of_new_and_of_newest_data(random_source):
+    """Features are the meta-trained actor's GRU after the history; the replay's are of the newest of every task."""
+    mql = small_mql(random_source, snapshot=5)
+    mql.iterate()
+    tuning = tuning_of(agent_with_data(mql))
+    batch = mql.sample(2, 50, torch.Generator().manual_seed(0))
+    context = last_hidden(mql.learner.actor.gru, batch.history.flatten(1, 2).unsqueeze(1))[0]
+    torch.testing.assert_close(tuning._features(batch), context.detach().unflatten(0, (2, 50)))
+    newest = mql.store.gather(torch.cat([mql.snapshots.held(task) for task in range(4)])).rewards
+    drawn = tuning._replay.transitions.rewards
+    assert drawn.shape == (2, 4 * (HORIZON * 2 // 4 + 2))
+    assert torch.isin(drawn, newest).all()
+    assert not torch.isin(batch.transitions.rewards, newest).all()
+
+
 def test_weights_are_uniform_when_both_sets_come_from_one_task(mql):
     tuning = tuning_of(agent_with_data(mql, rows=200))
     fitted = tuning.fitted()
@@ -265,6 +280,22 @@ def test_updates_on_new_data_then_on_weighted_replay(mql, monkeypatch):
     np.testing.assert_allclose(points[-1].diagnostics["proximal_weight"], 0.1, rtol=1e-6)
     assert [point.updates for point in agent_with_data(mql).adapt(every=2, limit=1)] == [0, 1]
     assert [point.updates for point in agent_with_data(mql).adapt(every=2, limit=0)] == [0]
+
+
+def test_learners_have_a_rate_of_their_own_and_each_phase_starts_with_an_actor_step(mql, monkeypatch):
+    tuning = tuning_of(agent_with_data(mql, new_data_updates=3, learning_rate=0.123))
+    optimisers = (tuning.learners.actor_optimiser, tuning.learners.critic_optimiser)
+    assert [optimiser.param_groups[0]["lr"] for optimiser in optimisers] == [0.123, 0.123]
+    moved, original = [], tuning.learners.update
+
+    def update(batch, generator, with_policy, weighting=None):
+        moved.append((with_policy, weighting is not None))
+        return original(batch, generator, with_policy, weighting)
+
+    monkeypatch.setattr(tuning.learners, "update", update)
+    for _ in range(6):
+        tuning.update()
+    assert moved == [(True, False), (False, False), (True, False), (True, True), (False, True), (True, True)]
 
 
 def test_adaptation_changes_the_agents_actors_alone(mql):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from algorithms.kit.policy_gradient import distribution, inner_step, policy_per_task, ratios
 from algorithms.promp import Promp, PrompTrain, adapted_weights
 
 
@@ -45,6 +46,18 @@ def test_at_the_start_the_loss_is_minus_the_mean_advantage_and_the_divergence_ze
     loss, kl = promp.outer_loss(inner, outer)
     torch.testing.assert_close(loss, -outer.advantages.mean(1))
     assert kl.abs().max() < 1e-14
+
+
+def test_the_adapted_policies_ratios_are_clipped_as_configured(small_promp, on_policy):
+    """By hand from the ratios of the policies one inner step away; without a penalty."""
+    promp = small_promp(clip=0.05, kl_weight=0.0)
+    inner, outer = on_policy(promp)
+    elsewhere(promp)
+    policy = inner_step(policy_per_task(promp.theta, 2), inner[0], "likelihood_ratio", 0.5).policy
+    ratio = ratios(distribution(policy, outer.observations), outer)
+    kept = torch.where(outer.advantages > 0, ratio.clamp(max=1.05), ratio.clamp(min=0.95))
+    assert 0.2 < (kept != ratio).double().mean() < 0.9
+    torch.testing.assert_close(promp.outer_loss(inner, outer)[0], -(kept * outer.advantages).mean(1))
 
 
 def test_the_penalty_is_the_weighted_mean_over_inner_steps(small_promp, on_policy):

@@ -31,6 +31,11 @@ CELLS = [(training, split) for training, splits in TRAININGS.items() for split i
 FIRST = [(training, splits[0]) for training, splits in TRAININGS.items()]  # point-goal, unless unsupported
 LAST = [(training, splits[-1]) for training, splits in TRAININGS.items()]
 
+MORE_STATE = [  # configurations that keep more than the tiny ones use
+    ("promp", "point-goal.ood", {"target_kl": 1e-12, "outer_steps": 2}),
+    ("rl2", "point-goal.ood", {"baseline": "learned", "normalise_observations": True, "across_episodes": True}),
+]
+
 
 def same(left, right):
     assert left.keys() == right.keys()
@@ -90,14 +95,14 @@ def test_a_seed_decides_everything_and_no_global_random_state_is_touched(trainin
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
-@pytest.mark.parametrize(("training", "split"), LAST)
-def test_continuing_from_a_state_is_bit_exact(training, split):
-    whole = build_algorithm(training, split)
+@pytest.mark.parametrize(("training", "split", "changes"), [*((*cell, {}) for cell in LAST), *MORE_STATE])
+def test_continuing_from_a_state_is_bit_exact(training, split, changes):
+    whole = build_algorithm(training, split, **changes)
     for _ in range(2):
         whole.iterate()
     kept, log = whole.state(), () if whole.log() is None else whole.log().clone().split(7)
     kept = {name: value for name, value in kept.items()}
-    copy = build_algorithm(training, split)
+    copy = build_algorithm(training, split, **changes)
     from suite.storage import _flattened, _nested
 
     tensors, plain = _flattened(kept)
@@ -178,14 +183,15 @@ def test_nothing_an_algorithm_holds_is_a_test_task(training, name):
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
-def test_an_agent_adapts_and_its_forks_do_not_feed_it(name):
-    entry = ALGORITHMS[name]
-    algorithm = build_algorithm(entry.training, supported(name)[0])
+def test_an_agent_adapts_within_its_budget_and_its_forks_do_not_feed_it(name):
+    """Without a simulator step of its own, and in no more updates than it is allowed."""
+    entry, meter = ALGORITHMS[name], Meter()
+    algorithm = build_algorithm(entry.training, supported(name)[0], meter=meter)
     for _ in range(2 if entry.trains_on else 0):
         algorithm.iterate()
     config = entry.load("adapt").model_validate(TINY_ADAPT[name])
-    results = []
-    for disturb in (False, True):
+    results, trained_on = [], meter.steps
+    for disturb, limit in ((False, None), (True, None), (False, 2)):
         agent = algorithm.agent(config, seed=3)
         agent.begin(2)
         if entry.privileged:
@@ -203,11 +209,13 @@ def test_an_agent_adapts_and_its_forks_do_not_feed_it(name):
             )
             if disturb:
                 agent.fork(3).act(np.zeros((6, 2), np.float32), explore=False)
-        points = [point.updates for point in agent.adapt(every=3)]
+        points = [point.updates for point in agent.adapt(every=3, limit=limit)]
         assert points == sorted(points)
-        assert points[-1] == config.updates
+        assert points[-1] == config.capped_updates(limit)
+        assert meter.steps == trained_on
         probe = np.tile(np.linspace(-1, 1, 5, dtype=np.float32)[:, None], (2, 2))
         results.append(agent.fork(5).act(probe, explore=False))
         again = agent.fork(5).act(probe, explore=False)
         assert (results[-1] == again).all()
     assert (results[0] == results[1]).all()
+    assert (results[0] == results[2]).all() == (config.updates <= 2)

@@ -115,6 +115,17 @@ def test_a_plan_goes_on_with_its_next_action():
     assert advanced(plans).tolist() == [[[2, 3], [4, 5], [0, 0]]]
 
 
+def test_rewards_are_of_the_state_the_action_in_it_and_the_state_after_it():
+    sequences = torch.tensor([1.0, 3.0]).reshape(1, 1, 2, 1)
+    returns = predicted_returns(
+        lambda states, actions: states + actions,
+        lambda states, actions, following: (states + 10 * actions + 100 * following)[..., 0],
+        lambda following: torch.zeros(following.shape[:-1], dtype=torch.bool),
+        torch.tensor([[0.5]]), sequences,
+    )  # fmt: skip
+    assert returns.tolist() == [[0.5 + 10 + 150 + 1.5 + 30 + 450]]
+
+
 def test_returns_are_summed_until_the_step_that_ends_an_episode():
     """States are a number; an action is added to it; the reward is the new state; an episode ends above 2."""
     sequences = torch.tensor([[1.0, 1.0, 1.0], [2.5, -2.0, 1.0], [-1.0, 0.5, 0.5]]).reshape(1, 3, 3, 1)
