@@ -76,6 +76,31 @@ def test_the_meta_gradient_is_that_of_the_loss_after_the_inner_step(small_grbal,
     assert not torch.allclose(before, after)
 
 
+def test_what_is_trained_and_judged_is_the_loss_after_the_inner_step(small_grbal):
+    grbal = small_grbal()
+    normalisation = grbal.normalisation
+    windows = grbal.windows.sample(5, torch.Generator().manual_seed(3))
+    before, after = grbal.window_losses(windows, normalisation)
+    expected = torch.autograd.grad(after.mean(), grbal.theta)
+    judged = grbal._validated(windows, normalisation)
+    assert judged["held_out_loss"] == pytest.approx(float(after.mean().detach()))
+    assert judged["held_out_loss_unadapted"] == pytest.approx(float(before.mean()))
+    assert judged["held_out_loss"] != judged["held_out_loss_unadapted"]
+    grbal.generator.manual_seed(3)
+    grbal.gradient_step(normalisation)
+    for parameter, gradient in zip(grbal.theta, expected):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_as_many_different_tasks_as_there_are_collect_in_an_iteration(small_grbal, monkeypatch):
+    for asked, least in ((3, 3), (6, 2)):
+        grbal, seen = small_grbal(tasks_per_iteration=asked), []
+        monkeypatch.setattr(grbal, "_collect_by_planning", lambda tasks, seen=seen: seen.extend(tasks) or {})
+        grbal.iterate()
+        assert len(seen) == asked
+        assert least <= len(set(seen)) <= 4
+
+
 def test_statistics_are_those_of_every_transition_in_the_store(small_grbal):
     grbal = small_grbal()
     grbal._remember(grbal.source.collect(None, [0, 1], 30))

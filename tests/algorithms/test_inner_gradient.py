@@ -61,6 +61,31 @@ def test_what_is_stored_is_what_the_policies_drew_task_by_task():
     torch.testing.assert_close(data.advantages.std(1, unbiased=False), torch.ones(3), rtol=1e-3, atol=0)
 
 
+def test_advantages_are_those_of_each_tasks_own_baseline_by_hand():
+    algorithm = learner(discount=0.9, gae_lambda=0.7, baseline_regularisation=0.5)
+    generator = torch.Generator().manual_seed(0)
+    observations, rewards = torch.randn(2, 3, 20, 2, generator=generator), torch.randn(2, 3, 20, generator=generator)
+    last = torch.zeros(2, 3, 20, dtype=torch.bool)
+    last[:, :, -1] = True
+    nothing = torch.zeros(2, 3, 20, 2)
+    data = algorithm.judged(Rollouts(observations, rewards, last), nothing, nothing, torch.zeros(1, 1, 2))
+    times = np.tile(np.arange(20)[:, None] / 100, (3, 1))
+    for task in (0, 1):
+        returns, raw = np.zeros((3, 21)), np.zeros((3, 21))
+        for step in reversed(range(20)):
+            returns[:, step] = rewards[task, :, step].numpy() + 0.9 * returns[:, step + 1]
+        states = observations[task].reshape(-1, 2).double().numpy()
+        features = np.hstack([states, states**2, times, times**2, times**3, np.ones((60, 1))])
+        gram = features.T @ features + 0.5 * np.eye(8)
+        values = (features @ np.linalg.solve(gram, features.T @ returns[:, :20].reshape(-1))).reshape(3, 20)
+        values = np.hstack([values, np.zeros((3, 1))])
+        for step in reversed(range(20)):
+            delta = rewards[task, :, step].numpy() + 0.9 * values[:, step + 1] - values[:, step]
+            raw[:, step] = delta + 0.9 * 0.7 * raw[:, step + 1]
+        raw = raw[:, :20].reshape(-1)
+        np.testing.assert_allclose(data.advantages[task], (raw - raw.mean()) / raw.std(), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("training", ["maml", "promp"])
 def test_each_inner_step_meets_fresh_data_of_the_policy_it_adapts(training):
     meter = Meter()

@@ -91,6 +91,20 @@ def test_a_part_of_the_samples_estimates_the_curvature(small_maml, on_policy):
     assert not torch.equal(whole, part)
 
 
+def test_the_direction_comes_of_as_many_products_and_samples_as_configured(small_maml, on_policy, monkeypatch):
+    maml = small_maml(kl_stride=3, conjugate_gradients=4)
+    inner, outer = on_policy(maml)
+    asked, original = [], maml.curvature_product
+
+    def product(vector, before, after):
+        asked.append(after.advantages.shape[1])
+        return original(vector, before, after)
+
+    monkeypatch.setattr(maml, "curvature_product", product)
+    maml.outer_step(inner, outer)
+    assert asked == [10] * 5  # of 30 samples; four for the direction, one for its length
+
+
 def test_no_step_goes_beyond_the_bound_and_every_step_lowers_the_loss(small_maml, on_policy):
     for bound in (1e-4, 0.01, 1.0):
         maml = small_maml(max_kl=bound)

@@ -286,16 +286,28 @@ def test_learners_have_a_rate_of_their_own_and_each_phase_starts_with_an_actor_s
     tuning = tuning_of(agent_with_data(mql, new_data_updates=3, learning_rate=0.123))
     optimisers = (tuning.learners.actor_optimiser, tuning.learners.critic_optimiser)
     assert [optimiser.param_groups[0]["lr"] for optimiser in optimisers] == [0.123, 0.123]
-    moved, original = [], tuning.learners.update
+    moved, drawn, original = [], [], tuning.learners.update
 
     def update(batch, generator, with_policy, weighting=None):
         moved.append((with_policy, weighting is not None))
+        if weighting is None:
+            drawn.append(batch.transitions.rewards)
+        else:
+            assert torch.equal(weighting.weights, tuning._weights(batch))
+            assert weighting.weights.std() > 0
+            assert equal(weighting.actor.parameters, mql.learner.actor.parameters)
+            assert equal(weighting.critics.parameters, mql.learner.critics.parameters)
         return original(batch, generator, with_policy, weighting)
 
     monkeypatch.setattr(tuning.learners, "update", update)
     for _ in range(6):
         tuning.update()
     assert moved == [(True, False), (False, False), (True, False), (True, True), (False, True), (True, True)]
+    for task, rewards in enumerate(tuning.new.data.rewards):  # of its own data alone, any of them, as many as it has
+        found = torch.stack([batch[task] for batch in drawn])
+        assert found.shape == (3, 20)
+        assert torch.isin(found, rewards).all()
+        assert len(found.unique()) > 15
 
 
 def test_adaptation_changes_the_agents_actors_alone(mql):

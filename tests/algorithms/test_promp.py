@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.kit.policy_gradient import distribution, inner_step, policy_per_task, ratios
+from algorithms.kit.policy_gradient import distribution, inner_step, kl_divergence, policy_per_task, ratios
 from algorithms.promp import Promp, PrompTrain, adapted_weights
 
 
@@ -70,6 +70,8 @@ def test_the_penalty_is_the_weighted_mean_over_inner_steps(small_promp, on_polic
     assert kl.shape == (2, 2)
     assert kl.min() > 1e-4
     torch.testing.assert_close(with_penalty - without, 0.3 * kl.mean(0), check_dtype=False)
+    now = distribution(policy_per_task(promp.theta, 2), inner[0].observations)
+    torch.testing.assert_close(kl[0], kl_divergence(inner[0].behaviour, now))  # from the policy that collected
 
 
 def test_weights_are_halved_and_doubled_outside_the_targets_neighbourhood():

@@ -136,6 +136,17 @@ def test_a_ratio_gains_nothing_beyond_the_clip_and_loses_all_it_can():
     assert float(report["kl"]) == pytest.approx(float((ratio - 1 - ratio.log()).mean()), rel=1e-4)
 
 
+def test_the_critics_loss_is_added_and_the_entropy_taken_off():
+    ppo = build(value_weight=0.7, entropy_weight=0.3)
+    trials, advantages = trials_of(ppo), torch.randn(STEPS, TRIALS, generator=torch.Generator().manual_seed(2))
+    loss, report = ppo.loss(trials, advantages, 3 * advantages)
+    error = ppo.policy.unroll(trials.inputs, ppo.policy.blank(TRIALS)).values - 3 * advantages
+    huber = torch.where(error.abs() < 1, 0.5 * error.square(), error.abs() - 0.5).mean()
+    assert float(huber.detach()) == pytest.approx(float(report["critic_loss"]), rel=1e-4)
+    expected = report["policy_loss"] + 0.7 * huber - 0.3 * ppo.policy.entropy()
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
 def test_a_trials_loss_is_the_mean_over_its_chunks():
     whole, cut = build(), build(backpropagation=4)
     trials = trials_of(whole)
