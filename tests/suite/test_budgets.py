@@ -59,6 +59,18 @@ def test_native_budgets_are_the_published_ones(name, split, expected):
     assert row(name, split) == expected
 
 
+@pytest.mark.parametrize(("name", "preset", "split", "iterations", "steps"), [
+    ("maml", "finn", "cheetah-velocity.standard", 800, 40 * 20 * 200 * 2),
+    ("maml", "promp-paper", "ant-goal.standard", 1001, 40 * 20 * 200 * 3),
+    ("promp", "paper", "ant-goal.standard", 1001, 40 * 20 * 200 * 3),
+    ("promp", "paper", "cheetah-direction.standard", 1001, 40 * 20 * 100 * 2),
+    ("rl2", "rl2-pearl", "ant-goal.standard", 501, 100 * 2 * 200),
+])  # fmt: skip
+def test_presets_of_other_runs_have_their_native_budgets(name, preset, split, iterations, steps):
+    (cell,) = cells_of("native", [split], [{"name": name, "preset": preset}])
+    assert cell.execution.env_steps == pytest.approx(iterations * steps, rel=1e-3)
+
+
 def test_every_algorithm_of_the_paper_has_numbers_on_every_split_built_or_not():
     for name in PUBLISHED:
         for split in BUILDERS:

@@ -5,6 +5,7 @@ import yaml
 
 from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
+from suite.experiment import training_tasks
 from suite.presets import CONFIGS, presets, resolve_blocks
 from tasks.registry import get_family, get_split, splits
 from tasks.splits import BUILDERS
@@ -27,6 +28,8 @@ def test_every_preset_resolves_on_every_split(name):
             assert {getattr(train, field) for field in type(train).model_fields if field.endswith("precision")} <= {
                 "fp32", "bf16",
             }  # fmt: skip
+            tasks = training_tasks(get_algorithm(name), get_split(split))
+            assert train.problem(get_family(get_split(split).family).spaces, len(tasks)) is None, (preset, split)
 
 
 @pytest.mark.parametrize("training", TRAININGS)
