@@ -333,6 +333,8 @@ def test_a_fork_starts_new_episodes_for_every_task(small_grbal):
     fork = agent.fork(2)
     assert fork.recent.counts.tolist() == [0] * 6
     assert agent.recent.counts.tolist() == [5] * 3
+    other = started(small_grbal(), online=False, planner="cem", candidates=7).fork(2)
+    assert (other.config.online, other.settings.planner, other.settings.candidates) == (False, "cem", 7)
     probe = np.ones((6, 3), np.float32)
     assert np.ptp(fork.act(probe, explore=False), axis=0) == pytest.approx(0, abs=1e-5)
 

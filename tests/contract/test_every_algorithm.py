@@ -191,11 +191,17 @@ def test_an_agent_adapts_within_its_budget_and_its_forks_do_not_feed_it(name):
         algorithm.iterate()
     config = entry.load("adapt").model_validate(TINY_ADAPT[name])
     results, trained_on = [], meter.steps
-    for disturb, limit in ((False, None), (True, None), (False, 2)):
-        agent = algorithm.agent(config, seed=3)
+    probe = np.tile(np.linspace(-1, 1, 5, dtype=np.float32)[:, None], (2, 2))
+
+    def begin(agent):
         agent.begin(2)
         if entry.privileged:
             agent.reveal(np.array([[0.1], [0.2]]))
+
+    for disturb, limit in ((False, None), (True, None), (False, 2)):
+        agent = algorithm.agent(config, seed=3)
+        begin(agent)
+        at_first = agent.fork(5).act(probe, explore=False)
         draw = np.random.default_rng(0)
         for step in range(20):
             observations = draw.standard_normal((2, 2)).astype(np.float32)
@@ -213,9 +219,10 @@ def test_an_agent_adapts_within_its_budget_and_its_forks_do_not_feed_it(name):
         assert points == sorted(points)
         assert points[-1] == config.capped_updates(limit)
         assert meter.steps == trained_on
-        probe = np.tile(np.linspace(-1, 1, 5, dtype=np.float32)[:, None], (2, 2))
         results.append(agent.fork(5).act(probe, explore=False))
         again = agent.fork(5).act(probe, explore=False)
         assert (results[-1] == again).all()
+        begin(agent)  # another trial: nothing of this one is left
+        assert (agent.fork(5).act(probe, explore=False) == at_first).all()
     assert (results[0] == results[1]).all()
     assert (results[0] == results[2]).all() == (config.updates <= 2)

@@ -173,10 +173,17 @@ def test_gradients_are_clipped_as_one_vector(monkeypatch):
 def test_a_pass_meets_every_trial_once(monkeypatch):
     ppo, met = build(minibatches=2, epochs=3), []
     trials = trials_of(ppo)
-    marked = trials._replace(final_values=torch.arange(float(TRIALS)))
-    monkeypatch.setattr(
-        ppo, "gradient_step", lambda given, *rest: met.append(given.final_values.tolist()) or {"loss": torch.zeros(())}
-    )
+    number = torch.arange(float(TRIALS))
+    marked = trials._replace(final_values=number)
+    monkeypatch.setattr(ppo, "advantages", lambda trials: (number.expand(STEPS, -1), 10 * number.expand(STEPS, -1)))
+
+    def gradient_step(given, advantages, targets):
+        met.append(given.final_values.tolist())
+        assert advantages[2].tolist() == met[-1]  # each trial with its own
+        assert (targets / 10)[2].tolist() == met[-1]
+        return {"loss": torch.zeros(())}
+
+    monkeypatch.setattr(ppo, "gradient_step", gradient_step)
     ppo.update(marked)
     assert [len(rows) for rows in met] == 3 * [2, 1]
     assert all(sorted(met[index] + met[index + 1]) == [0.0, 1.0, 2.0] for index in (0, 2, 4))
