@@ -78,16 +78,15 @@ def test_the_meta_gradient_is_that_of_the_loss_after_the_inner_step(small_grbal,
 
 def test_what_is_trained_and_judged_is_the_loss_after_the_inner_step(small_grbal):
     grbal = small_grbal()
-    normalisation = grbal.normalisation
     windows = grbal.windows.sample(5, torch.Generator().manual_seed(3))
-    before, after = grbal.window_losses(windows, normalisation)
+    before, after = grbal.window_losses(windows, grbal.normalisation)
     expected = torch.autograd.grad(after.mean(), grbal.theta)
-    judged = grbal._validated(windows, normalisation)
+    judged = grbal._validated(windows, grbal.normalisation)
     assert judged["held_out_loss"] == pytest.approx(float(after.mean().detach()))
     assert judged["held_out_loss_unadapted"] == pytest.approx(float(before.mean()))
     assert judged["held_out_loss"] != judged["held_out_loss_unadapted"]
     grbal.generator.manual_seed(3)
-    grbal.gradient_step(normalisation)
+    grbal.gradient_step(grbal.normalisation)
     for parameter, gradient in zip(grbal.theta, expected):
         torch.testing.assert_close(parameter.grad, gradient)
 
@@ -260,7 +259,8 @@ def test_plans_go_on_from_the_last_ones_under_the_familys_reward_and_termination
     monkeypatch.setattr(grbal.source, "terminated", lambda following: following > 7)
 
     def planned(settings, returns_of, start, generator):
-        begun.append((settings, start.clone()))
+        begun.append(start.clone())
+        assert (settings.candidates, settings.horizon) == (5, 4)
         return original(settings, returns_of, start, generator)
 
     def predicted(predict, reward, terminated, observations, sequences):
@@ -271,13 +271,10 @@ def test_plans_go_on_from_the_last_ones_under_the_familys_reward_and_termination
     monkeypatch.setattr("algorithms.grbal.predicted_returns", predicted)
     agent, plans = started(grbal, candidates=5, plan_horizon=4), torch.zeros(3, 4, 2)
     for step in steps(3, 3):
-        acted = agent.act(step[0], explore=False)
-        settings, start = begun[-1]
-        assert (settings.candidates, settings.horizon) == (5, 4)
-        assert torch.equal(start, plans)
+        assert np.array_equal(agent.act(step[0], explore=False), agent.next_plans[:, 0])
+        assert torch.equal(begun[-1], plans)
         assert np.array_equal(judged[-1][2], step[0])
         assert judged[-1][:2] == (grbal.reward, grbal.source.terminated)
-        assert np.array_equal(acted, agent.next_plans[:, 0])
         plans = planning.advanced(agent.next_plans)
         agent.observe(step, np.ones(3, bool), np.zeros(3, bool))
     assert plans.abs().sum() > 0
