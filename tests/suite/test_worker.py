@@ -12,7 +12,7 @@ import suite.collecting
 from algorithms.mier import Mier, MierAgent
 from suite.executors.processes import worker_command, worker_environment
 from suite.files import read_json, write_json
-from suite.grid import metatest_folders, prepare
+from suite.grid import metatest_folders, pending, prepare
 from suite.lock import owned
 from suite.provenance import provenance, write_provenance
 from suite.records import read_table
@@ -138,6 +138,17 @@ def test_an_unforeseen_error_is_traced_and_said(prepared, monkeypatch, capfd):
     assert main([str(folder)]) == 1
     assert read_status(folder)["message"] == "ZeroDivisionError: division by zero"
     assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_run_is_not_done_before_its_metrics_are_a_table(prepared, monkeypatch):
+    """Whoever dies while they are written has left something to do; with the last records nothing is."""
+    folder = prepared()
+    with monkeypatch.context() as patched:
+        patched.setattr("suite.worker.metrics_table", lambda folder: 1 / 0)
+        assert main([str(folder)]) == 1
+    assert pending(folder)
+    assert main([str(folder)]) == 0
+    assert read_table(folder / "metrics.parquet")[0].num_rows > 0
 
 
 def test_a_folder_that_is_worked_on_is_refused(prepared, capfd):
