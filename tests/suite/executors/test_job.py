@@ -16,7 +16,6 @@ from suite.executors.job import Job
 from suite.executors.launch import submit_runs
 from suite.files import read_json
 from suite.grid import prepare
-from suite.lock import owned
 from suite.status import read_status
 from suite.storage import checkpoint_names
 from suite.worker import work
@@ -166,18 +165,6 @@ def test_a_run_that_is_cancelled_leaves_its_job_to_the_other(submitted, slurm, m
         assert read_json(folders[0] / "status.json") == told
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def test_the_next_job_of_a_run_waits_until_the_one_before_has_ended(submitted, slurm):
-    """As where a run is resumed while its cancelled job still finishes an iteration."""
-    (folder,), start = submitted(env_steps=1000)
-    with owned(folder):
-        process = start()
-        until = time.monotonic() + 3.0
-        wait_until(lambda: time.monotonic() > until, process)
-        assert not (folder / "status.json").exists()
-    assert process.wait(120) == 0, process.stderr.read()
-    assert read_status(folder)["state"] == "done"
 
 
 def test_a_job_that_dies_takes_its_workers_along(submitted):
