@@ -111,7 +111,7 @@ def test_the_heartbeat_beats_and_stops(tmp_path, monkeypatch):
     threads = threading.active_count()
     with Status(tmp_path):
         first = read_status(tmp_path)["heartbeat"]
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while read_status(tmp_path)["heartbeat"] == first and time.monotonic() < until:
             time.sleep(0.01)
         assert read_status(tmp_path)["heartbeat"] > first
@@ -134,7 +134,7 @@ def test_a_full_disk_does_not_stop_the_heart(tmp_path, monkeypatch):
         full.append(True)
         status.write(state="failed", message="the disk is full")
         seen = len(full)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while len(full) < seen + 3 and time.monotonic() < until:
             time.sleep(0.01)
         assert len(full) >= seen + 3  # it beat on

@@ -174,7 +174,7 @@ def test_a_job_that_dies_takes_its_workers_along(submitted):
     pid = read_json(folder / "status.json")["pid"]
     process.kill()
     process.wait()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while read_status(folder)["state"] == "running" and time.monotonic() < until:
         time.sleep(0.05)
     assert read_status(folder)["state"] == "killed"
