@@ -75,11 +75,11 @@ class Job:
             if _code(process) == STOPPED or _code(process) < 0:
                 why = "its job reached its time limit" if is_limit else "its job was preempted"
                 how = "" if _code(process) == STOPPED else f", and it was killed after {grace:.0f} s without an end"
-                note_end(folder, "stopped", why + how)
+                note_end(folder, process.pid, "stopped", why + how)
         idle_legs = self.idle_legs + 1 if is_limit and _progress(self.folders) == self._found else 0
         if idle_legs >= IDLE_LEGS:
-            for folder in self._workers:
-                note_end(folder, "failed", TOO_SHORT.format(legs=idle_legs, minutes=self.minutes))
+            for folder, process in self._workers.items():
+                note_end(folder, process.pid, "failed", TOO_SHORT.format(legs=idle_legs, minutes=self.minutes))
             return None
         return DelayedSubmission(Job(self.folders, self.minutes, self.signal_seconds, idle_legs))
 
@@ -102,7 +102,7 @@ class Job:
                     del self._workers[folder]
                     release(process)
                     codes[folder] = _code(process)
-                    _note_kill(folder, codes[folder])
+                    _note_kill(folder, process.pid, codes[folder])
             if len(self.folders) > 1 and time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
                 for folder in self._workers.keys() - set(self._mine(me)):
@@ -142,10 +142,10 @@ def _code(process: Process) -> int:
     return STOPPED if process.returncode == -signal.SIGTERM else process.returncode
 
 
-def _note_kill(folder: Path, code: int) -> None:
+def _note_kill(folder: Path, pid: int, code: int) -> None:
     """Say of a worker that was killed what it could not say itself."""
     if code < 0:
         name = signal.Signals(-code).name
         why = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
-        note_end(folder, "killed", f"killed by {name}{why}; `offmap resume` continues it from its last checkpoint")
+        note_end(folder, pid, "killed", f"killed by {name}{why}; `offmap resume` continues it from its last checkpoint")
         print(f"{folder}: killed by {name}", file=sys.stderr)
