@@ -15,12 +15,12 @@ FOLDER = "jobs"  # of a results folder: this ledger, and what submitit and the j
 
 @contextmanager
 def changing(out: Path) -> Iterator[None]:
-    """Within, nobody else submits or cancels runs of a results folder; waits for those who do at the moment.
+    """Within, nobody else prepares, submits or cancels runs of a results folder; waits for those who do at the moment.
 
     Raises:
         UserError: they take longer than a minute.
     """
-    with owned(out, "submitting or cancelling runs of this folder", patience=60.0):
+    with owned(out, "preparing, submitting or cancelling runs of this folder", patience=60.0):
         yield
 
 
