@@ -176,6 +176,7 @@ class Cluster:
             ["setpriv", "--pdeathsig", "KILL", executable, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=os.environ | self.environment | {"PATH": f"{os.environ['PATH']}:{SYSTEM_PATH}"},
+            cwd=self.folder,  # where it leaves its core, if it dumps one: slurmstepd does on a full spool
             start_new_session=True,
         )  # fmt: skip
 
