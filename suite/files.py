@@ -6,6 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from suite.errors import UserError
+
+
+class DamagedFile(UserError, ValueError):
+    """A file does not hold what it should."""
+
 
 def write_json(path: Path, document: Any) -> None:
     """Write `document` by atomic rename.
@@ -41,6 +47,9 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not JSON.
+        DamagedFile: it is not JSON.
     """
-    return json.loads(path.read_text())
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise DamagedFile(f"{path} is damaged ({error}); put a whole copy back, or delete it") from None

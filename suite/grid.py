@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from suite.errors import UserError
+from suite.executors.ledger import changing
 from suite.experiment import Cell, Experiment, expand
 from suite.files import keep_json, read_json, write_json
 from suite.lock import owned
@@ -29,7 +30,7 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
 
     Raises:
         UserError: `out` belongs to another experiment or cannot be written, a run that has to change is being worked
-            on, or the experiment is not valid.
+            on, somebody else takes a minute or more to change the folder, or the experiment is not valid.
     """
     cells = expand(experiment)
     identity = {"name": experiment.name, "experiment": experiment.model_dump(mode="json")}
@@ -38,13 +39,14 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out} cannot be made: {error.strerror}; choose another folder with --out") from None
-    write_json(out / "experiment.json", identity)
     trainings: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.training is not None:
             trainings.setdefault(cell.training.hash, []).append(cell)
-    folders = [_prepare_training(out / name, found) for name, found in trainings.items()]
-    write_json(out / "cells.json", declared_cells(cells))
+    with changing(out):  # two who prepare the same at once would write into each other's scratch files
+        write_json(out / "experiment.json", identity)
+        folders = [_prepare_training(out / name, found) for name, found in trainings.items()]
+        write_json(out / "cells.json", declared_cells(cells))
     return folders
 
 
@@ -65,7 +67,7 @@ def refuse_foreign(experiment: Experiment, out: Path) -> None:
                 f"{out} belongs to the experiment {owner!r}, not to {experiment.name!r}; choose another folder with "
                 f"--out, or use the experiment's own name"
             )
-    elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+    elif out.is_dir() and any(not path.name.startswith((".", "lock-")) for path in out.iterdir()):
         raise UserError(f"{out} holds files but no experiment; choose an empty or new folder with --out")
 
 

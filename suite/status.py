@@ -130,8 +130,14 @@ def read_status(folder: Path, now: float | None = None) -> dict[str, Any]:
     return fields
 
 
-def note_end(folder: Path, state: str, message: str) -> None:
-    """Write how a worker ended that could not say so itself, for whoever reads its status."""
+def note_end(folder: Path, pid: int, state: str, message: str) -> None:
+    """Write how a worker ended that could not say so itself, for whoever reads its status.
+
+    Nothing where another process works on the folder by now, or has finished it: the status is of that one.
+    """
+    seen = read_status(folder)
+    if seen["state"] in ("running", "done") and seen.get("pid") != pid:
+        return
     try:
         fields = read_json(folder / "status.json")
         write_json(folder / "status.json", fields | {"state": state, "message": message, "heartbeat": time.time()})

@@ -8,6 +8,7 @@ to end (SIGTERM), with all that was done kept; `status.json` tells what happened
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 import traceback
@@ -29,12 +30,14 @@ from suite.metatest import adaptation_transitions, run_metatest
 from suite.provenance import provenance, write_provenance
 from suite.records import RecordsError
 from suite.specs import Execution, MetatestSpec
-from suite.status import Status
+from suite.status import JOB, Status
 from suite.stopping import Stop, Stopped, listening
 from suite.storage import DISK_FULL, checkpoint_names, discard_partials
 from suite.training import Training, checkpoint_for, open_training, train
 from tasks.registry import get_family
 from tasks.spec import TaskFamily
+
+PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +53,8 @@ def work(folder: Path) -> int:
     """All work of a training folder that is left, in this process; its exit status. What every executor runs."""
     torch.set_num_threads(1)
     try:
-        with listening() as stop, owned(folder) as end_if_lost:
+        patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # whoever sits before a terminal hears at once
+        with listening() as stop, owned(folder, patience=patience) as end_if_lost:
             refuse_altered(folder)
 
             def asked_to_stop() -> bool:
@@ -143,11 +147,12 @@ def require_device(device: str) -> None:
 
 
 def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
-    """Every meta-test of the folder that has no records yet, then the training's metrics as a table.
+    """The training's metrics as a table, then every meta-test of the folder that has no records yet.
 
     Raises:
         UserError: the checkpoint at the end of a meta-test's budget is not there.
     """
+    metrics_table(folder)  # before the last records, with which all is done
     held: tuple[str, Training] | None = None
     for below in metatest_folders(folder):
         if (below / "records.parquet").exists():
@@ -174,7 +179,6 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
         report(0.0)
         metadata = describe(folder, spec, held[1], variant, execution)
         run_metatest(below, spec, held[1], metadata, report)
-    metrics_table(folder)
 
 
 def _no_checkpoint(folder: Path, env_steps: int) -> str:

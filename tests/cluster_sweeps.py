@@ -18,6 +18,7 @@ from conftest import TINY
 from local_slurm import MAX_ARRAY_SIZE, Cluster
 from tests_support import outcome
 
+from suite.executors.ledger import jobs_of_runs, log_files, read_submissions
 from suite.experiment import Experiment
 from suite.files import read_json, write_json
 from suite.grid import prepare
@@ -113,6 +114,15 @@ class Sweep:
             f"{folder} has {number} checkpoints",
         )  # fmt: skip
 
+    def wait_for_warning(self, folder: Path) -> None:
+        """Return when the job of a run has heard that it has to end."""
+        (job,) = {job.name for run, job in jobs_of_runs(read_submissions(self.out)).items() if run == folder.name}
+        told = log_files(self.out, job)
+        self.cluster.wait_for(
+            lambda: any(path.exists() and "Caught signal SIGUSR2" in path.read_text() for path in told), PATIENCE,
+            f"job {job} is warned",
+        )  # fmt: skip
+
     def worker(self, folder: Path) -> int:
         """The process that works on a run."""
         return int(read_json(folder / "status.json")["pid"])
@@ -135,7 +145,7 @@ class Sweep:
 
 
 @contextmanager
-def throttled(process: int, share: float = 0.04) -> Iterator[None]:
+def throttled(process: int, share: float = 0.01) -> Iterator[None]:
     """Within, a process runs for a share of each second only, as on a machine that is very busy."""
     ended = Event()
 

@@ -25,9 +25,9 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 
 
 def fill(place: Path) -> Path:
-    """A file that takes all that is left of a file system."""
+    """A file that takes all that is left of a file system; called again, also what has become free since."""
     filler = place / "filler"
-    with filler.open("wb", buffering=0) as handle, contextlib.suppress(OSError):
+    with filler.open("ab", buffering=0) as handle, contextlib.suppress(OSError):
         while True:
             handle.write(b"x" * 4096)
     return filler

@@ -108,7 +108,7 @@ class Cluster:
         self._launch("slurmctld", "slurmctld", "-D", "-c")
         for node in NODES:
             self.start_node(node)
-        self.wait_for(lambda: self.node_states() == dict.fromkeys(NODES, "idle"), 60, "the nodes are idle")
+        self.wait_for(lambda: self.node_states() == dict.fromkeys(NODES, "idle"), 180, "the nodes are idle")
 
     def _start_munge(self) -> None:
         place = self.folder / "munge"
@@ -160,7 +160,7 @@ class Cluster:
                 for node in NODES:
                     (spool / node).mkdir()
                     self.start_node(node)
-                self.wait_for(lambda: set(self.node_states().values()) == {"idle"}, 60, "the nodes are idle")
+                self.wait_for(lambda: set(self.node_states().values()) == {"idle"}, 180, "the nodes are idle")
                 yield spool
                 self.cancel_all()
                 for node in NODES:
@@ -176,6 +176,7 @@ class Cluster:
             ["setpriv", "--pdeathsig", "KILL", executable, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=os.environ | self.environment | {"PATH": f"{os.environ['PATH']}:{SYSTEM_PATH}"},
+            cwd=self.folder,  # where it leaves its core, if it dumps one: slurmstepd does on a full spool
             start_new_session=True,
         )  # fmt: skip
 
@@ -226,14 +227,14 @@ class Cluster:
         return dict(line.split() for line in printed.splitlines())
 
     def wait_for(self, reached: Callable[[], object], seconds: float, what: str) -> None:
-        """Return when `reached()` is true.
+        """Return when `reached()` is true; where Slurm did not answer it in time, it is asked again.
 
         Raises:
             TimeoutError: it is not within `seconds`.
             RuntimeError: a daemon has ended meanwhile.
         """
         until = time.monotonic() + seconds
-        while not reached():
+        while not _answer(reached):
             for name, daemon in self._daemons.items():
                 if daemon.poll() is not None:
                     raise RuntimeError(f"{name} ended with {daemon.returncode}: {self._last_words(name)}")
@@ -247,7 +248,7 @@ class Cluster:
 
     def describe(self) -> str:
         """Nodes and jobs as they are now, for the message of a failure."""
-        return f"nodes {self.node_states()}, jobs {self.jobs('all')}"
+        return f"nodes {_answer(self.node_states)}, jobs {_answer(lambda: self.jobs('all'))}"
 
 
 @contextlib.contextmanager
@@ -259,6 +260,14 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+def _answer(question: Callable[[], object]) -> object:
+    """What is found, None where a busy controller has kept a client waiting for too long."""
+    try:
+        return question()
+    except (RuntimeError, subprocess.TimeoutExpired):
+        return None
 
 
 def _free_ports(number: int) -> list[int]:

@@ -54,7 +54,7 @@ def run(
     """Run what an experiment declares and has not been run yet, then collect the records and write the report."""
     from suite.cli.launching import launch, require_acceptable, show_submissions
     from suite.executors.launch import left_to_do
-    from suite.grid import pending, prepare
+    from suite.grid import pending, prepare, refuse_foreign
 
     declared, folder = _declared(experiment, set_, out)
     spec = declared.executor.changed(kind=executor, workers=workers, canary=canary or None)
@@ -62,7 +62,8 @@ def run(
     if dry_run:
         show_submissions(declared, folder)
         return
-    require_acceptable(declared, folder, detach)
+    refuse_foreign(declared, folder)
+    require_acceptable(spec, detach)
     folders = prepare(declared, folder)
     done = sum(not pending(training) for training in folders)
     todo, taken = left_to_do(folder, folders)

@@ -19,22 +19,19 @@ if TYPE_CHECKING:
     from suite.overview import CellState
 
 
-def require_acceptable(experiment: Experiment, folder: Path, detach: bool) -> None:
-    """Nothing, if the executor can take the runs of an experiment; asked before anything is written.
+def require_acceptable(spec: ExecutorSpec, detach: bool) -> None:
+    """Nothing, if an executor can take runs; asked before anything is written.
 
     Raises:
         UserError: there is no Slurm, or it refuses such jobs, or the runs of another executor are to be left alone.
     """
     from suite.executors.slurm import require_acceptance, require_slurm
-    from suite.grid import refuse_foreign
 
-    spec = experiment.executor
     if spec.kind != "slurm":
         if detach:
             raise UserError(f"--detach leaves runs to a cluster; the {spec.kind} executor has to stay: leave it out")
         return
     require_slurm()
-    refuse_foreign(experiment, folder)
     require_acceptance(spec)
 
 

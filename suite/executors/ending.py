@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from suite.errors import UserError
-from suite.executors.ledger import FOLDER, JobOf, changing, read_submissions, write_submission
+from suite.executors.ledger import FOLDER, JobOf, changing, jobs_of_runs, read_submissions, write_submission
 from suite.executors.slurm import cancel_jobs, require_slurm
 from suite.executors.states import Cluster
 from suite.grid import pending
-from suite.lock import owned, owner
+from suite.lock import is_alive, owned, owner
 from suite.status import read_status
 
 BULKY = ("checkpoints", "log", "worker.log")  # of a training folder: needed to go on, and to look at an agent again
@@ -38,58 +37,83 @@ class Leftovers(NamedTuple):
 def cancel_runs(out: Path, folders: Sequence[Path]) -> list[Path]:
     """Cancel runs that are under way or wait for it, at Slurm or on this machine; those that were.
 
-    They keep what they have done by their last checkpoint, and `offmap resume` continues them.
+    They keep what they have done by their last checkpoint, and `offmap resume` continues them. A run that shares its
+    job with others is only put down in the ledger, where its job looks before it begins and while it works.
 
     Raises:
-        UserError: a run shares its job with others, or is worked on where it cannot be reached from here.
+        UserError: a run is worked on where it cannot be reached from here, or Slurm cannot be asked.
     """
     with changing(out):
         cluster = Cluster(out)
-        in_jobs = [folder for folder in folders if cluster.has(folder.name, read_status(folder))]
-        others = [folder for folder in folders if folder not in in_jobs and owner(folder) is not None]
-        jobs = {cluster.jobs[folder.name].name: cluster.jobs[folder.name] for folder in in_jobs}
-        _refuse_torn(out, cluster, jobs.values(), {folder.name for folder in in_jobs})
-        for folder in others:
-            _interrupt(folder)
-        if jobs:
-            require_slurm()
-            cancel_jobs(list(jobs))
-            _remember(out, jobs)
-    return [folder for folder in folders if folder in in_jobs or folder in others]
-
-
-def _refuse_torn(out: Path, cluster: Cluster, jobs: Iterable[JobOf], chosen: set[str]) -> None:
-    """Nothing, if every job has all the runs that it still works on in `chosen`."""
-    for job in jobs:
-        others = [
-            run
-            for run in job.runs
-            if run not in chosen and cluster.jobs[run] == job and pending(out / run)
-            and cluster.has(run, read_status(out / run))
-        ]  # fmt: skip
-        if others:
+        left = {folder: read_status(folder) for folder in folders if pending(folder)}
+        in_jobs = {folder.name: folder for folder, fields in left.items() if cluster.has(folder.name, fields)}
+        here = _owners({folder: fields for folder, fields in left.items() if folder.name not in in_jobs})
+        unsure = [folder for folder in left if folder not in here and cluster.is_unsure(folder.name, left[folder])]
+        if unsure:
+            jobs = ", ".join(sorted({cluster.jobs[folder.name].name for folder in unsure})[:3])
             raise UserError(
-                f"job {job.name} also works on {', '.join(others)}: its runs can only be cancelled together; name them "
-                "too, or wait"
+                f"Slurm cannot be asked from here about the jobs of {len(unsure)} runs ({jobs}), so nothing was "
+                "cancelled; do so on a login node of the cluster, or in a moment, if its controller is away"
             )
+        for folder, about in here.items():
+            _interrupt(folder, about)
+        if in_jobs:
+            require_slurm()
+            whole = _jobs_without_others(out, cluster, in_jobs)
+            if whole:
+                cancel_jobs(whole)
+            _remember(out, in_jobs)
+    return [folder for folder in folders if folder.name in in_jobs or folder in here]
 
 
-def _interrupt(folder: Path) -> None:
-    """Ask the process that owns a folder to end."""
-    about = owner(folder) or {}
-    if about.get("host") != socket.gethostname():
-        raise UserError(f"{folder} is worked on by process {about.get('pid')} on {about.get('host')}; end it there")
-    os.kill(about["pid"], signal.SIGTERM)
+def _jobs_without_others(out: Path, cluster: Cluster, chosen: Collection[str]) -> list[str]:
+    """The jobs that work on some runs and on no other."""
+    jobs = dict.fromkeys(cluster.jobs[run] for run in chosen)
+
+    def is_needed(run: str, job: JobOf) -> bool:
+        is_its = cluster.jobs[run].name == job.name and pending(out / run)
+        return run not in chosen and is_its and cluster.has(run, read_status(out / run))
+
+    return list(dict.fromkeys(job.name for job in jobs if not any(is_needed(run, job) for run in job.runs)))
 
 
-def _remember(out: Path, jobs: Iterable[str]) -> None:
-    """Write into the ledger that jobs were cancelled, which Slurm soon forgets."""
-    gone = set(jobs)
+def _owners(left: Mapping[Path, Mapping[str, Any]]) -> dict[Path, dict[str, Any]]:
+    """The processes of this machine that work on folders, whose status is given.
+
+    One elsewhere that belongs to a job is on its way out: its job has ended, was cancelled, or has seen it die.
+    """
+    found = {}
+    for folder, fields in left.items():
+        about = owner(folder)
+        if about is None or (is_alive(about) is None and "job" in fields):
+            continue
+        if is_alive(about) is None:
+            who = f"process {about['pid']} on {about['host']}" if about else "a process that could not say which it is"
+            raise UserError(f"{folder} is worked on by {who}: end it there")
+        found[folder] = about
+    return found
+
+
+def _interrupt(folder: Path, about: Mapping[str, Any]) -> None:
+    """Ask the process of this machine that owns a folder to end; one that just has ended does not mind."""
+    try:
+        os.kill(about["pid"], signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise UserError(
+            f"{folder} is worked on by process {about['pid']}, which is not yours; have its owner end it"
+        ) from None
+
+
+def _remember(out: Path, runs: Collection[str]) -> None:
+    """Write into the ledger that runs were cancelled: Slurm soon forgets it, and never knew of single runs of a job."""
+    last = jobs_of_runs(read_submissions(out))
     for submission in read_submissions(out):
-        elements = [element for element in range(len(submission.runs)) if submission.name(element) in gone]
-        if elements:
-            cancelled = tuple(sorted({*submission.cancelled, *elements}))
-            write_submission(out, submission._replace(cancelled=cancelled))
+        names = {submission.name(element): packed for element, packed in enumerate(submission.runs)}
+        gone = {run for name, packed in names.items() for run in packed if run in runs and last[run].name == name}
+        if gone:
+            write_submission(out, submission._replace(cancelled=tuple(sorted({*submission.cancelled, *gone}))))
 
 
 def leftovers(out: Path, folders: Iterable[Path]) -> Leftovers:
@@ -107,15 +131,15 @@ def leftovers(out: Path, folders: Iterable[Path]) -> Leftovers:
 
 
 def clear(out: Path, found: Leftovers) -> None:
-    """Delete leftovers.
+    """Delete leftovers, but for those of runs that were given more to do since they were found.
 
     Raises:
         UserError: somebody works on one of the runs at this moment.
     """
     for folder, paths in found.of_runs.items():
         with owned(folder):
-            for path in paths:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for path in paths if not pending(folder) else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     with changing(out):
         for path in found.of_jobs:
-            path.unlink()
+            path.unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from suite.executors.local import Interrupted, Outcome, Pool, run_local
 from suite.executors.processes import available_cores
 from suite.executors.slurm import largest_array, make_arrays, require_slurm, submit
 from suite.executors.spec import ExecutorSpec, Request
-from suite.executors.states import ACTIVE, Cluster, read_states
-from suite.files import read_json
+from suite.executors.states import ACTIVE, Cluster
+from suite.files import keep_json, read_json
 from suite.grid import pending, refuse_altered
 from suite.overrides import put
 from suite.overview import no_results_folder
@@ -38,16 +38,27 @@ def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> Exe
     document = dict(read_json(out / "experiment.json")["experiment"].get("executor", {}))
     for override in overrides:
         put(document, override)
-    return ExecutorSpec().changed(**document | {name: value for name, value in values.items() if value is not None})
+    spec = ExecutorSpec().changed(**document | {name: value for name, value in values.items() if value is not None})
+    spec.refuse_unknown(cell[kind] for kind in ("variant", "algorithm") for cell in read_json(out / "cells.json"))
+    return spec
 
 
-def left_to_do(out: Path, folders: Iterable[Path], with_failed: bool = True) -> tuple[list[Path], list[Path]]:
+def remember(out: Path, spec: ExecutorSpec) -> None:
+    """Keep how the runs of a results folder are to be carried out, until `offmap run` goes by the experiment again."""
+    document = read_json(out / "experiment.json")
+    document["experiment"]["executor"] = spec.model_dump(mode="json")
+    keep_json(out / "experiment.json", document)
+
+
+def left_to_do(
+    out: Path, folders: Iterable[Path], with_failed: bool = True, cluster: Cluster | None = None
+) -> tuple[list[Path], list[Path]]:
     """Training folders with work left that nobody is working on, and those that somebody is, or a job is going to.
 
     Raises:
         UserError: a folder does not hold what its name says.
     """
-    cluster = Cluster(out)
+    cluster = cluster or Cluster(out)
     free, taken = [], []
     for folder in folders:
         refuse_altered(folder)
@@ -82,11 +93,18 @@ def submit_runs(
     """Submit prepared training folders of `out` to Slurm, those that no job has yet; `say` hears of each array.
 
     Raises:
-        UserError: somebody else is submitting at this moment, Slurm refuses, or the code has changes that it must not.
+        UserError: somebody else is submitting at this moment, Slurm refuses or does not answer, or the code has
+            changes that it must not.
     """
     require_slurm()
     with changing(out):  # of two who resume at once, the second finds the jobs of the first
-        free, _ = left_to_do(out, folders)
+        cluster = Cluster(out)
+        if cluster.queue is None:
+            raise UserError(
+                "squeue does not answer, so it cannot be told which runs have a job already; nothing was submitted: "
+                "try again in a moment"
+            )
+        free, _ = left_to_do(out, folders, cluster=cluster)
         if not free:
             return []
         requests = requests_of(read_json(out / "cells.json"), spec)
@@ -119,8 +137,13 @@ def follow(out: Path, folders: Sequence[Path], on_tick: Tick) -> list[Outcome]:
     before: set[Path] = set()
     try:
         while len(outcomes) < len(folders):
-            states = {folder: fields["state"] for folder, fields in read_states(out, folders).items()}
-            ended = {folder for folder, state in states.items() if state not in ACTIVE}
+            cluster = Cluster(out)
+            states = {folder: cluster.judge(folder.name, read_status(folder))["state"] for folder in folders}
+            ended = {
+                folder
+                for folder, state in states.items()
+                if state == "done" or (state not in ACTIVE and cluster.queue is not None)
+            }
             for folder in folders:
                 if folder in ended & before and folder not in outcomes:  # a job between two states has not ended
                     outcomes[folder] = Outcome(folder, int(states[folder] != "done"))

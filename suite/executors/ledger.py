@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ FOLDER = "jobs"  # of a results folder: this ledger, and what submitit and the j
 
 @contextmanager
 def changing(out: Path) -> Iterator[None]:
-    """Within, nobody else submits or cancels runs of a results folder; waits for those who do at the moment.
+    """Within, nobody else prepares, submits or cancels runs of a results folder; waits for those who do at the moment.
 
     Raises:
         UserError: they take longer than a minute.
     """
-    with owned(out, "submitting or cancelling runs of this folder", patience=60.0):
+    with owned(out, "preparing, submitting or cancelling runs of this folder", patience=60.0):
         yield
 
 
@@ -32,7 +32,8 @@ class Submission(NamedTuple):
     submitted: float  # Unix seconds
     code: str = ""  # folder of the code that runs, and its revision
     revision: str | None = None
-    cancelled: tuple[int, ...] = ()  # elements
+    cancelled: tuple[str, ...] = ()  # runs
+    canary: str = ""  # the run whose success it waits for
 
     def name(self, element: int) -> str:
         """What Slurm calls an element."""
@@ -45,7 +46,8 @@ class JobOf(NamedTuple):
     name: str
     runs: tuple[str, ...]  # all that it works on
     submitted: float
-    is_cancelled: bool
+    is_cancelled: bool  # this run of it
+    canary: str = ""
 
 
 def write_submission(out: Path, submission: Submission) -> None:
@@ -72,8 +74,22 @@ def log_files(out: Path, job: str) -> list[Path]:
 def jobs_of_runs(submissions: Iterable[Submission]) -> dict[str, JobOf]:
     """The last job of each training folder that was ever submitted, by the folder's name."""
     return {
-        run: JobOf(submission.name(element), runs, submission.submitted, element in submission.cancelled)
+        run: JobOf(submission.name(element), runs, submission.submitted, run in cancelled, submission.canary)
         for submission in submissions
+        for cancelled in [frozenset(submission.cancelled)]
         for element, runs in enumerate(submission.runs)
         for run in runs
+    }
+
+
+def given_up(submissions: Sequence[Submission], job: str) -> set[str]:
+    """The runs of a job that it is not to work on any more: each was cancelled, or given to a later job since."""
+    last = jobs_of_runs(submissions)
+    return {
+        run
+        for submission in submissions
+        for element, runs in enumerate(submission.runs)
+        if submission.name(element) == job
+        for run in runs
+        if last[run].name != job or last[run].is_cancelled
     }

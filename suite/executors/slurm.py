@@ -96,7 +96,9 @@ def submit(
             for array in made:
                 after = _dependency(array, submissions, has_canary=spec.canary and len(made) > 1)
                 number = _submit_array(out, array, spec, code, after)
-                submissions.append(Submission(number, array.jobs, time.time(), str(code.folder), code.revision))
+                canary = made[0].jobs[0][0] if spec.canary and submissions else ""
+                known = (str(code.folder), code.revision)
+                submissions.append(Submission(number, array.jobs, time.time(), *known, canary=canary))
                 write_submission(out, submissions[-1])
                 say(f"submitted job {number}: {described(array)}")
     finally:

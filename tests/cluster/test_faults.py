@@ -6,13 +6,14 @@ import os
 import signal
 
 import pytest
-from cluster_sweeps import MANY, throttled
+from cluster_sweeps import MANY, PATIENCE, throttled
 from local_slurm import CPUS, MAX_ARRAY_SIZE, NODES
 
 from suite.executors.ledger import read_submissions
 from suite.experiment import load_experiment
 from suite.files import read_json, write_json
 from suite.grid import prepare
+from suite.status import read_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -95,17 +96,34 @@ def test_a_killed_process_costs_its_run_alone_and_resume_continues_it(long):
     sweep.check()
 
 
+def test_of_runs_packed_into_one_job_one_can_be_cancelled(long):
+    sweep = long(2, runs_per_job=2)
+    sweep.begin()
+    first, _ = sweep.folders
+    sweep.wait_for_checkpoint(first)
+    with throttled(sweep.worker(first), share=0.05):  # its job looks into the ledger every ten seconds
+        sweep.offmap("cancel", sweep.out, first.name)
+        sweep.cluster.wait_for(lambda: read_status(first)["state"] == "stopped", PATIENCE, f"{first} stops")
+    sweep.wait_until("cancelled", "done")
+    kept = sweep.kept(first)
+    assert "1 to resume" in sweep.offmap("resume", sweep.out, "--detach")
+    sweep.wait_until("done", "done")
+    assert (first / "metrics.jsonl").read_bytes().startswith(kept)
+    sweep.check()
+
+
 @pytest.mark.parametrize("by", ["scancel", "offmap"])
 def test_a_cancelled_run_stops_and_resume_continues_it(long, by):
     sweep = long(1)
     sweep.begin()
     (folder,) = sweep.folders
     sweep.wait_for_checkpoint(folder)
-    if by == "scancel":
-        (job,) = sweep.cluster.jobs()
-        sweep.cluster.ask("scancel", job)
-    else:
-        sweep.offmap("cancel", sweep.out)
+    with throttled(sweep.worker(folder)):  # or it might be done before the command has begun
+        if by == "scancel":
+            (job,) = sweep.cluster.jobs()
+            sweep.cluster.ask("scancel", job)
+        else:
+            sweep.offmap("cancel", sweep.out)
     sweep.wait_until("cancelled")
     kept = sweep.kept(folder)
     sweep.offmap("resume", sweep.out, "--detach")
@@ -121,7 +139,8 @@ def test_at_its_time_limit_a_run_checkpoints_is_requeued_and_continues(long):
     (folder,) = sweep.folders
     sweep.wait_for_checkpoint(folder)
     with throttled(sweep.worker(folder)):
-        sweep.wait_until("requeued")
+        sweep.wait_for_warning(folder)
+    sweep.wait_until("requeued")
     (job,) = sweep.cluster.jobs()
     sweep.cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
     assert "time limit" in sweep.status()[0]["reason"]
@@ -138,7 +157,9 @@ def test_a_preempted_run_checkpoints_is_requeued_and_continues(long):
     (folder,) = sweep.folders
     sweep.wait_for_checkpoint(folder)
     urgent = ("--partition=high", f"--array=0-{len(NODES) - 1}", f"--cpus-per-task={CPUS}", "--output=/dev/null")
-    sweep.cluster.ask("sbatch", *urgent, "--wrap=sleep 600")
+    with throttled(sweep.worker(folder)):
+        sweep.cluster.ask("sbatch", *urgent, "--wrap=sleep 600")
+        sweep.wait_for_warning(folder)
     sweep.wait_until("requeued")
     assert "preempted" in sweep.status()[0]["reason"]
     kept = sweep.kept(folder)
@@ -157,7 +178,7 @@ def test_a_node_that_dies_loses_no_run(long):
     node = sweep.cluster.ask("squeue", "--noheader", "--format=%N").strip()
     sweep.cluster.stop_node(node)
     kept = sweep.kept(folder)
-    sweep.cluster.wait_for(lambda: sweep.cluster.node_states()[node].startswith("down"), 90, f"{node} is down")
+    sweep.cluster.wait_for(lambda: sweep.cluster.node_states().get(node, "").startswith("down"), 90, f"{node} is down")
     sweep.cluster.start_node(node)
     sweep.wait_until("done")
     assert (folder / "metrics.jsonl").read_bytes().startswith(kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cluster_sweeps import PATIENCE
 from disks import fill, small_disk
 
 from suite.executors.ledger import read_submissions
@@ -41,7 +42,9 @@ def test_results_on_a_full_disk_say_so_and_continue(long, tmp_path):
         (folder,) = sweep.folders
         sweep.wait_for_checkpoint(folder)
         filler = fill(disk)
-        sweep.wait_until("failed")
+        sweep.cluster.wait_for(  # what the run gives back of the place of an old checkpoint is taken too
+            lambda: fill(disk) and sweep.states() == ["failed"], PATIENCE, "the run has failed"
+        )
         assert "the disk is full" in sweep.status()[0]["reason"]
         kept = sweep.kept(folder)
         filler.unlink()

@@ -258,8 +258,8 @@ def test_report_figures():
 
     time_taken, memory = report_figures(seeds=1, splits=("cheetah-velocity.hard",))
     assert (time_taken.name, time_taken.unit, memory.unit) == ("report", "s", "GB")
-    assert 0.5 < time_taken.value < 60
-    assert 10 < time_taken.reference < 120
+    assert 0.1 < time_taken.value < 600
+    assert 1 < time_taken.reference < 1200
     assert 0.1 < memory.value < 1.5
     # 8 variants; three checkpoints with 2 x 10 tasks x 3 episodes, a last one with 2 x 30, evaluated 2 or (two) 4 times
     assert time_taken.note.startswith(f"{(3 * 60 + 180) * (6 * 2 + 2 * 4):,} rows")

@@ -95,6 +95,10 @@ def test_cancel_logs_resume_and_clean(place, offmap, slurm, refused, monkeypatch
     (slurm / "queue").write_text("41|PENDING|Priority\n42|CANCELLED|None\n")
     answer = offmap("resume", out, "--set", "memory=2GB", "--set", "variants={}", "--detach")
     assert "submitted job 43: 1 run (partition low, time 60, mem 2048M, cpus_per_task 1)" in answer.out
+    (slurm / "queue").write_text("41|PENDING|Priority\n43|CANCELLED|None\n")
+    answer = offmap("resume", out, "--detach")  # what was set is still so, until `run` goes by the file again
+    assert "submitted job 44: 1 run (partition low, time 60, mem 2048M, cpus_per_task 1)" in answer.out
+    assert "--detach leaves runs to a cluster" in refused("resume", out, "--executor", "local", "--detach")
     assert offmap("resume", out, "--executor", "local", "--workers", 2).out.startswith("2 trainings: 1 to resume")
     (slurm / "queue").write_text("")
     assert offmap("resume", out, "--executor", "local").code == 0
@@ -104,7 +108,7 @@ def test_cancel_logs_resume_and_clean(place, offmap, slurm, refused, monkeypatch
     assert offmap("clean", out).code == 1  # nobody said yes
     assert (out / training / "checkpoints").exists()
     answer = offmap("clean", out, "--yes")
-    assert answer.out.startswith("checkpoints and logs of 2 finished runs and 9 files of their jobs, ")
+    assert answer.out.startswith("checkpoints and logs of 2 finished runs and 12 files of their jobs, ")
     assert not (out / training / "checkpoints").exists()
     assert "nothing to clean" in offmap("clean", out, "--yes").out
     assert states(offmap, out) == ["done", "done"]
@@ -142,6 +146,16 @@ def test_folders_that_hold_no_results(verb, refused, tmp_path):
     assert "is no results folder" in refused(command, tmp_path / "empty", *others)
     assert "there is no folder" in refused(command, tmp_path / "none", *others)
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize("file", ["cells.json", "jobs/41.json"])
+@pytest.mark.parametrize("verb", [("status",), ("resume",), ("cancel",), ("clean",), ("logs", "mier-wr")])
+def test_folders_with_damaged_files(place, offmap, refused, slurm, verb, file):
+    path, out = place
+    offmap("run", path, "--out", out, "--executor", "slurm", "--detach")
+    (out / file).write_text("{")
+    command, *others = verb
+    assert f"{out / file} is damaged" in refused(command, out, *others)
 
 
 def test_watching_is_for_people(refused, tmp_path):

@@ -214,7 +214,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, offmap):
     while not list(out.glob("*/metrics.jsonl")) and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=30)
+    printed, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert printed.splitlines()[-1] == f"To continue: offmap run {path} --out {out}"
     (status,) = out.glob("*/status.json")

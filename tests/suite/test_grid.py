@@ -1,6 +1,7 @@
 """The folders of an experiment: shared where they can be, refused where they belong to another, never lost."""
 
 import json
+import threading
 
 import pytest
 from tests_support import rows_of
@@ -42,9 +43,37 @@ def test_what_is_prepared_says_all_that_a_worker_needs(tiny_experiment, tmp_path
 def test_preparing_again_changes_nothing(tiny_experiment, tmp_path):
     experiment = tiny_experiment(("mier", "mier-wr"))
     prepare(experiment, tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    before = contents(tmp_path)
     prepare(experiment, tmp_path)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert contents(tmp_path) == before
+
+
+def contents(folder):
+    """What files of a folder hold, but for whose turn it is."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "lock-" not in path.name}
+
+
+def test_two_who_prepare_at_once_take_turns(tiny_experiment, tmp_path):
+    experiment, errors = tiny_experiment(("null",), seeds=list(range(40))), []
+    start = threading.Barrier(4)
+
+    def prepare_too():
+        start.wait()
+        try:
+            prepare(experiment, tmp_path / "together")
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=prepare_too) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    prepare(experiment, tmp_path / "alone")
+    made = {name: {path.relative_to(tmp_path / name): held for path, held in contents(tmp_path / name).items()}
+            for name in ("together", "alone")}  # fmt: skip
+    assert made["together"] == made["alone"]
 
 
 def test_preparing_again_writes_no_file_of_a_run(tiny_experiment, tmp_path):

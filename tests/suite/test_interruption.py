@@ -153,7 +153,7 @@ def test_a_kill_between_any_two_writes_leaves_nothing_half_done(experiment, undi
 def test_the_worker_command_survives_kill_9(tiny_experiment, tmp_path):
     """The very command that the executor starts, killed in training and in a meta-test."""
     declared = tiny_experiment(
-        train={"steps_per_iteration": 40}, adapt={"relabel_updates": 60}, protocol={"tasks_at_once": TASKS_AT_ONCE}
+        train={"steps_per_iteration": 40}, adapt={"relabel_updates": 200}, protocol={"tasks_at_once": TASKS_AT_ONCE}
     )
     (folder,) = prepare(declared, tmp_path / "killed")
     (straight,) = prepare(declared, tmp_path / "straight")

@@ -13,7 +13,7 @@ import suite.status
 from suite.collecting import Meter
 from suite.files import read_json, write_json
 from suite.lock import this_process
-from suite.status import STALE_SECONDS, Status, read_status
+from suite.status import STALE_SECONDS, Status, note_end, read_status
 
 HERE = socket.gethostname()
 
@@ -84,6 +84,23 @@ def test_a_file_that_cannot_be_understood(tmp_path, text, said):
     assert said in found["message"]
 
 
+@pytest.mark.parametrize(("fields", "pid", "is_noted"), [
+    ({}, os.getpid(), True), ({}, 1, False), ({"state": "done"}, 1, False), ({"state": "stopped"}, 1, True),
+    (gone(2**22 + 1), 1, True), (ELSEWHERE, 1, False),
+])  # fmt: skip
+def test_the_end_of_a_worker_is_noted_unless_another_has_taken_over(tmp_path, fields, pid, is_noted):
+    write_json(tmp_path / "status.json", running(**fields))
+    before = read_json(tmp_path / "status.json")
+    note_end(tmp_path, pid, "killed", "by SIGKILL")
+    found = read_json(tmp_path / "status.json")
+    assert ((found["state"], found["message"]) == ("killed", "by SIGKILL")) if is_noted else (found == before)
+
+
+def test_nothing_is_noted_where_nothing_has_begun(tmp_path):
+    note_end(tmp_path, 1, "killed", "by SIGKILL")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_written(tmp_path):
     meter = Meter(500)
     with Status(tmp_path) as status:
@@ -111,7 +128,7 @@ def test_the_heartbeat_beats_and_stops(tmp_path, monkeypatch):
     threads = threading.active_count()
     with Status(tmp_path):
         first = read_status(tmp_path)["heartbeat"]
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while read_status(tmp_path)["heartbeat"] == first and time.monotonic() < until:
             time.sleep(0.01)
         assert read_status(tmp_path)["heartbeat"] > first
@@ -134,7 +151,7 @@ def test_a_full_disk_does_not_stop_the_heart(tmp_path, monkeypatch):
         full.append(True)
         status.write(state="failed", message="the disk is full")
         seen = len(full)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while len(full) < seen + 3 and time.monotonic() < until:
             time.sleep(0.01)
         assert len(full) >= seen + 3  # it beat on

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 
 import numpy as np
@@ -12,11 +13,11 @@ import suite.collecting
 from algorithms.mier import Mier, MierAgent
 from suite.executors.processes import worker_command, worker_environment
 from suite.files import read_json, write_json
-from suite.grid import metatest_folders, prepare
+from suite.grid import metatest_folders, pending, prepare
 from suite.lock import owned
 from suite.provenance import provenance, write_provenance
 from suite.records import read_table
-from suite.status import read_status
+from suite.status import JOB, read_status
 from suite.storage import checkpoint_names
 from suite.worker import main
 from tasks.registry import make_batch
@@ -140,6 +141,17 @@ def test_an_unforeseen_error_is_traced_and_said(prepared, monkeypatch, capfd):
     assert "Traceback" in capfd.readouterr().err
 
 
+def test_a_run_is_not_done_before_its_metrics_are_a_table(prepared, monkeypatch):
+    """Whoever dies while they are written has left something to do; with the last records nothing is."""
+    folder = prepared()
+    with monkeypatch.context() as patched:
+        patched.setattr("suite.worker.metrics_table", lambda folder: 1 / 0)
+        assert main([str(folder)]) == 1
+    assert pending(folder)
+    assert main([str(folder)]) == 0
+    assert read_table(folder / "metrics.parquet")[0].num_rows > 0
+
+
 def test_a_folder_that_is_worked_on_is_refused(prepared, capfd):
     folder = prepared()
     before = {*folder.rglob("*")}
@@ -148,6 +160,19 @@ def test_a_folder_that_is_worked_on_is_refused(prepared, capfd):
     message = capfd.readouterr().err
     assert message.startswith(f"{folder}: another process is working on this run (process {os.getpid()} on ")
     assert {*folder.rglob("*")} == before | {folder / "lock-000001"}  # the owner's status is not written over
+
+
+def test_the_next_job_of_a_run_waits_until_the_one_before_has_ended(prepared, monkeypatch):
+    """As where a run is resumed while its cancelled job still finishes an iteration."""
+    folder = prepared(("null",))
+    monkeypatch.setenv(JOB, "42")
+    before = owned(folder)
+    before.__enter__()
+    threading.Timer(1.0, before.__exit__, (None, None, None)).start()
+    assert main([str(folder)]) == 0
+    with owned(folder):
+        monkeypatch.setattr("suite.worker.PATIENCE_SECONDS", 0.1)
+        assert main([str(folder)]) == 2
 
 
 def test_a_second_process_is_refused_while_the_first_works(prepared, capfd):

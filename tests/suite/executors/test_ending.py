@@ -1,5 +1,6 @@
 """Cancelling and clearing away: no more than was asked for, and nothing that is still needed."""
 
+import json
 import signal
 import subprocess
 import time
@@ -8,13 +9,13 @@ import pytest
 
 from suite.errors import UserError
 from suite.executors.ending import cancel_runs, clear, leftovers
-from suite.executors.launch import submit_runs
+from suite.executors.launch import left_to_do, submit_runs
 from suite.executors.ledger import read_submissions
 from suite.executors.processes import STOPPED, worker_command, worker_environment
-from suite.executors.states import read_states
+from suite.executors.states import Cluster
 from suite.files import write_json
 from suite.grid import pending, prepare
-from suite.lock import owned
+from suite.lock import owned, this_process
 from suite.status import read_status
 
 
@@ -32,26 +33,67 @@ def submitted(tiny_experiment, tmp_path, slurm):
     return build
 
 
+def states_of(out, folders):
+    cluster = Cluster(out)
+    return [cluster.judge(folder.name, read_status(folder))["state"] for folder in folders]
+
+
 def test_single_runs_of_an_array(submitted, slurm):
     out, folders = submitted()
     (slurm / "queue").write_text("".join(f"41_{n}|PENDING|Resources\n" for n in range(4)))
     assert cancel_runs(out, folders[1:3]) == folders[1:3]
     assert (slurm / "cancelled").read_text() == "41_1 41_2\n"
     (slurm / "queue").write_text("41_0|PENDING|Resources\n")  # it has forgotten the others
-    states = [fields["state"] for fields in read_states(out, folders).values()]
-    assert states == ["pending", "cancelled", "cancelled", "lost"]
+    assert states_of(out, folders) == ["pending", "cancelled", "cancelled", "lost"]
     assert cancel_runs(out, folders[1:]) == []  # nothing that is under way
-    assert read_submissions(out)[0].cancelled == (1, 2)
+    assert read_submissions(out)[0].cancelled == tuple(sorted(folder.name for folder in folders[1:3]))
 
 
-def test_runs_of_one_job_are_cancelled_together(submitted, slurm):
+def test_what_is_done_is_not_cancelled_though_its_job_goes_on(submitted, slurm):
+    out, folders = submitted(runs_per_job=4)
+    (slurm / "queue").write_text("41|COMPLETING|None\n")
+    for folder in folders:
+        for below in folder.glob("metatests/*"):
+            (below / "records.parquet").touch()
+    assert cancel_runs(out, folders) == []
+    assert not (slurm / "cancelled").exists()
+
+
+def test_nothing_is_said_to_be_cancelled_where_slurm_cannot_be_asked(submitted, slurm):
+    out, folders = submitted()
+    (slurm / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(UserError, match=r"jobs of 4 runs \(41_0, 41_1, 41_2\), so nothing was cancelled"):
+        cancel_runs(out, folders)
+    assert not (slurm / "cancelled").exists()
+
+
+def test_who_works_elsewhere_is_named_and_nobody_else_is_killed(submitted, slurm):
+    """A process number means nothing where it was not given."""
+    out, folders = submitted()
+    about = this_process() | {"machine": "another"}
+    (folders[0] / "lock-000001").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=f"is worked on by process {about['pid']} on {about['host']}: end it there"):
+        cancel_runs(out, folders)
+    (folders[0] / "lock-000001").write_text("")
+    with pytest.raises(UserError, match="a process that could not say which it is"):
+        cancel_runs(out, folders)
+    fields = {"state": "stopped", "job": "41_0", "host": about["host"], "heartbeat": time.time()}
+    write_json(folders[0] / "status.json", fields)
+    assert cancel_runs(out, folders) == []  # the worker of a job that is ending, as after a first `cancel`
+
+
+def test_one_run_of_a_job_that_goes_on_with_the_other(submitted, slurm):
+    """Such a run is only put down: what its job makes of it, `test_job` shows."""
     out, folders = submitted(runs_per_job=2)
     (slurm / "queue").write_text("41_0|RUNNING|None\n41_1|PENDING|Resources\n")
-    with pytest.raises(UserError, match=f"job 41_0 also works on {folders[1].name}: its runs can only"):
-        cancel_runs(out, [folders[0], folders[2], folders[3]])
-    assert not (slurm / "cancelled").exists()
-    assert cancel_runs(out, folders[:2]) == folders[:2]
-    assert (slurm / "cancelled").read_text() == "41_0\n"
+    assert cancel_runs(out, [folders[0], *folders[2:]]) == [folders[0], *folders[2:]]
+    assert (slurm / "cancelled").read_text() == "41_1\n"
+    (slurm / "queue").write_text("41_0|RUNNING|None\n")
+    assert states_of(out, folders) == ["cancelled", "running", "cancelled", "cancelled"]
+    assert left_to_do(out, folders) == ([folders[0], *folders[2:]], [folders[1]])
+    assert cancel_runs(out, folders) == [folders[1]]  # the last of its job, which goes with it
+    assert (slurm / "cancelled").read_text() == "41_1\n41_0\n"
+    assert cancel_runs(out, folders) == []
 
 
 def test_a_run_that_has_failed_in_its_job_keeps_nobody_from_cancelling_the_others(submitted, slurm):
@@ -60,6 +102,7 @@ def test_a_run_that_has_failed_in_its_job_keeps_nobody_from_cancelling_the_other
     write_json(folders[0] / "status.json", {"state": "failed", "job": "41_0", "host": "e1", "heartbeat": time.time()})
     assert cancel_runs(out, folders[:2]) == [folders[1]]
     assert (slurm / "cancelled").read_text() == "41_0\n"
+    assert states_of(out, folders[:2]) == ["failed", "cancelled"]
 
 
 def test_a_run_on_this_machine_is_asked_to_end(tiny_experiment, tmp_path):
@@ -91,6 +134,11 @@ def test_only_what_finished_runs_can_do_without(tiny_experiment, tmp_path, run_h
     with owned(done), pytest.raises(UserError, match="another process is working on this run"):
         clear(out, found)
     assert (done / "checkpoints").exists()
+    record = next(done.glob("metatests/*/records.parquet"))
+    record.rename(tmp_path / "aside")  # it was given more to do while somebody thought about the question
+    clear(out, found)
+    assert (done / "checkpoints").exists()
+    (tmp_path / "aside").rename(record)
     clear(out, found)
     assert not (done / "checkpoints").exists()
     assert (begun / "checkpoints").exists()

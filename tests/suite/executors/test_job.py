@@ -4,12 +4,15 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 from submitit.core.utils import DelayedSubmission
 from tests_support import outcome
 
+from suite.executors.ending import cancel_runs
+from suite.executors.job import Job
 from suite.executors.launch import submit_runs
 from suite.files import read_json
 from suite.grid import prepare
@@ -50,19 +53,32 @@ def has_trained(folder, checkpoints=1):
     return len(checkpoint_names(folder / "checkpoints")) >= checkpoints
 
 
-LONG = {"train": {"steps_per_iteration": 40}, "checkpoint_seconds": 1e6}  # no checkpoint but those that are asked for
+# Iterations enough to be disturbed in, on a fast machine too; no checkpoint but those that are asked for.
+LONG = {"train": {"steps_per_iteration": 40}, "env_steps": 2000, "checkpoint_seconds": 1e6}
+
+
+def let_all_begin(folders, process):
+    """Return when all runs have begun; whichever does so first stands still until then. Their processes.
+
+    Where one ran after the other, the second would never begin.
+    """
+    said = [folder / "status.json" for folder in folders]
+    wait_until(lambda: any(path.exists() for path in said), process)
+    first = next(read_json(path)["pid"] for path in said if path.exists())
+    os.kill(first, signal.SIGSTOP)
+    wait_until(lambda: all(path.exists() for path in said), process)
+    os.kill(first, signal.SIGCONT)
+    return [read_json(path)["pid"] for path in said]
 
 
 def test_runs_of_one_job_side_by_side(submitted):
-    folders, start = submitted(seeds=[0, 1], executor={"runs_per_job": 2}, env_steps=1000)
+    folders, start = submitted(seeds=[0, 1], executor={"runs_per_job": 2})
     process = start()
+    let_all_begin(folders, process)
     assert process.wait(120) == 0, process.stderr.read()
     for folder in folders:
         fields = read_status(folder)
         assert (fields["state"], fields["job"]) == ("done", "41")
-    began = [read_json(folder / "status.json")["started"] for folder in folders]
-    ended = [read_json(folder / "status.json")["heartbeat"] for folder in folders]
-    assert max(began) < min(ended)
     revision = read_json(folders[0].parent / "code" / os.listdir(folders[0].parent / "code")[0] / "revision.json")
     assert read_json(folders[0] / "provenance.json")["git_revision"] == revision["git_revision"]
 
@@ -101,16 +117,54 @@ def test_a_sigterm_alone_is_a_checkpoint_and_patience(submitted):
 
 
 def test_a_killed_worker_is_told_from_a_failed_run(submitted):
-    folders, start = submitted(seeds=[0, 1], executor={"runs_per_job": 2}, env_steps=3000)
+    """And at once, though the other run of the job goes on: that it does, a pause makes sure of."""
+    folders, start = submitted(seeds=[0, 1], executor={"runs_per_job": 2}, **LONG)
     process = start()
-    wait_until(lambda: all(has_trained(folder) for folder in folders), process)
-    os.kill(read_json(folders[0] / "status.json")["pid"], signal.SIGKILL)
-    assert process.wait(120) == 1
-    assert f"1 of 2 runs are not done: {folders[0]}" in process.stderr.read()
+    victim, other = let_all_begin(folders, process)
+    os.kill(other, signal.SIGSTOP)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: "SIGKILL" in read_status(folders[0]).get("message", ""), process)
     fields = read_status(folders[0])
     assert fields["state"] == "killed"
     assert fields["message"].startswith("killed by SIGKILL, perhaps for want of memory")
+    os.kill(other, signal.SIGCONT)
+    assert process.wait(120) == 1
+    assert f"1 of 2 runs are not done: {folders[0]}" in process.stderr.read()
     assert read_status(folders[1])["state"] == "done"
+
+
+def test_a_run_that_is_cancelled_leaves_its_job_to_the_other(submitted, slurm, monkeypatch):
+    """It ends, and its job neither waits for an end of its own nor is it a failed one; requeued, it leaves it alone.
+
+    The job is carried out in this process, so that it looks into the ledger more often.
+    """
+    folders, _ = submitted(seeds=[0, 1], executor={"runs_per_job": 2}, **LONG)
+    monkeypatch.setattr("suite.executors.job.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("suite.executors.job.POLL_SECONDS", 0.05)
+    monkeypatch.setenv("SLURM_JOB_ID", "41")
+    (slurm / "queue").write_text("41|RUNNING|None\n")
+    cancelled = []
+
+    def cancel():
+        until = time.monotonic() + 90
+        while not (folders[0] / "metrics.jsonl").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        cancelled.extend(cancel_runs(folders[0].parent, folders[:1]))
+
+    job, thread = Job(list(map(str, folders)), 60, 60), threading.Thread(target=cancel)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        thread.start()
+        job()
+        thread.join()
+        assert cancelled == folders[:1]
+        assert not (slurm / "cancelled").exists()  # the job itself has to go on
+        assert [read_status(folder)["state"] for folder in folders] == ["stopped", "done"]
+        told = read_json(folders[0] / "status.json")
+        job()
+        assert read_json(folders[0] / "status.json") == told
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_job_that_dies_takes_its_workers_along(submitted):
@@ -120,7 +174,7 @@ def test_a_job_that_dies_takes_its_workers_along(submitted):
     pid = read_json(folder / "status.json")["pid"]
     process.kill()
     process.wait()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while read_status(folder)["state"] == "running" and time.monotonic() < until:
         time.sleep(0.05)
     assert read_status(folder)["state"] == "killed"

@@ -35,7 +35,7 @@ def is_alive(pid):
         return False
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=60.0):
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:
         time.sleep(0.02)
@@ -143,7 +143,7 @@ def test_workers_end_when_their_executor_is_killed(folders):
         f"run_local([Path(sys.argv[1])], 1, command=lambda folder: [sys.executable, '-c', {worker!r}, str(folder)])"
     )
     process = subprocess.Popen([sys.executable, "-c", parent, str(folders[0])])
-    wait_until((folders[0] / "pid").exists, 30)
+    wait_until((folders[0] / "pid").exists, 120)
     pid = int((folders[0] / "pid").read_text())
     assert is_alive(pid)
     process.kill()

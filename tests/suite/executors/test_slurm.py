@@ -8,8 +8,9 @@ import pytest
 
 from suite.errors import UserError
 from suite.executors.job import Job
-from suite.executors.launch import changed_spec, left_to_do, submit_runs
+from suite.executors.launch import changed_spec, follow, left_to_do, remember, submit_runs
 from suite.executors.ledger import read_submissions
+from suite.executors.local import Outcome
 from suite.executors.slurm import require_acceptance, require_slurm
 from suite.executors.spec import ExecutorSpec
 from suite.executors.states import Cluster
@@ -75,6 +76,7 @@ def test_the_others_wait_for_the_canary(prepared, slurm):
     submit_runs(out, folders, spec)
     assert "dependency" not in options(slurm / "41.sh")
     assert read_submissions(out)[0].runs == ((folders[0].name,),)
+    assert [submission.canary for submission in read_submissions(out)] == ["", folders[0].name, folders[0].name]
     for number in (42, 43):
         assert options(slurm / f"{number}.sh")["dependency"] == "afterok:41"
         assert options(slurm / f"{number}.sh")["kill-on-invalid-dep"] == "yes"
@@ -106,6 +108,38 @@ def test_what_has_a_job_is_not_submitted_again(prepared, slurm):
     (slurm / "queue").write_text("")
     assert left_to_do(out, folders) == (folders, [])
     assert submit_runs(out, [], spec) == []
+
+
+def test_nothing_is_submitted_where_it_cannot_be_told_what_has_a_job(prepared, slurm):
+    out, folders, spec = prepared(seeds=[0, 1])
+    submit_runs(out, folders, spec)
+    (slurm / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(UserError, match="squeue does not answer"):
+        submit_runs(out, folders, spec)
+    assert not (slurm / "42.sh").exists()
+
+
+def test_while_slurm_does_not_answer_no_run_has_ended(prepared, slurm, monkeypatch):
+    """Such as one whose job waits to go on after a preemption, while the controller is being restarted."""
+    out, (folder,), spec = prepared(seeds=[0])
+    submit_runs(out, [folder], spec)
+    fields = {"message": "its job was preempted", "host": "e1", "heartbeat": time.time(), "job": "41"}
+    write_json(folder / "status.json", fields | {"state": "stopped"})
+    monkeypatch.setattr("suite.executors.launch.FOLLOW_SECONDS", 0.0)
+    answer = (slurm / "squeue").read_text()
+    (slurm / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    pools = []
+
+    def tick(pool):
+        pools.append(pool)
+        if len(pools) == 5:
+            (slurm / "squeue").write_text(answer)
+            (slurm / "queue").write_text("41|PENDING|BeginTime\n")
+        if len(pools) == 10:
+            write_json(folder / "status.json", fields | {"state": "done"})
+
+    assert follow(out, [folder], tick) == [Outcome(folder, 0)]
+    assert len(pools) > 10
 
 
 def test_what_failed_is_left_out_unless_asked_for(prepared, slurm):
@@ -163,6 +197,11 @@ def test_how_runs_were_carried_out_is_remembered(prepared):
     assert changed_spec(out) == spec
     changed = changed_spec(out, ["memory=16GB", "time=4:00:00"], kind="local", workers=None)
     assert changed == spec.changed(memory="16GB", time=240, kind="local")
+    assert changed_spec(out) == spec
+    remember(out, changed)
+    assert changed_spec(out) == changed
+    with pytest.raises(UserError, match=r"no variant 'mire' in the experiment; did you mean mier\?"):
+        changed_spec(out, ["variants={mire: {memory: 8GB}}"])
     with pytest.raises(UserError, match=r"memroy is not a known key; did you mean memory\?"):
         changed_spec(out, ["memroy=16GB"])
     with pytest.raises(UserError, match="there is no folder"):

@@ -4,9 +4,10 @@ import time
 
 import pytest
 
-from suite.executors.ledger import JobOf, Submission, jobs_of_runs, read_submissions, write_submission
+from suite.executors.ledger import JobOf, Submission, given_up, jobs_of_runs, read_submissions, write_submission
 from suite.executors.queue import QueueEntry, read_queue
 from suite.executors.states import Cluster, classify
+from suite.files import write_json
 
 JOB = JobOf("7_2", ("run",), 1000.0, False)
 MINE = {"job": "7_2", "heartbeat": 1100.0}
@@ -20,6 +21,7 @@ STOPPED = {"state": "stopped", "message": "its job was preempted"}
 @pytest.mark.parametrize(("fields", "entry", "state", "words"), [
     # nothing was ever written
     (NOTHING, ("PENDING", "Resources"), "pending", "job 7_2 waits (Resources)"),
+    (NOTHING, ("PENDING", "launch failed requeued held"), "pending", "held); it is held: once the cause is gone, `off"),
     (NOTHING, ("RUNNING", ""), "running", "its run starts"),
     (NOTHING, ("CANCELLED", ""), "cancelled", "was cancelled"),
     (NOTHING, ("CANCELLED", "DependencyNeverSatisfied"), "cancelled", "the canary did not succeed"),
@@ -31,6 +33,8 @@ STOPPED = {"state": "stopped", "message": "its job was preempted"}
     (MINE | STOPPED, ("PENDING", "BeginTime"), "requeued", "its job was preempted; job 7_2 waits (BeginTime)"),
     (MINE | SILENT, ("RUNNING", ""), "running", "no sign of life for 90 s"),
     (MINE | STOPPED, ("RUNNING", ""), "running", "its run starts; its job was preempted"),
+    (MINE | STOPPED, ("COMPLETING", ""), "running", "job 7_2 is ending; its job was preempted"),
+    (MINE | STOPPED, ("PENDING", "JobHeldAdmin"), "requeued", "it is held"),
     (MINE | STOPPED, ("FAILED", ""), "stopped", "its job was preempted"),
     (MINE | STOPPED, ("TIMEOUT", ""), "timed out", "reached its time limit"),
     (MINE | STOPPED, None, "stopped", "its job was preempted"),
@@ -74,6 +78,40 @@ def test_what_was_cancelled_stays_so_when_slurm_has_forgotten_it():
     for fields in (NOTHING, MINE | SILENT, MINE | STOPPED):
         for entry in (None, QueueEntry("COMPLETING")):
             assert classify(fields, cancelled, entry, is_known=True)[0] == "cancelled"
+        assert classify(fields, cancelled, None, is_known=False)[0] == "cancelled"
+    since = LATER | {"state": "failed", "message": "x"}  # by `offmap resume --executor local`
+    assert classify(since, cancelled, None, is_known=True) == ("failed", "x")
+
+
+def test_who_waited_for_a_canary_in_vain_is_not_lost_when_slurm_has_forgotten_it(tmp_path, commands):
+    for name in ("jobs", "first", "other", "begun"):
+        (tmp_path / name).mkdir()
+    write_submission(tmp_path, Submission("9", (("first",),), 50.0))
+    write_submission(tmp_path, Submission("10", (("other",), ("begun",)), 50.0, canary="first"))
+    commands("squeue", "true")
+    said = {"host": "e1", "heartbeat": 60.0}
+    for state, found in (("failed", "cancelled"), ("done", "lost")):
+        write_json(tmp_path / "first" / "status.json", said | {"state": state})
+        cluster = Cluster(tmp_path)
+        fields = cluster.judge("other", {"state": "pending"})
+        assert fields["state"] == found
+        assert ("the canary did not succeed" in fields["message"]) is (found == "cancelled")
+        assert cluster.judge("begun", said | SILENT | {"job": "10_1"})["state"] == "lost"
+
+
+@pytest.mark.parametrize(("fields", "is_unsure"), [
+    (NOTHING, True), (MINE | STOPPED, True), (MINE | {"state": "failed"}, False), (OLDER | {"state": "failed"}, True),
+    (LATER | {"state": "stopped"}, False),
+])  # fmt: skip
+def test_what_may_be_under_way_where_slurm_cannot_be_asked(tmp_path, commands, fields, is_unsure):
+    (tmp_path / "jobs").mkdir()
+    write_submission(tmp_path, Submission("7", (("x",), ("y",), ("run",), ("gone",)), 1000.0, cancelled=("gone",)))
+    cluster = Cluster(tmp_path)  # there is no squeue
+    assert cluster.is_unsure("run", fields) is is_unsure
+    assert not cluster.is_unsure("gone", fields)
+    assert not cluster.is_unsure("of no job", fields)
+    commands("squeue", "true")
+    assert not Cluster(tmp_path).is_unsure("run", fields)
 
 
 @pytest.fixture
@@ -118,21 +156,24 @@ def test_a_slurm_that_does_not_answer(commands):
 
 def test_the_ledger_tells_the_last_job_of_a_run(tmp_path):
     (tmp_path / "jobs").mkdir()
-    write_submission(tmp_path, Submission("10", (("a",), ("b", "c")), 50.0, cancelled=(1,)))
+    write_submission(tmp_path, Submission("10", (("a",), ("b", "c")), 50.0, cancelled=("b",)))
     write_submission(tmp_path, Submission("9", (("a", "d"),), 20.0))
     (tmp_path / "jobs" / "10_submission.sh").touch()
     submissions = read_submissions(tmp_path)
     assert [submission.job for submission in submissions] == ["9", "10"]
     assert jobs_of_runs(submissions) == {
         "a": JobOf("10_0", ("a",), 50.0, False), "d": JobOf("9", ("a", "d"), 20.0, False),
-        "b": JobOf("10_1", ("b", "c"), 50.0, True), "c": JobOf("10_1", ("b", "c"), 50.0, True),
+        "b": JobOf("10_1", ("b", "c"), 50.0, True), "c": JobOf("10_1", ("b", "c"), 50.0, False),
     }  # fmt: skip
+    assert given_up(submissions, "9") == {"a"}  # job 10 has it now
+    assert given_up(submissions, "10_1") == {"b"}  # it was cancelled
+    assert given_up(submissions, "10_0") == given_up(submissions, "11") == set()
     assert read_submissions(tmp_path / "nowhere") == []
 
 
 def test_a_cancelled_job_that_is_still_ending_keeps_nobody_from_its_run(tmp_path, commands):
     (tmp_path / "jobs").mkdir()
-    write_submission(tmp_path, Submission("9", (("a",), ("b",)), time.time(), cancelled=(0,)))
+    write_submission(tmp_path, Submission("9", (("a",), ("b",)), time.time(), cancelled=("a",)))
     commands("squeue", 'echo "9_0|COMPLETING|None"; echo "9_1|COMPLETING|None"')
     cluster = Cluster(tmp_path)
     assert cluster.judge("a", {"state": "stopped", "job": "9_0", "heartbeat": time.time()})["state"] == "cancelled"
