@@ -80,8 +80,38 @@ def caption(table: pd.DataFrame, best: str = "bold", tied: str = "italic") -> st
         )
     with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     if len(with_numbers):
-        sentences.append(caution(int(with_numbers["n"].min())))
+        sentences.append(caution(with_numbers["n"]))
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def seeds_words(numbers: pd.DataFrame) -> str:
+    """Over how many seeds the numbers behind a panel are, references aside: "n = 1 to 3 seeds"; empty without seeds."""
+    held = numbers[~numbers["variant"].map(style.is_reference).astype(bool)] if "variant" in numbers else numbers
+    if "seed" in held:
+        counts = held.groupby("variant")["seed"].nunique()
+    elif "n" in held:
+        counts = held.loc[held["n"] > 0, "n"]
+    else:
+        return ""
+    return f"n = {_span(counts)} seed{'s' if counts.max() > 1 else ''}" if len(counts) else ""
+
+
+def panel_words(numbers: pd.DataFrame) -> str:
+    """What a reader has to know of the numbers behind a panel: seeds, kind of interval, what checkpoints share."""
+    said = [seeds_words(numbers)]
+    if "method" in numbers:
+        methods = [method for method in dict.fromkeys(numbers["method"]) if method]
+        said.append(f"{LEVEL:.0%} intervals: {'; '.join(methods)}" if methods else "no intervals")
+    if {"tasks", "update"} <= {*numbers}:
+        said.append(
+            f"{_span(numbers['tasks'])} tasks, {_span(numbers['update'])} adaptation updates at every checkpoint"
+        )
+    return "; ".join(part for part in said if part)
+
+
+def _span(counts: pd.Series) -> str:
+    ends = [f"{int(end):,}" for end in (counts.min(), counts.max())]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def markdown(frame: pd.DataFrame, marked: pd.DataFrame | None = None) -> str:

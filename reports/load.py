@@ -27,6 +27,9 @@ CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reaso
 MAY_BE_EMPTY = ("parameter", "return", "value", "wall_seconds")
 """Columns whose rows need not have a value."""
 
+LEFT_OUT = "left out"
+"""The status of a finished run whose records cannot be read, or were measured otherwise than those of most."""
+
 STATUSES = ("done", "running", "pending", "failed", "unsupported")
 """The most useful status first: where two grids declare one cell, it counts. Others (such as killed) come last."""
 
@@ -242,7 +245,7 @@ def _drop_superseded(results: Results) -> Results:
         for row in named_rows(final)
         if row.run not in named and (row.variant, row.split, row.seed) in answered
     ]
-    return mixing.without(results, {run: f"the grid names another run for {where}" for run, where in old})
+    return mixing.without(results, {run: (f"the grid names another run for {where}", "") for run, where in old})
 
 
 def _with_marked_references(results: Results) -> Results:
@@ -255,15 +258,15 @@ def _with_marked_references(results: Results) -> Results:
 
 
 def _with_every_cell(results: Results) -> Results:
-    """With cells for all results found, declared or not, and a reason where a finished run has no records."""
+    """With cells for all results found, declared or not, and a reason where a finished run has no records here."""
     cells = results.cells.drop_duplicates(["variant", "split", "seed"], ignore_index=True)
     final = results.records[results.records["is_final"]]
     have = set(final[["variant", "split", "seed"]].itertuples(index=False, name=None))
     for index, row in cells.iterrows():
         if row["status"] == "done" and (row["variant"], row["split"], row["seed"]) not in have:
             broken = [p for p in results.problems if row["run"] and row["run"] in p.where]
-            why = f"its records were left out: {broken[0].why}" if broken else "no records of it were found"
-            cells.loc[index, ["status", "reason"]] = ["failed", f"the run is done, but {why}"]
+            why = broken[0].briefly or broken[0].why if broken else "the run is done, but no records of it were found"
+            cells.loc[index, ["status", "reason"]] = [LEFT_OUT if broken else "failed", why]
     once = results.records.drop_duplicates(["run", "variant", "algorithm", "split", "seed", "is_final"])
     found = once.groupby(["variant", "algorithm", "split", "seed"], sort=True)
     for (variant, algorithm, split, seed), rows in found:

@@ -116,6 +116,7 @@ def _picture(results: Results, split: str) -> dict[str, Any] | None:
 def _split_table(results: Results, split: str) -> pd.DataFrame:
     """Per variant what a split's figures hold together: before, result, gain, gap and score, as text."""
     gain, after = on(tables.gain_table(results), split), on(tables.main_table(results), split)
+    gain = gain[gain["declared"] > 0]
     columns: dict[str, dict[str, str]] = {}
     for task_list in style.ordered_lists(gain["task_list"]):
         rows = gain[gain["task_list"] == task_list]

@@ -73,9 +73,11 @@ def explain(ax: Axes, handles: Iterable[Artist]) -> None:
 
 
 def aside(ax: Axes, text: str) -> None:
-    """Put a remark on one panel below its title."""
+    """Put a remark on one panel below its title; several share a line."""
     if text:
-        ax.set_title(f"{ax.get_title(loc='left')}\n{style.plain(text)}")
+        title = ax.get_title(loc="left")
+        between = "; " if "\n" in title else "\n"
+        ax.set_title(f"{title}{between}{style.plain(text)}")
 
 
 def gate_words(shares: dict[str, float]) -> str:

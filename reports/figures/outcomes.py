@@ -53,8 +53,8 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
     for place, row in enumerate(frame.to_dict("records")):
         look = results.look(row["variant"])
         if row["why"]:
-            ax.annotate(style.plain(row["why"]), (place, 0.03), xycoords=ax.get_xaxis_transform(), rotation=90,
-                        ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
+            ax.annotate(style.plain(row["why"]), (place, floor), xytext=(0, 3), textcoords="offset points",
+                        rotation=90, ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
             continue
         # Two bars: an SVG fills the ground of a hatched one with the colour of its lines.
         for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):
@@ -142,7 +142,7 @@ def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) 
             kept = rows[rows["mean"].notna()].sort_values(column)
             if has_axis:
                 line = curve(ax, kept, column, look, hollow=task_list == "test_id")
-                line.set(**THIN, **({} if len(kept) >= splits.FEWEST_FOR_RANGE else {"linestyle": "none"}))
+                line.set(**THIN, **({} if splits.is_range(kept[column]) else {"linestyle": "none"}))
             else:
                 dodge = 0.7 * ((position + 0.5) / len(names) - 0.5)
                 points(ax, kept[column].to_numpy(dtype=float) + dodge, kept, look)
@@ -205,7 +205,7 @@ def _training_range(results: Results, split: str) -> tuple[float, float] | None:
     """The ends of the training tasks' values on the split's axis, or None where they are unknown or too few."""
     frame = splits.tasks(results, split)
     values = frame.loc[(frame["task_list"] == "train") & (frame["size"] == 1), "value"]
-    return (float(values.min()), float(values.max())) if len(values) >= splits.FEWEST_FOR_RANGE else None
+    return (float(values.min()), float(values.max())) if splits.is_range(values) else None
 
 
 def _axis_label(said: dict[str, Any]) -> str:

@@ -92,6 +92,21 @@ def test_the_caption_names_methods_and_warns_of_few_seeds(golden):
     assert "Bold: the best of its column. Italic: not shown" in formats.caption(CELLS)
 
 
+def test_a_panel_says_its_seeds_its_intervals_and_what_its_checkpoints_share():
+    numbers = pd.DataFrame({"variant": ["mier", "pearl", "null (reference)"], "n": [3, 0, 1], "method": ["t", "", ""]})
+    assert formats.seeds_words(numbers) == "n = 3 seeds"
+    assert formats.panel_words(numbers) == "n = 3 seeds; 95% intervals: t"
+    several = numbers.assign(n=[20, 2, 1], tasks=10, update=[0, 2000, 0])
+    assert formats.panel_words(several) == (
+        "n = 2 to 20 seeds; 95% intervals: t; 10 tasks, 0 to 2,000 adaptation updates at every checkpoint"
+    )
+    one = numbers.assign(n=1, method="")
+    assert formats.panel_words(one) == "n = 1 seed; no intervals"
+    gate = pd.DataFrame({"variant": ["mier"] * 3, "seed": [0, 0, 7]})
+    assert formats.panel_words(gate) == "n = 2 seeds"
+    assert formats.panel_words(pd.DataFrame({"task_list": ["test"], "value": [1.0]})) == ""
+
+
 def test_file_names_stay_distinct():
     assert formats.file_name("cheetah-velocity.hard") == "cheetah-velocity.hard"
     assert formats.file_name("a/b") != formats.file_name("a b")

@@ -163,6 +163,8 @@ def test_groups_with_unequal_seeds_keep_their_own_n():
 
 
 def test_cautions():
-    assert "one seed" in intervals.caution(1)
-    assert "fewer than 5 seeds" in intervals.caution(3)
-    assert intervals.caution(5) == ""
+    one, few = intervals.caution([1, 5]), intervals.caution([4, 7])
+    assert one.startswith("With one seed")
+    assert few.startswith("With fewer than 5 seeds")
+    assert intervals.caution([3, 1, 3]) == f"{one} {few}"
+    assert intervals.caution([5, 20]) == intervals.caution([]) == ""

@@ -90,6 +90,13 @@ def test_the_hash_of_a_label_decides_where_no_algorithm_is_known():
     assert look == style.REFERENCES["oracle"]._replace(name="told (reference)")
 
 
+def test_labels_stand_behind_the_algorithm_whose_name_they_begin_with():
+    labels = ["zzz", "pearl bf16", "mier-wr fp32", "PEARL", "mier", "oracle (reference)", "mier-wr", "mierwr-2", "aaa"]
+    assert style.ordered(labels) == [
+        "mier", "mier-wr", "mier-wr fp32", "mierwr-2", "PEARL", "pearl bf16", "aaa", "zzz", "oracle (reference)",
+    ]  # fmt: skip
+
+
 def test_order():
     assert style.ordered(["b", "pearl", "a", "mier / mier-wr", "pearl"]) == ["mier / mier-wr", "pearl", "a", "b"]
     assert style.ordered_lists(["test_random", "test_id", "test"]) == ["test", "test_id", "test_random"]

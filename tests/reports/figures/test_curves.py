@@ -64,8 +64,31 @@ def test_wall_time_stands_at_the_hours_that_each_checkpoint_took(results, synthe
     np.testing.assert_allclose(line.get_xdata(), 0.02 * np.array([125_000, 250_000, 375_000, 500_000]) / 3600)
     frame = progress.wall_time(results, synthetic.SPLIT)
     np.testing.assert_array_equal(line.get_ydata(), frame.loc[frame["variant"] == "pearl", "mean"])
-    assert ax.get_xlabel() == "meta-training wall-clock hours"
-    assert ax.get_xlim()[0] == 0
+    assert ax.get_xlabel() == "meta-training wall-clock time (hours)"
+    assert -0.1 < ax.get_xlim()[0] < 0  # a mark at zero is seen whole
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "shown"), [(7300, "hours", 7300 / 3600), (600, "minutes", 10), (5, "seconds", 5)]
+)
+def test_the_clock_counts_in_units_that_suit(tmp_path, synthetic, seconds, unit, shown):
+    synthetic.simple_run(tmp_path, "mier", 0, test=[[1.0]], cost={"train_wall_seconds": float(seconds)})
+    ax = drawn(figures.wall_time, load(tmp_path), synthetic.SPLIT)
+    assert ax.get_xlabel().endswith(f"({unit})")
+    assert curve_of(ax, "mier").get_xdata() == pytest.approx([shown])
+
+
+@pytest.mark.parametrize(("longest", "scale"), [(400, "log"), (399, "linear")])
+def test_budgets_far_apart_stand_on_a_logarithmic_axis(tmp_path, synthetic, longest, scale):
+    for variant, last in (("mier", 20), ("maml", longest)):
+        rows = [
+            {"variant": variant, "task_list": "test_id", "env_steps": steps, "is_final": steps == last, "return": 1.0}
+            for steps in (last // 2, last)
+        ]
+        synthetic.write_run(tmp_path, rows, synthetic.document(variant))
+    ax = drawn(figures.sample_efficiency, load(tmp_path), synthetic.SPLIT)
+    assert ax.get_xscale() == scale
+    assert ax.get_xlabel().endswith("(log)") == (scale == "log")
 
 
 def test_wall_time_of_a_lone_checkpoint_is_a_point_and_of_none_is_nothing(golden, synthetic):
