@@ -20,7 +20,13 @@ ESCAPED = {
 """What LaTeX would take for a command."""
 
 WIDE = 4
-"""From this many columns on, a LaTeX table is scaled to the width of its column of text."""
+"""Most columns of a LaTeX table; one with more is a table per split, one below the other."""
+
+NO_WIDER = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"
+"""In LaTeX: what follows at its own size, or scaled down to the width of the text."""
+
+NOT_DECLARED = "not in the grid"
+"""What the cell of a variant says that no experiment declares on a split."""
 
 
 def wide(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list"), cell: str = "text") -> pd.DataFrame:
@@ -140,8 +146,7 @@ def _markdown_cell(text: str) -> str:
 def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, cell: str = "") -> str:
     r"""A tidy table as a LaTeX `table` with booktabs rules; the best of a column bold, those tied with it underlined.
 
-    Reasons for cells without a number stand below as notes. It needs `\usepackage{booktabs}`, and `graphicx` where
-    there are many columns.
+    Reasons for cells without a number stand below as notes. It needs `\usepackage{booktabs,graphicx}`.
 
     Args:
         table: What a function of `tables` returns.
@@ -150,32 +155,41 @@ def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, c
         label: For `\ref`, after `tab:`.
         cell: The column with the text of cells that have a number; by default a short form of it is made.
     """
+    is_wide = len(table[list(columns)].drop_duplicates()) > WIDE
+    if is_wide:
+        table = table[table["text"] != NOT_DECLARED]
     notes = {text: number for number, text in enumerate(dict.fromkeys(table.loc[table["n"] == 0, "text"]), start=1)}
     cells = [
         _latex_number(text) if row.n else f"--\\textsuperscript{{{notes[row.text]}}}"
         for row, text in zip(named_rows(table), table[cell] if cell else brief(table))
     ]
-    frame = wide(table.assign(cell=cells), columns, "cell")
-    styles = {"best": "textbf:--rwrap;", "tied": "underline:--rwrap;", "": ""}
-    css = marks(table, columns).replace(styles).to_numpy()
-    frame.index = pd.Index([latex_text(name) for name in frame.index])
-    frame.columns = pd.Index([latex_text(name) for name in frame.columns])
-    body = (
-        frame.style.apply(lambda _: css, axis=None)
-        .to_latex(hrules=True, column_format="l" * (len(frame.columns) + 1))
-        .strip()
-    )
-    if len(frame.columns) >= WIDE:
-        body = f"\\resizebox{{\\linewidth}}{{!}}{{%\n{body}%\n}}"
+    table = table.assign(cell=cells)
+    parts = [(str(name), part) for name, part in table.groupby(columns[0], sort=False)] if is_wide else []
+    tabulars = [_tabular(part, columns[1:], name) for name, part in parts] or [_tabular(table, columns)]
+    body = "\n\\par\\medskip\n".join(tabulars)
     said = latex_text(f"{title} {caption(table, tied='underlined')}")
     below = [f"\\par\\footnotesize\\textsuperscript{{{number}}} {latex_text(text)}" for text, number in notes.items()]
     lines = ["\\begin{table}[tbp]", "\\centering", f"\\caption{{{said}}}", f"\\label{{tab:{label}}}", body, *below]
     return "\n".join([*lines, "\\end{table}", ""])
 
 
+def _tabular(table: pd.DataFrame, columns: Sequence[str], corner: str = "") -> str:
+    """The `tabular` of cells whose text is LaTeX in the column `cell`."""
+    frame = wide(table, columns, "cell")
+    styles = {"best": "textbf:--rwrap;", "tied": "underline:--rwrap;", "": ""}
+    css = marks(table, columns).replace(styles).to_numpy()
+    # Behind the end of a row a bracket or a star would be taken for an argument of that end.
+    frame.index = pd.Index([re.sub(r"^(?=[\[*])", "{}", latex_text(name)) for name in frame.index])
+    frame.columns = pd.Index([latex_text(name) for name in frame.columns], name=latex_text(corner))
+    style_of = frame.style.apply(lambda _: css, axis=None)
+    text = style_of.to_latex(hrules=True, column_format="l" * (len(frame.columns) + 1)).strip()
+    return f"{NO_WIDER}\n{text}%\n}}"
+
+
 def latex_text(text: str) -> str:
     """Text that LaTeX shows as it is."""
-    return "".join(ESCAPED.get(letter, letter) for letter in str(text)).replace("\n", " ")
+    escaped = "".join(ESCAPED.get(letter, letter) for letter in str(text)).replace("\n", " ")
+    return re.sub(r"-(?=-)", "-{}", escaped)
 
 
 def _latex_number(text: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports import series, statistics, style
-from reports.formats import cell_text
+from reports.formats import NOT_DECLARED, cell_text
 from reports.improvement import improvements
 from reports.intervals import NO_ESTIMATE, Estimate, difference, estimates, shows_difference
 from reports.load import Results
@@ -212,7 +212,7 @@ def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str
     variant, split, task_list = cell
     cells = results.cells[(results.cells["variant"] == variant) & (results.cells["split"] == split)]
     if cells.empty:
-        return 0, "not in the grid"
+        return 0, NOT_DECLARED
     rows = seeds[(seeds["variant"] == variant) & (seeds["split"] == split) & (seeds["task_list"] == task_list)]
     values = {row.seed: row for row in named_rows(rows)}
     reasons: dict[str, list[int]] = {}
