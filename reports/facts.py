@@ -187,8 +187,8 @@ def experiments(results: Results) -> list[tuple[str, str, str]]:
 
 def commands(results: Results) -> list[str]:
     """The commands that made the records, each once."""
-    found = {dig(document, "provenance", "command") for document in results.runs.values()}
-    return sorted(" ".join(map(str, c)) if isinstance(c, list) else str(c) for c in found if c)
+    found = [dig(document, "provenance", "command") for document in results.runs.values()]
+    return sorted({" ".join(map(str, c)) if isinstance(c, list) else str(c) for c in found if c})
 
 
 def environment(results: Results) -> Facts:

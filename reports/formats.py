@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,13 +42,12 @@ def wide(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list"), c
     cells = table.set_index(["variant", *columns])[cell].to_dict()
     variants = style.ordered(table["variant"])
     rows = [[cells.get((variant, *head), "–") for head in heads] for variant in variants]
-    names = pd.Index([style.look(variant).name for variant in variants], name="variant")
-    titles = [" ".join(_title(*part) for part in zip(columns, head)) for head in heads]
-    return pd.DataFrame(rows, index=names, columns=titles)
-
-
-def _title(column: str, value: str) -> str:
-    return f"than {style.look(value).name}" if column == "other" else value
+    # Variants that would be called alike keep their labels.
+    names = {variant: style.look(variant).name for variant in {*variants, *table.get("other", ())}}
+    counts = Counter(names.values())
+    called = {variant: name if counts[name] == 1 else variant for variant, name in names.items()}
+    titles = [" ".join(f"than {called[v]}" if c == "other" else v for c, v in zip(columns, head)) for head in heads]
+    return pd.DataFrame(rows, index=pd.Index([called[v] for v in variants], name="variant"), columns=titles)
 
 
 def marks(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list")) -> pd.DataFrame:

@@ -89,8 +89,9 @@ def aggregate_table(results: Results) -> pd.DataFrame:
         for variant, name in product(style.ordered(scores["variant"]), statistics.STATISTICS):
             cell = found.get((variant, split, name), NO_ESTIMATE)
             missing = reasons.get((variant, split), "no score on any split") if cell.n == 0 else ""
-            if cell.n and split == statistics.ALL_SPLITS and len(have[variant]) < len(splits):
-                missing = f"over {len(have[variant])} of {len(splits)} splits"
+            held_on = len(have.get(variant, ()))
+            if cell.n and split == statistics.ALL_SPLITS and held_on < len(splits):
+                missing = f"over {held_on} of {len(splits)} splits"
             rows.append((variant, split, name, *cell, missing, cell_text(cell, cell.n, missing)))
     columns = ["variant", "split", "statistic", *Estimate._fields, "missing", "text"]
     table = pd.DataFrame(rows, columns=columns)
