@@ -90,6 +90,18 @@ def caption(table: pd.DataFrame, best: str = "bold", tied: str = "italic") -> st
     return " ".join(sentence for sentence in sentences if sentence)
 
 
+def parts(table: pd.DataFrame, columns: Sequence[str], most: int) -> list[tuple[str, pd.DataFrame, Sequence[str]]]:
+    """A tidy table in pieces of at most so many columns where it can be: its name, its rows, what heads its columns.
+
+    One that fits is a single piece without a name. Others are one for each value of the first of `columns` (a split),
+    without the variants that are not declared there.
+    """
+    if len(table[list(columns)].drop_duplicates()) <= most:
+        return [("", table, columns)]
+    declared = table[table["text"] != NOT_DECLARED]
+    return [(str(name), part, columns[1:]) for name, part in declared.groupby(columns[0], sort=False)]
+
+
 def seeds_words(numbers: pd.DataFrame) -> str:
     """Over how many seeds the numbers behind a panel are, references aside: "n = 1 to 3 seeds"; empty without seeds."""
     held = numbers[~numbers["variant"].map(style.is_reference).astype(bool)] if "variant" in numbers else numbers
@@ -109,9 +121,9 @@ def panel_words(numbers: pd.DataFrame) -> str:
         methods = [method for method in dict.fromkeys(numbers["method"]) if method]
         said.append(f"{LEVEL:.0%} intervals: {'; '.join(methods)}" if methods else "no intervals")
     if {"tasks", "update"} <= {*numbers}:
-        said.append(
-            f"{_span(numbers['tasks'])} tasks, {_span(numbers['update'])} adaptation updates at every checkpoint"
-        )
+        tasks, updates = (_span(numbers[name]) for name in ("tasks", "update"))
+        by = ", by variant" if " to " in tasks + updates else ""
+        said.append(f"every checkpoint: {tasks} tasks, {updates} adaptation updates{by}")
     return "; ".join(part for part in said if part)
 
 
@@ -155,17 +167,15 @@ def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, c
         label: For `\ref`, after `tab:`.
         cell: The column with the text of cells that have a number; by default a short form of it is made.
     """
-    is_wide = len(table[list(columns)].drop_duplicates()) > WIDE
-    if is_wide:
-        table = table[table["text"] != NOT_DECLARED]
-    notes = {text: number for number, text in enumerate(dict.fromkeys(table.loc[table["n"] == 0, "text"]), start=1)}
+    pieces = parts(table, columns, WIDE)
+    shown = pd.concat([part for _, part, _ in pieces])
+    notes = {text: number for number, text in enumerate(dict.fromkeys(shown.loc[shown["n"] == 0, "text"]), start=1)}
     cells = [
         _latex_number(text) if row.n else f"--\\textsuperscript{{{notes[row.text]}}}"
-        for row, text in zip(named_rows(table), table[cell] if cell else brief(table))
+        for row, text in zip(named_rows(shown), shown[cell] if cell else brief(shown))
     ]
-    table = table.assign(cell=cells)
-    parts = [(str(name), part) for name, part in table.groupby(columns[0], sort=False)] if is_wide else []
-    tabulars = [_tabular(part, columns[1:], name) for name, part in parts] or [_tabular(table, columns)]
+    shown = shown.assign(cell=cells)
+    tabulars = [_tabular(shown.loc[part.index], heads, name) for name, part, heads in pieces]
     body = "\n\\par\\medskip\n".join(tabulars)
     said = latex_text(f"{title} {caption(table, tied='underlined')}")
     below = [f"\\par\\footnotesize\\textsuperscript{{{number}}} {latex_text(text)}" for text, number in notes.items()]

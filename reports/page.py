@@ -32,6 +32,10 @@ SHOWN = ("main", "score", "aggregates", "improvement")
 """Tables that stand on the page as a whole; what the others hold stands split by split."""
 
 
+MOST_COLUMNS = 8
+"""Of a table on the page; one with more is a table per split, which can also be read in print."""
+
+
 def render(results: Results, kinds: Mapping[str, TableKind], exhibits: Sequence[Exhibit], absent: Sequence[str]) -> str:
     """The whole page as HTML.
 
@@ -82,8 +86,11 @@ def _table(results: Results, name: str, kind: TableKind) -> dict[str, Any] | Non
     table = kind.make(results)
     if name != "main" and not (table["n"] > 0).any():
         return None
-    grid = facts.grid(formats.wide(table, kind.columns), formats.marks(table, kind.columns))
-    return {"name": name, "title": kind.title, "words": formats.caption(table), "grid": grid}
+    grids = [
+        (part_name, facts.grid(formats.wide(part, heads), formats.marks(part, heads)))
+        for part_name, part, heads in formats.parts(table, kind.columns, MOST_COLUMNS)
+    ]
+    return {"name": name, "title": kind.title, "words": formats.caption(table), "grids": grids}
 
 
 def _split(results: Results, split: str, place: int) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def test_a_panel_says_its_seeds_its_intervals_and_what_its_checkpoints_share():
     assert formats.panel_words(numbers) == "n = 3 seeds; 95% intervals: t"
     several = numbers.assign(n=[20, 2, 1], tasks=10, update=[0, 2000, 0])
     assert formats.panel_words(several) == (
-        "n = 2 to 20 seeds; 95% intervals: t; 10 tasks, 0 to 2,000 adaptation updates at every checkpoint"
+        "n = 2 to 20 seeds; 95% intervals: t; every checkpoint: 10 tasks, 0 to 2,000 adaptation updates, by variant"
     )
     one = numbers.assign(n=1, method="")
     assert formats.panel_words(one) == "n = 1 seed; no intervals"
