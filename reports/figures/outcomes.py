@@ -136,7 +136,7 @@ def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) 
     if trained := _training_range(results, split) if has_axis else None:
         ax.axvspan(*trained, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
         entries.append(area("training range", style.SHADE, 0.3))
-    for position, name in enumerate(names):
+    for position, name in reversed([*enumerate(names)]):  # the first is drawn last: seen where marks coincide
         look = results.look(name)
         for task_list, rows in frame[frame["variant"] == name].groupby("task_list", sort=True):
             kept = rows[rows["mean"].notna()].sort_values(column)
