@@ -204,6 +204,16 @@ def plain(text: str) -> str:
     return f" {escaped}" if escaped.startswith("_") else escaped
 
 
+MOST_DRAWN = 24
+"""Letters of a name in a figure: longer ones would leave no room for what is drawn."""
+
+
+def drawn_name(look: Look) -> str:
+    """A variant's name as figures show it: without the middle of a long one."""
+    name = look.name
+    return plain(name if len(name) <= MOST_DRAWN else f"{name[: MOST_DRAWN // 2 - 1]}…{name[-MOST_DRAWN // 2 :]}")
+
+
 def decimals(*values: float) -> int:
     """Decimal places that suit the largest of the values: none from 1000, one from 10, two from 1, else three."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)

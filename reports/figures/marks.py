@@ -53,7 +53,7 @@ def points(ax: Axes, x: np.ndarray, rows: pd.DataFrame, look: style.Look, hollow
 def handle(look: style.Look, marker: bool = True, line: bool = True) -> Line2D:
     """The legend entry of a variant."""
     shape, dashes = (look.marker if marker else "none"), (look.dashes if line else "none")
-    return Line2D([], [], color=look.colour, linestyle=dashes, marker=shape, label=style.plain(look.name))
+    return Line2D([], [], color=look.colour, linestyle=dashes, marker=shape, label=style.drawn_name(look))
 
 
 def dot(label: str, face: str, marker: str = "o") -> Line2D:

@@ -71,7 +71,7 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
         ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=":")
         explain(ax, [_rule("best known return", ":")])
     explain(ax, [_rule(ground, "-")])
-    ax.set_xticks(range(len(names)), [style.plain(results.look(name).name) for name in names], rotation=45,
+    ax.set_xticks(range(len(names)), [style.drawn_name(results.look(name)) for name in names], rotation=45,
                   ha="right", rotation_mode="anchor")  # fmt: skip
     spare = max(0.0, (FEWEST_BARS - len(names)) / 2)
     ax.set_xlim(-0.6 - spare, len(names) - 0.4 + spare)
@@ -115,7 +115,7 @@ def in_and_out(results: Results, *, split: str, metric: str = "return", ax: Axes
             ax.errorbar(part["mean"], [middle], xerr=reach(part), color=look.colour, marker=look.marker,
                         markerfacecolor=style.PAPER if task_list == "test_id" else look.colour, markersize=4.5,
                         capsize=2, linewidth=1.0)  # fmt: skip
-    ax.set_yticks(range(len(names)), [style.plain(results.look(name).name) for name in reversed(names)])
+    ax.set_yticks(range(len(names)), [style.drawn_name(results.look(name)) for name in reversed(names)])
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.grid(visible=False, axis="y")
     explain(ax, [dot("test_id (training distribution)", "none"), dot("test", style.INK)])

@@ -13,11 +13,6 @@ from reports.kinds import FIGURES
 from reports.load import load
 
 
-@pytest.fixture(scope="module")
-def results(rich):
-    return load(rich)
-
-
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
 def test_every_figure_draws_on_the_axes_it_is_given(results, synthetic, kind):
     with figures.house_style():

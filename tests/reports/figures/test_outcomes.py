@@ -9,11 +9,6 @@ from reports import figures, series, statistics, style
 from reports.load import load
 
 
-@pytest.fixture(scope="module")
-def results(rich):
-    return load(rich)
-
-
 def drawn(draw, results, split, **named):
     with figures.house_style():
         return draw(results, split=split, ax=figures.new_figure().add_subplot(), **named)
