@@ -122,6 +122,10 @@ def test_the_adaptation_curve_draws_the_series_and_says_how_often_the_gate_was_o
     line = curve_of(ax, "mier")
     np.testing.assert_array_equal(line.get_xdata(), mier["update"])
     np.testing.assert_array_equal(line.get_ydata(), mier["mean"])
+    after = frame[frame["phase"] == "after"].set_index("variant")
+    carried = [collection.get_segments()[0] for collection in ax.collections if collection.get_linestyle()[0][1]]
+    assert [segment[0].tolist() for segment in carried] == after[["update", "mean"]].to_numpy().tolist()
+    assert {segment[1][0] for segment in carried} == {2000.0}  # on to the end of the longest
     assert ax.get_xlabel() == "adaptation updates"
     assert [label.get_text().strip() for label in ax.get_xticklabels()] == ["before", "0", "1k", "2k", "after"]
     share = series.open_share(results, synthetic.SPLIT)["mier"]
