@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from reports.documents import checked_experiment, printable
-from reports.folders import files
+from reports.folders import checked_bytes, files
 from reports.formats import file_name
 from reports.mixing import Problem
 from suite.records import RecordsError
@@ -77,7 +77,7 @@ def _picture(path: Path) -> Picture:
         RecordsError: it is too large.
         OSError: it cannot be read, or is no PNG (as all of `BROKEN`).
     """
-    with Image.open(io.BytesIO(_bytes(path)), formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(checked_bytes(path, MOST_BYTES)), formats=["PNG"]) as image:
         if max(image.size) > MOST_PIXELS:
             raise RecordsError(f"is larger than {MOST_PIXELS} x {MOST_PIXELS} pixels")
         pixels = image.convert("RGB")
@@ -97,13 +97,7 @@ def _experiment(path: Path) -> dict[str, Any]:
         RecordsError: it is too long, or no experiment.
         RecursionError: it is nested too deeply.
     """
-    return checked_experiment(json.loads(_bytes(path).decode("utf-8")))
-
-
-def _bytes(path: Path) -> bytes:
-    if path.stat().st_size > MOST_BYTES:
-        raise RecordsError(f"is longer than {MOST_BYTES} bytes")
-    return path.read_bytes()
+    return checked_experiment(json.loads(checked_bytes(path, MOST_BYTES).decode("utf-8")))
 
 
 def _said(error: Exception) -> str:

@@ -13,7 +13,6 @@ from suite.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
 
 MOST_WORKERS = 4
 """Processes that draw figures; more would wait for one another's last figure."""
@@ -30,10 +29,6 @@ def report(
 ) -> None:
     """Tables, figures and one self-contained page of everything that was recorded in a results folder."""
     # Plotting takes a second to import, which no other command should wait for.
-    from rich.console import Console
-    from rich.table import Table
-
-    from reports.formats import wide
     from reports.load import load
     from reports.report import write
     from reports.tables import main_table
@@ -41,29 +36,25 @@ def report(
 
     results = load(folders, mix)
     path = write(results, out or folders[0] / "report", workers=min(_cores(), MOST_WORKERS))
-    console = Console()
-    table = Table(title="Return after adaptation, 95 % interval over seeds")
-    _fill(table, wide(main_table(results)))
-    console.print(table)
-    for sentence in (*verdict(results)[-1:], *results.notes):
-        console.print(sentence, markup=False)
-    for problem in results.problems:
-        console.print(f"left out: {problem.where}: {problem.why}", style="yellow", markup=False)
-    console.print(str(path), soft_wrap=True, markup=False, highlight=False)
+    table = main_table(results)
+    print_lines(["Return after adaptation, 95 % intervals over seeds", ""])
+    for split, declared in table[table["declared"] > 0].groupby("split", sort=True):
+        _print_split(str(split), declared)
+    problems = [f"left out: {problem.where}: {problem.why}" for problem in results.problems]
+    print_lines([*verdict(results)[-1:], *results.notes, *problems, str(path)])
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _fill(table: Table, frame: pd.DataFrame) -> None:
-    """Put a frame with its index into a rich table; brackets of intervals are text, not markup."""
-    from rich.text import Text
+def _print_split(split: str, table: pd.DataFrame) -> None:
+    """The main table's rows of one split: a line per variant, a column per task list."""
+    from reports.formats import wide
 
-    for name in (frame.index.name, *frame.columns):
-        table.add_column(Text(str(name)), overflow="fold")
-    for label, row in zip(frame.index, frame.itertuples(index=False, name=None)):
-        table.add_row(*(Text(str(cell)) for cell in (label, *row)))
+    frame = wide(table, ("task_list",))
+    print_table(split, ("variant", *frame.columns), frame.itertuples(name=None))
+    print_lines([""])
 
 
 TABLE_ENDINGS = (".csv", ".md", ".tex")

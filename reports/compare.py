@@ -165,14 +165,14 @@ def summary(table: pd.DataFrame) -> list[str]:
     found = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts]
     sentences = [f"{len(table)} cells: {', '.join(found)}."]
     failed = table[table["regressed"] & (table["verdict"] == MISSING)]
-    sentences += [f"Failed where {row.other} has a result: {_place(row)} ({row.why})." for row in named_rows(failed)]
+    sentences += [f"No result where {row.other} has one: {_place(row)} ({row.why})." for row in named_rows(failed)]
     judged = table[table["n"] > 0]
     if len(judged):
         sentences.append(
             "Each verdict is by its own 95 % interval: without any true difference, one comparison in twenty would "
             "show one."
         )
-        sentences.append(caution(int(judged["n"].min())))
+        sentences.append(caution(judged["n"]))
     return [sentence for sentence in sentences if sentence]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from reports import scores, style, tables
+from reports.formats import NOT_DECLARED
 from reports.load import Results
 from reports.mixing import dig, precision
 from reports.rows import named_rows
@@ -38,7 +39,10 @@ def grid(frame: pd.DataFrame, marked: pd.DataFrame | None = None) -> Grid:
     marks = pd.DataFrame("", frame.index, frame.columns) if marked is None else marked
     rows = zip(frame.index, frame.to_numpy(dtype=object), marks.to_numpy(dtype=object))
     body = [
-        [Cell(str(label)), *(Cell(str(cell), mark=mark) for cell, mark in zip(cells, held))]
+        [
+            Cell(str(label)),
+            *(Cell(str(c), mark="absent" if c == NOT_DECLARED else mark) for c, mark in zip(cells, held)),
+        ]
         for label, cells, held in rows
     ]
     return Grid([str(frame.index.name), *map(str, frame.columns)], body)
@@ -187,8 +191,8 @@ def experiments(results: Results) -> list[tuple[str, str, str]]:
 
 def commands(results: Results) -> list[str]:
     """The commands that made the records, each once."""
-    found = {dig(document, "provenance", "command") for document in results.runs.values()}
-    return sorted(" ".join(map(str, c)) if isinstance(c, list) else str(c) for c in found if c)
+    found = [dig(document, "provenance", "command") for document in results.runs.values()]
+    return sorted({" ".join(map(str, c)) if isinstance(c, list) else str(c) for c in found if c})
 
 
 def environment(results: Results) -> Facts:

@@ -7,6 +7,19 @@ from pathlib import Path
 
 from reports.documents import printable
 from reports.mixing import Problem
+from suite.records import RecordsError
+
+
+def checked_bytes(path: Path, most: int) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        RecordsError: there are more of them than that.
+    """
+    if path.stat().st_size > most:
+        raise RecordsError(f"is longer than {most} bytes")
+    return path.read_bytes()
 
 
 def files(roots: Sequence[Path], name: str, problems: list[Problem]) -> Iterator[tuple[Path, str]]:

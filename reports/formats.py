@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,13 @@ ESCAPED = {
 """What LaTeX would take for a command."""
 
 WIDE = 4
-"""From this many columns on, a LaTeX table is scaled to the width of its column of text."""
+"""Most columns of a LaTeX table; one with more is a table per split, one below the other."""
+
+NO_WIDER = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"
+"""In LaTeX: what follows at its own size, or scaled down to the width of the text."""
+
+NOT_DECLARED = "not in the grid"
+"""What the cell of a variant says that no experiment declares on a split."""
 
 
 def wide(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list"), cell: str = "text") -> pd.DataFrame:
@@ -35,13 +42,12 @@ def wide(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list"), c
     cells = table.set_index(["variant", *columns])[cell].to_dict()
     variants = style.ordered(table["variant"])
     rows = [[cells.get((variant, *head), "–") for head in heads] for variant in variants]
-    names = pd.Index([style.look(variant).name for variant in variants], name="variant")
-    titles = [" ".join(_title(*part) for part in zip(columns, head)) for head in heads]
-    return pd.DataFrame(rows, index=names, columns=titles)
-
-
-def _title(column: str, value: str) -> str:
-    return f"than {style.look(value).name}" if column == "other" else value
+    # Variants that would be called alike keep their labels.
+    names = {variant: style.look(variant).name for variant in {*variants, *table.get("other", ())}}
+    counts = Counter(names.values())
+    called = {variant: name if counts[name] == 1 else variant for variant, name in names.items()}
+    titles = [" ".join(f"than {called[v]}" if c == "other" else v for c, v in zip(columns, head)) for head in heads]
+    return pd.DataFrame(rows, index=pd.Index([called[v] for v in variants], name="variant"), columns=titles)
 
 
 def marks(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list")) -> pd.DataFrame:
@@ -80,8 +86,50 @@ def caption(table: pd.DataFrame, best: str = "bold", tied: str = "italic") -> st
         )
     with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     if len(with_numbers):
-        sentences.append(caution(int(with_numbers["n"].min())))
+        sentences.append(caution(with_numbers["n"]))
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def parts(table: pd.DataFrame, columns: Sequence[str], most: int) -> list[tuple[str, pd.DataFrame, Sequence[str]]]:
+    """A tidy table in pieces of at most so many columns where it can be: its name, its rows, what heads its columns.
+
+    One that fits is a single piece without a name. Others are one for each value of the first of `columns` (a split),
+    without the variants that are not declared there.
+    """
+    if len(table[list(columns)].drop_duplicates()) <= most:
+        return [("", table, columns)]
+    declared = table[table["text"] != NOT_DECLARED]
+    return [(str(name), part, columns[1:]) for name, part in declared.groupby(columns[0], sort=False)]
+
+
+def seeds_words(numbers: pd.DataFrame) -> str:
+    """Over how many seeds the numbers behind a panel are, references aside: "n = 1 to 3 seeds"; empty without seeds."""
+    held = numbers[~numbers["variant"].map(style.is_reference).astype(bool)] if "variant" in numbers else numbers
+    if "seed" in held:
+        counts = held.groupby("variant")["seed"].nunique()
+    elif "n" in held:
+        counts = held.loc[held["n"] > 0, "n"]
+    else:
+        return ""
+    return f"n = {_span(counts)} seed{'s' if counts.max() > 1 else ''}" if len(counts) else ""
+
+
+def panel_words(numbers: pd.DataFrame) -> str:
+    """What a reader has to know of the numbers behind a panel: seeds, kind of interval, what checkpoints share."""
+    said = [seeds_words(numbers)]
+    if "method" in numbers:
+        methods = [method for method in dict.fromkeys(numbers["method"]) if method]
+        said.append(f"{LEVEL:.0%} intervals: {'; '.join(methods)}" if methods else "no intervals")
+    if {"tasks", "update"} <= {*numbers}:
+        tasks, updates = (_span(numbers[name]) for name in ("tasks", "update"))
+        by = ", by variant" if " to " in tasks + updates else ""
+        said.append(f"every checkpoint: {tasks} tasks, {updates} adaptation updates{by}")
+    return "; ".join(part for part in said if part)
+
+
+def _span(counts: pd.Series) -> str:
+    ends = [f"{int(end):,}" for end in (counts.min(), counts.max())]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def markdown(frame: pd.DataFrame, marked: pd.DataFrame | None = None) -> str:
@@ -110,8 +158,7 @@ def _markdown_cell(text: str) -> str:
 def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, cell: str = "") -> str:
     r"""A tidy table as a LaTeX `table` with booktabs rules; the best of a column bold, those tied with it underlined.
 
-    Reasons for cells without a number stand below as notes. It needs `\usepackage{booktabs}`, and `graphicx` where
-    there are many columns.
+    Reasons for cells without a number stand below as notes. It needs `\usepackage{booktabs,graphicx}`.
 
     Args:
         table: What a function of `tables` returns.
@@ -120,32 +167,39 @@ def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, c
         label: For `\ref`, after `tab:`.
         cell: The column with the text of cells that have a number; by default a short form of it is made.
     """
-    notes = {text: number for number, text in enumerate(dict.fromkeys(table.loc[table["n"] == 0, "text"]), start=1)}
+    pieces = parts(table, columns, WIDE)
+    shown = pd.concat([part for _, part, _ in pieces])
+    notes = {text: number for number, text in enumerate(dict.fromkeys(shown.loc[shown["n"] == 0, "text"]), start=1)}
     cells = [
         _latex_number(text) if row.n else f"--\\textsuperscript{{{notes[row.text]}}}"
-        for row, text in zip(named_rows(table), table[cell] if cell else brief(table))
+        for row, text in zip(named_rows(shown), shown[cell] if cell else brief(shown))
     ]
-    frame = wide(table.assign(cell=cells), columns, "cell")
-    styles = {"best": "textbf:--rwrap;", "tied": "underline:--rwrap;", "": ""}
-    css = marks(table, columns).replace(styles).to_numpy()
-    frame.index = pd.Index([latex_text(name) for name in frame.index])
-    frame.columns = pd.Index([latex_text(name) for name in frame.columns])
-    body = (
-        frame.style.apply(lambda _: css, axis=None)
-        .to_latex(hrules=True, column_format="l" * (len(frame.columns) + 1))
-        .strip()
-    )
-    if len(frame.columns) >= WIDE:
-        body = f"\\resizebox{{\\linewidth}}{{!}}{{%\n{body}%\n}}"
+    shown = shown.assign(cell=cells)
+    tabulars = [_tabular(shown.loc[part.index], heads, name) for name, part, heads in pieces]
+    body = "\n\\par\\medskip\n".join(tabulars)
     said = latex_text(f"{title} {caption(table, tied='underlined')}")
     below = [f"\\par\\footnotesize\\textsuperscript{{{number}}} {latex_text(text)}" for text, number in notes.items()]
     lines = ["\\begin{table}[tbp]", "\\centering", f"\\caption{{{said}}}", f"\\label{{tab:{label}}}", body, *below]
     return "\n".join([*lines, "\\end{table}", ""])
 
 
+def _tabular(table: pd.DataFrame, columns: Sequence[str], corner: str = "") -> str:
+    """The `tabular` of cells whose text is LaTeX in the column `cell`."""
+    frame = wide(table, columns, "cell")
+    styles = {"best": "textbf:--rwrap;", "tied": "underline:--rwrap;", "": ""}
+    css = marks(table, columns).replace(styles).to_numpy()
+    # Behind the end of a row a bracket or a star would be taken for an argument of that end.
+    frame.index = pd.Index([re.sub(r"^(?=[\[*])", "{}", latex_text(name)) for name in frame.index])
+    frame.columns = pd.Index([latex_text(name) for name in frame.columns], name=latex_text(corner))
+    style_of = frame.style.apply(lambda _: css, axis=None)
+    text = style_of.to_latex(hrules=True, column_format="l" * (len(frame.columns) + 1)).strip()
+    return f"{NO_WIDER}\n{text}%\n}}"
+
+
 def latex_text(text: str) -> str:
     """Text that LaTeX shows as it is."""
-    return "".join(ESCAPED.get(letter, letter) for letter in str(text)).replace("\n", " ")
+    escaped = "".join(ESCAPED.get(letter, letter) for letter in str(text)).replace("\n", " ")
+    return re.sub(r"-(?=-)", "-{}", escaped)
 
 
 def _latex_number(text: str) -> str:

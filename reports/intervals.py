@@ -9,7 +9,7 @@ from there on, and for what is no mean of per-seed numbers (IQM, median, ...), w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -239,20 +239,20 @@ def estimates(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*by, *Estimate._fields]).astype({"n": int})
 
 
-def caution(smallest_n: int) -> str:
-    """What a reader must know about intervals over so few seeds; empty from `ENOUGH_SEEDS` on."""
-    if smallest_n >= ENOUGH_SEEDS:
-        return ""
-    if smallest_n <= 1:
-        return (
-            "With one seed there is no interval, and no statement about whether a difference would repeat: "
-            "episodes and tasks of one seed are no replications of its meta-training."
-        )
-    return (
+def caution(numbers: Iterable[int]) -> str:
+    """What a reader must know about results over so many seeds each; empty where all have `ENOUGH_SEEDS`."""
+    held = set(numbers)
+    one = (
+        "With one seed there is no interval, and no statement about whether a difference would repeat: "
+        "episodes and tasks of one seed are no replications of its meta-training."
+    )
+    few = (
         f"With fewer than {ENOUGH_SEEDS} seeds the intervals are rough: they lean on the assumption that seeds "
         "scatter normally, which so few cannot show; those of a bootstrap reach no further than the seeds themselves "
         "and are too narrow."
     )
+    is_few = any(1 < n < ENOUGH_SEEDS for n in held)
+    return " ".join(sentence for sentence, applies in ((one, 1 in held), (few, is_few)) if applies)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

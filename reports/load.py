@@ -11,11 +11,12 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reports import mixing, style
 from reports.attachments import Picture, read_experiments, read_pictures
 from reports.documents import checked, printable
-from reports.folders import files
+from reports.folders import checked_bytes, files
 from reports.metrics import per_seed
 from reports.mixing import Problem
 from reports.rows import named_rows
@@ -26,6 +27,15 @@ CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reaso
 
 MAY_BE_EMPTY = ("parameter", "return", "value", "wall_seconds")
 """Columns whose rows need not have a value."""
+
+MOST_ROWS, MOST_UNPACKED = 5_000_000, 2_000_000_000
+"""Of one parquet file, rows and bytes: packed, a billion equal rows are a few thousand bytes."""
+
+MOST_BYTES = 50_000_000
+"""Of a grid; that of ten thousand cells has three million."""
+
+LEFT_OUT = "left out"
+"""The status of a finished run whose records cannot be read, or were measured otherwise than those of most."""
 
 STATUSES = ("done", "running", "pending", "failed", "unsupported")
 """The most useful status first: where two grids declare one cell, it counts. Others (such as killed) come last."""
@@ -129,6 +139,7 @@ def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         RecordsError: the file cannot be read, or lacks columns.
     """
+    _check_size(path)
     try:
         table, metadata = read_table(path)
         missing = [name for name in schema.names if name not in table.column_names]
@@ -148,6 +159,21 @@ def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
             }
             frame[column.name] = frame[column.name].replace(odd) if odd else frame[column.name]
     return frame, checked(metadata)
+
+
+def _check_size(path: Path) -> None:
+    """Whether a parquet file fits into memory, by what it says of itself.
+
+    Raises:
+        RecordsError: it does not.
+    """
+    try:
+        said = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return  # reading it says what is wrong
+    unpacked = sum(said.row_group(number).total_byte_size for number in range(said.num_row_groups))
+    if said.num_rows > MOST_ROWS or unpacked > MOST_UNPACKED:
+        raise RecordsError(f"is larger than any run's: {said.num_rows:,} rows, {unpacked:,} bytes unpacked")
 
 
 def _reason(error: Exception, path: Path) -> str:
@@ -204,7 +230,9 @@ def _read_cells(roots: Sequence[Path], problems: list[Problem]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path, label in files(roots, "cells.json", problems):
         try:
-            rows += [_cell(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+            rows += [_cell(row) for row in json.loads(checked_bytes(path, MOST_BYTES).decode("utf-8"))]
+        except RecordsError as error:
+            problems.append(Problem(label, str(error)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             problems.append(Problem(label, printable(f"is no list of cells ({type(error).__name__}: {error})")))
     rows.sort(key=lambda row: (_rank(row["status"]), *map(str, row.values())))
@@ -242,7 +270,7 @@ def _drop_superseded(results: Results) -> Results:
         for row in named_rows(final)
         if row.run not in named and (row.variant, row.split, row.seed) in answered
     ]
-    return mixing.without(results, {run: f"the grid names another run for {where}" for run, where in old})
+    return mixing.without(results, {run: (f"the grid names another run for {where}", "") for run, where in old})
 
 
 def _with_marked_references(results: Results) -> Results:
@@ -255,15 +283,15 @@ def _with_marked_references(results: Results) -> Results:
 
 
 def _with_every_cell(results: Results) -> Results:
-    """With cells for all results found, declared or not, and a reason where a finished run has no records."""
+    """With cells for all results found, declared or not, and a reason where a finished run has no records here."""
     cells = results.cells.drop_duplicates(["variant", "split", "seed"], ignore_index=True)
     final = results.records[results.records["is_final"]]
     have = set(final[["variant", "split", "seed"]].itertuples(index=False, name=None))
     for index, row in cells.iterrows():
         if row["status"] == "done" and (row["variant"], row["split"], row["seed"]) not in have:
             broken = [p for p in results.problems if row["run"] and row["run"] in p.where]
-            why = f"its records were left out: {broken[0].why}" if broken else "no records of it were found"
-            cells.loc[index, ["status", "reason"]] = ["failed", f"the run is done, but {why}"]
+            why = broken[0].briefly or broken[0].why if broken else "the run is done, but no records of it were found"
+            cells.loc[index, ["status", "reason"]] = [LEFT_OUT if broken else "failed", why]
     once = results.records.drop_duplicates(["run", "variant", "algorithm", "split", "seed", "is_final"])
     found = once.groupby(["variant", "algorithm", "split", "seed"], sort=True)
     for (variant, algorithm, split, seed), rows in found:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 class Problem(NamedTuple):
-    """Something that was found and left out: where (relative to the folder), and why."""
+    """Something that was found and left out: where (relative to the folder), why, and why in a few words (or empty)."""
 
     where: str
     why: str
+    briefly: str = ""
 
 
 def resolve(results: Results, mix: bool) -> Results:
@@ -43,20 +44,21 @@ def resolve(results: Results, mix: bool) -> Results:
 
 def _most(results: Results, conflicts: list[Conflict]) -> Results:
     """Without the runs that fewer agree with; of equally many, those whose suffix comes first are kept."""
-    gone: dict[str, str] = {}
+    gone: dict[str, tuple[str, str]] = {}
     for text, _, suffix in conflicts:
         count = Counter(suffix.values())
         kept = min(count, key=lambda name: (-count[name], name))
-        gone |= {run: f"{text}; kept: {kept} (--mix shows both)" for run, name in suffix.items() if name != kept}
+        why = f"{text}; kept: {kept} (--mix shows both)"
+        gone |= {run: (why, f"{name}, others {kept}") for run, name in suffix.items() if name != kept}
     return without(results, gone)
 
 
-def without(results: Results, gone: Mapping[str, str]) -> Results:
+def without(results: Results, gone: Mapping[str, tuple[str, str]]) -> Results:
     """The results without some runs, which are named as problems.
 
     Args:
         results: What was read.
-        gone: Why each run is left out, by its hash.
+        gone: Why each run is left out, at length and in a few words, by its hash.
     """
     if not gone:
         return results
@@ -68,7 +70,7 @@ def without(results: Results, gone: Mapping[str, str]) -> Results:
         records=records,
         diagnostics=diagnostics,
         runs={run: document for run, document in results.runs.items() if run not in gone},
-        problems=(*results.problems, *(Problem(f"run {run}", why) for run, why in sorted(gone.items()))),
+        problems=(*results.problems, *(Problem(f"run {run}", *why) for run, why in sorted(gone.items()))),
     )
 
 
@@ -217,13 +219,13 @@ def precision(document: dict[str, Any]) -> Any:
 def _unequal_budgets(results: Results) -> list[str]:
     facts = run_facts(results)
     facts = facts[facts["is_final"] & (facts["budget"] != "") & ~facts["variant"].map(style.is_reference).astype(bool)]
-    found = []
+    found: dict[str, list[str]] = {}
     for split, rows in facts.groupby("split", sort=True):
-        budgets = sorted(set(rows[["variant", "budget"]].itertuples(index=False, name=None)))
-        if len({budget for _, budget in budgets}) > 1:
-            listed = ", ".join(f"{variant} {budget}" for variant, budget in budgets)
-            found.append(f"Training budgets differ on {split} (env steps): {listed}.")
-    return found
+        budgets = dict(zip(rows["variant"], (f"{int(b):,}" if b.isdigit() else b for b in rows["budget"])))
+        if len(set(budgets.values())) > 1:
+            listed = ", ".join(f"{style.look(name).name} {budgets[name]}" for name in style.ordered(budgets))
+            found.setdefault(listed, []).append(str(split))
+    return [f"Training budgets differ on {', '.join(on)} (env steps): {listed}." for listed, on in found.items()]
 
 
 def _native(results: Results) -> list[str]:

@@ -32,6 +32,10 @@ SHOWN = ("main", "score", "aggregates", "improvement")
 """Tables that stand on the page as a whole; what the others hold stands split by split."""
 
 
+MOST_COLUMNS = 8
+"""Of a table on the page; one with more is a table per split, which can also be read in print."""
+
+
 def render(results: Results, kinds: Mapping[str, TableKind], exhibits: Sequence[Exhibit], absent: Sequence[str]) -> str:
     """The whole page as HTML.
 
@@ -82,8 +86,11 @@ def _table(results: Results, name: str, kind: TableKind) -> dict[str, Any] | Non
     table = kind.make(results)
     if name != "main" and not (table["n"] > 0).any():
         return None
-    grid = facts.grid(formats.wide(table, kind.columns), formats.marks(table, kind.columns))
-    return {"name": name, "title": kind.title, "words": formats.caption(table), "grid": grid}
+    grids = [
+        (part_name, facts.grid(formats.wide(part, heads), formats.marks(part, heads)))
+        for part_name, part, heads in formats.parts(table, kind.columns, MOST_COLUMNS)
+    ]
+    return {"name": name, "title": kind.title, "words": formats.caption(table), "grids": grids}
 
 
 def _split(results: Results, split: str, place: int) -> dict[str, Any]:
@@ -116,6 +123,7 @@ def _picture(results: Results, split: str) -> dict[str, Any] | None:
 def _split_table(results: Results, split: str) -> pd.DataFrame:
     """Per variant what a split's figures hold together: before, result, gain, gap and score, as text."""
     gain, after = on(tables.gain_table(results), split), on(tables.main_table(results), split)
+    gain = gain[gain["declared"] > 0]
     columns: dict[str, dict[str, str]] = {}
     for task_list in style.ordered_lists(gain["task_list"]):
         rows = gain[gain["task_list"] == task_list]

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 
 from reports import formats, style
 from reports.figures import canvas
+from reports.figures.marks import aside
 from reports.kinds import FigureKind, has_numbers
 from reports.load import Results
 from reports.statistics import ALL_SPLITS
@@ -33,6 +34,7 @@ class Panel(NamedTuple):
     """One split of a figure: its words, its SVG as text, its size in pixels, and the address of its numbers."""
 
     split: str
+    note: str
     alt: str
     svg: str
     width: int
@@ -101,7 +103,9 @@ def _drawn(results: Results, kind: FigureKind, folder: Path) -> tuple[Exhibit | 
 
 def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path) -> Exhibit:
     def panel(split: str, ax: Axes) -> Axes:
-        return kind.draw(results, split=split, ax=ax)
+        kind.draw(results, split=split, ax=ax)
+        aside(ax, formats.seeds_words(kind.series(results, split)))
+        return ax
 
     sheets: list[str] = []
     panels: list[Panel] = []
@@ -116,8 +120,8 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
                 alone = canvas.sheet(panel, [split]) if len(shown) > 1 else figure
                 width, height = (round(float(inches) * alone.dpi) for inches in alone.get_size_inches())
                 numbers = _write_numbers(results, kind, split, folder)
-                words = kind.describe(results, split)
-                panels.append(Panel(split, words, themed(canvas.svg(alone)), width, height, numbers))
+                said = formats.panel_words(kind.series(results, split)), kind.describe(results, split)
+                panels.append(Panel(split, *said, themed(canvas.svg(alone)), width, height, numbers))
     return Exhibit(kind, panels, sheets)
 
 

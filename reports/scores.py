@@ -21,6 +21,9 @@ KEPT = 64
 
 ORACLE = "the oracle, measured here"
 
+SMALLEST_SCALE = 1e-6
+"""Between the returns of score 0 and score 1; what is nearer is no scale."""
+
 
 class ScoreEnds(NamedTuple):
     """The returns that are score 0 and score 1 on a split's test list, None where unknown, and where they are from."""
@@ -32,8 +35,8 @@ class ScoreEnds(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether there is a scale."""
-        return self.null is not None and self.best is not None
+        """Whether there is a scale: both ends, apart from one another."""
+        return self.null is not None and self.best is not None and abs(self.best - self.null) > SMALLEST_SCALE
 
     @property
     def note(self) -> str:

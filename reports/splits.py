@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,12 @@ from reports.scores import split_document
 COLUMNS = ["task_list", "parameter", "unit", "low", "high", "size", "task", "element", "share", "value"]
 
 FEWEST_FOR_RANGE = 5
-"""Below this many tasks a list is points, no range."""
+"""Below this many different tasks a list is points, no range."""
+
+
+def is_range(values: Iterable[float]) -> bool:
+    """Whether the values of a list's tasks fill a range."""
+    return len(set(values)) >= FEWEST_FOR_RANGE
 
 
 @lru_cache(maxsize=8)

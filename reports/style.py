@@ -63,8 +63,8 @@ OTHER_HATCHES = ("", "//", "||", "xx")
 OTHER_DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
 
 SIBLING_DASHES: tuple[Dashes, ...] = ("-", "--", "-.")
-SIBLING_HATCHES = ("", "..", "oo", "**")
-"""Put over the hatch of the algorithm."""
+SIBLING_HATCHES = ("", "--", "||", "xx")
+"""Put over the hatch of the algorithm; none has dots, which are seeds."""
 
 LUMINANCES = (0.11, 0.4)
 """Relative luminances (linear, white 1) that stand out both on white and on the dark page."""
@@ -87,7 +87,7 @@ SHIFTS = {
 STEPS = "meta-training environment steps"
 UPDATES = "adaptation updates"
 TRANSITIONS = "adaptation transitions"
-HOURS = "meta-training wall-clock hours"
+TIME = "meta-training wall-clock time"
 
 
 def look(variant: str) -> Look:
@@ -173,12 +173,16 @@ def _key(variant: str) -> str:
 
 
 def ordered(variants: Iterable[str]) -> list[str]:
-    """Each variant once: known algorithms in their fixed order, others by name, references; `a / b` stands as a."""
+    """Each variant once: known algorithms in their fixed order, others by name, references; `a / b` stands as a.
+
+    A label that begins with the name of a known algorithm (`pearl bf16`) stands behind it.
+    """
     rank = {name: index for index, name in enumerate((*LOOKS, *REFERENCES))}
 
-    def place(variant: str) -> tuple[bool, int, str]:
+    def place(variant: str) -> tuple[bool, int, bool, str]:
         first = _key(variant.partition(" / ")[0].partition(REFERENCE)[0])
-        return is_reference(variant), rank.get(first, len(rank)), variant
+        begun = max((name for name in rank if first.startswith(name)), key=len, default=first)
+        return is_reference(variant), rank.get(begun, len(rank)), first != begun, variant
 
     return sorted(set(variants), key=place)
 
@@ -198,6 +202,16 @@ def plain(text: str) -> str:
     """Text that a figure shows as it is: no mathematics in dollars, no leading underscore (which hides a label)."""
     escaped = text.replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
+
+
+MOST_DRAWN = 24
+"""Letters of a name in a figure: longer ones would leave no room for what is drawn."""
+
+
+def drawn_name(look: Look) -> str:
+    """A variant's name as figures show it: without the middle of a long one."""
+    name = look.name
+    return plain(name if len(name) <= MOST_DRAWN else f"{name[: MOST_DRAWN // 2 - 1]}…{name[-MOST_DRAWN // 2 :]}")
 
 
 def decimals(*values: float) -> int:

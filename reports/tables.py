@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports import series, statistics, style
-from reports.formats import cell_text
+from reports.formats import NOT_DECLARED, cell_text
 from reports.improvement import improvements
 from reports.intervals import NO_ESTIMATE, Estimate, difference, estimates, shows_difference
 from reports.load import Results
@@ -89,8 +89,9 @@ def aggregate_table(results: Results) -> pd.DataFrame:
         for variant, name in product(style.ordered(scores["variant"]), statistics.STATISTICS):
             cell = found.get((variant, split, name), NO_ESTIMATE)
             missing = reasons.get((variant, split), "no score on any split") if cell.n == 0 else ""
-            if cell.n and split == statistics.ALL_SPLITS and len(have[variant]) < len(splits):
-                missing = f"over {len(have[variant])} of {len(splits)} splits"
+            held_on = len(have.get(variant, ()))
+            if cell.n and split == statistics.ALL_SPLITS and held_on < len(splits):
+                missing = f"over {held_on} of {len(splits)} splits"
             rows.append((variant, split, name, *cell, missing, cell_text(cell, cell.n, missing)))
     columns = ["variant", "split", "statistic", *Estimate._fields, "missing", "text"]
     table = pd.DataFrame(rows, columns=columns)
@@ -212,7 +213,7 @@ def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str
     variant, split, task_list = cell
     cells = results.cells[(results.cells["variant"] == variant) & (results.cells["split"] == split)]
     if cells.empty:
-        return 0, "not in the grid"
+        return 0, NOT_DECLARED
     rows = seeds[(seeds["variant"] == variant) & (seeds["split"] == split) & (seeds["task_list"] == task_list)]
     values = {row.seed: row for row in named_rows(rows)}
     reasons: dict[str, list[int]] = {}

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from reports import style
-from reports.intervals import Estimate, caution, paired_difference, welch_difference
+from reports.intervals import PAIRED, Estimate, caution, difference, shows_difference
 from reports.load import Results
-from reports.metrics import gaps, per_seed
+from reports.metrics import gaps
 from reports.tables import main_table
 
 
@@ -18,12 +18,12 @@ def verdict(results: Results) -> list[str]:
     """The summary, one paragraph per item: what was measured, what it says per split, and how far it carries."""
     table = main_table(results)
     paragraphs = [_coverage(results)]
-    seeds = per_seed(results.records)
+    seeds = results.seeds
     for split in sorted(set(results.cells["split"])):
-        paragraphs.append(_split_verdict(results, split, seeds[seeds["split"] == split]))
+        paragraphs.append(_split_verdict(split, seeds[seeds["split"] == split]))
     with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     if len(with_numbers):
-        paragraphs.append(caution(int(with_numbers["n"].min())))
+        paragraphs.append(caution(with_numbers["n"]))
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
@@ -33,7 +33,7 @@ def _coverage(results: Results) -> str:
     counts = cells["status"].value_counts()
     words = {"unsupported": "not supported"}
     rest = ", ".join(
-        f"{counts[s]} {words.get(s, s)}" for s in ("running", "pending", "failed", "unsupported") if s in counts
+        f"{counts[status]} {words.get(status, status)}" for status in sorted(counts.index) if status != "done"
     )
     variants, splits = cells["variant"].nunique(), cells["split"].nunique()
     text = (
@@ -47,10 +47,10 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number:,.0f} {noun}s"
 
 
-def _split_verdict(results: Results, split: str, seeds: pd.DataFrame) -> str:
+def _split_verdict(split: str, seeds: pd.DataFrame) -> str:
     """What the numbers of one split say on its test tasks, without more certainty than the seeds carry."""
     test = seeds[(seeds["task_list"] == "test") & np.isfinite(seeds["after"].astype(float))]
-    values = {str(v): dict(zip(part["seed"], part["after"])) for v, part in test.groupby("variant", sort=True)}
+    values = {str(v): dict(zip(part["training"], part["after"])) for v, part in test.groupby("variant", sort=True)}
     if not values:
         return f"{split}: no result yet."
     means = {variant: float(np.mean(sorted(held.values()))) for variant, held in values.items()}
@@ -62,9 +62,7 @@ def _split_verdict(results: Results, split: str, seeds: pd.DataFrame) -> str:
     listed = ", ".join(f"{_name(v)} {style.number(means[v])} (n = {len(values[v])})" for v in ranked)
     text = f"{split}, return after adaptation on the test tasks: {listed}.{beside}"
     if len(ranked) > 1:
-        runner_up = ranked[1]
-        paired = _share_training(results, split, best, runner_up)
-        text += " " + _comparison(best, runner_up, _difference(values[best], values[runner_up], paired), paired)
+        text += " " + _comparison(best, ranked[1], difference(values[best], values[ranked[1]]))
     return text + _gap_sentence(best, seeds)
 
 
@@ -75,25 +73,19 @@ def _references(means: dict[str, float]) -> str:
     return f" To read them by: {listed}." if listed else ""
 
 
-def _difference(a: dict[int, float], b: dict[int, float], paired: bool) -> Estimate:
-    if paired:
-        return paired_difference(a, b)
-    return welch_difference(np.array([a[s] for s in sorted(a)]), np.array([b[s] for s in sorted(b)]))
-
-
-def _comparison(first: str, second: str, difference: Estimate, paired: bool) -> str:
+def _comparison(first: str, second: str, found: Estimate) -> str:
     """How the highest mean compares with the next, in words that n allows."""
-    places = style.decimals(difference.mean, difference.low, difference.high)
-    names = f"{_name(first)} minus {_name(second)} is {style.number(difference.mean, places)}"
-    if not math.isfinite(difference.low):
+    places = style.decimals(found.mean, found.low, found.high)
+    names = f"{_name(first)} minus {_name(second)} is {style.number(found.mean, places)}"
+    if not math.isfinite(found.low):
         return f"{names}; with one seed this says nothing about whether it would repeat."
-    how = "paired over shared meta-trainings" if paired else "Welch, seeds independent"
-    ends = f"{style.number(difference.low, places)} to {style.number(difference.high, places)}"
-    if difference.low > 0 or difference.high < 0:
+    how = "paired over shared meta-trainings" if found.method == PAIRED else "Welch, seeds independent"
+    ends = f"{style.number(found.low, places)} to {style.number(found.high, places)}"
+    if shows_difference(found):
         reading = "excludes zero; it is not corrected for having picked the best of several variants"
     else:
         reading = "includes zero, so these seeds do not separate the two"
-    return f"{names}; the 95 % interval of that difference, {ends} ({how}, n = {difference.n}), {reading}."
+    return f"{names}; the 95 % interval of that difference, {ends} ({how}, n = {found.n}), {reading}."
 
 
 def _gap_sentence(variant: str, seeds: pd.DataFrame) -> str:
@@ -108,13 +100,6 @@ def _gap_sentence(variant: str, seeds: pd.DataFrame) -> str:
         f" {_name(variant)}'s return is {style.number(abs(mean))} {side} on test than on test_id, tasks of the "
         f"training distribution (n = {len(values)})."
     )
-
-
-def _share_training(results: Results, split: str, a: str, b: str) -> bool:
-    """Whether the two variants were meta-tested from the very same meta-trainings."""
-    rows = results.records[results.records["is_final"] & (results.records["split"] == split)]
-    held = [set(rows.loc[rows["variant"] == variant, "training"]) for variant in (a, b)]
-    return bool(held[0] & held[1])
 
 
 def _name(variant: str) -> str:

@@ -86,15 +86,23 @@ def sheet(draw: Callable[[str, Axes], Axes], splits: Sequence[str]) -> Figure:
 
 
 def legend(figure: Figure, columns: int) -> None:
-    """One legend below the panels, at most so many entries wide, of what any of them shows; equal words are one."""
+    """One legend below the panels, of what any of them shows; equal words are one.
+
+    It is at most so many entries wide, and no wider than the figure.
+    """
     entries: dict[str, Artist] = {}
     for ax in figure.axes:
         entries |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels()) if label not in entries}
     entries = in_order(entries)
-    if entries:
-        rows = -(-len(entries) // columns)
-        figure.legend(list(entries.values()), list(entries), loc="outside lower left", ncols=-(-len(entries) // rows),
-                      handlelength=2.2, columnspacing=1.4, borderaxespad=0.3)  # fmt: skip
+    for most in range(columns, 0, -1) if entries else ():
+        rows = -(-len(entries) // most)
+        made = figure.legend(
+            list(entries.values()), list(entries), loc="outside lower left", ncols=-(-len(entries) // rows),
+            handlelength=2.8, columnspacing=1.4, borderaxespad=0.3,
+        )  # fmt: skip
+        if most == 1 or made.get_window_extent().width <= figure.bbox.width:
+            return
+        made.remove()
 
 
 def settle(figure: Figure) -> None:

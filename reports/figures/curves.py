@@ -26,7 +26,8 @@ def training_curve(results: Results, *, split: str, metric: str = "return", ax: 
         band(ax, rows["env_steps"], rows, look.colour)
         ax.plot(rows["env_steps"], rows["mean"], color=look.colour, linestyle=look.dashes)
     explain(ax, [handle(_joint_look(results, name), marker=False) for name in names])
-    return finish(ax, split, style.STEPS, METRICS[metric], counts=True)
+    finish(ax, split, style.STEPS, METRICS[metric], counts=True)
+    return _apart(ax, frame)
 
 
 def sample_efficiency(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
@@ -43,20 +44,44 @@ def _against_samples(results: Results, frame: pd.DataFrame, split: str, metric: 
     for name in variants(frame):
         curve(ax, frame[frame["variant"] == name], "env_steps", results.look(name))
     explain(ax, [handle(results.look(name)) for name in variants(frame)])
-    return finish(ax, split, style.STEPS, METRICS[metric], counts=True)
+    finish(ax, split, style.STEPS, METRICS[metric], counts=True)
+    return _apart(ax, frame)
+
+
+FAR_APART = 20
+"""From this ratio of the longest training to the shortest on, a linear axis would squeeze the shortest to a stroke."""
+
+
+def _apart(ax: Axes, frame: pd.DataFrame) -> Axes:
+    """The same axes, with meta-training steps on a logarithmic scale where budgets are far apart."""
+    ends = frame.groupby("variant")["env_steps"].max()
+    if len(ends) and frame["env_steps"].min() > 0 and ends.max() >= FAR_APART * ends.min():
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.minorticks_off()
+        ax.set_xlabel(f"{style.STEPS} (log)")
+    return ax
 
 
 def wall_time(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
-    """Return on the test tasks against hours of meta-training, from the saved checkpoints."""
+    """Return on the test tasks against the wall-clock time of meta-training, from the saved checkpoints."""
     frame = progress.wall_time(measured(results, metric), split)
+    longest = float(frame["hours"].max()) if len(frame) else 1.0
+    unit, per_hour = next((unit, count) for unit, count in CLOCKS if longest * count >= 2 or unit == "seconds")
+    frame = frame.assign(time=frame["hours"] * per_hour)
     for name in variants(frame):
         rows, look = frame[frame["variant"] == name], results.look(name)
-        curve(ax, rows, "hours", look)
+        curve(ax, rows, "time", look)
         if len(rows) == 1:
-            points(ax, rows["hours"].to_numpy(dtype=float), rows, look)
+            points(ax, rows["time"].to_numpy(dtype=float), rows, look)
     explain(ax, [handle(results.look(name)) for name in variants(frame)])
-    ax.set_xlim(left=0)
-    return finish(ax, split, style.HOURS, METRICS[metric])
+    ax.set_xlim(left=-0.03 * longest * per_hour)
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    return finish(ax, split, f"{style.TIME} ({unit})", METRICS[metric])
+
+
+CLOCKS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
+"""Units of the axis of wall-clock time with how many are an hour; the first in which the longest training counts."""
 
 
 def adaptation_data(results: Results, *, split: str, metric: str = "return", task_list: str = "test", ax: Axes) -> Axes:

@@ -53,7 +53,7 @@ def points(ax: Axes, x: np.ndarray, rows: pd.DataFrame, look: style.Look, hollow
 def handle(look: style.Look, marker: bool = True, line: bool = True) -> Line2D:
     """The legend entry of a variant."""
     shape, dashes = (look.marker if marker else "none"), (look.dashes if line else "none")
-    return Line2D([], [], color=look.colour, linestyle=dashes, marker=shape, label=style.plain(look.name))
+    return Line2D([], [], color=look.colour, linestyle=dashes, marker=shape, label=style.drawn_name(look))
 
 
 def dot(label: str, face: str, marker: str = "o") -> Line2D:
@@ -73,9 +73,11 @@ def explain(ax: Axes, handles: Iterable[Artist]) -> None:
 
 
 def aside(ax: Axes, text: str) -> None:
-    """Put a remark on one panel below its title."""
+    """Put a remark on one panel below its title; several share a line."""
     if text:
-        ax.set_title(f"{ax.get_title(loc='left')}\n{style.plain(text)}")
+        title = ax.get_title(loc="left")
+        between = "; " if "\n" in title else "\n"
+        ax.set_title(f"{title}{between}{style.plain(text)}")
 
 
 def gate_words(shares: dict[str, float]) -> str:

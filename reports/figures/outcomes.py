@@ -53,8 +53,8 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
     for place, row in enumerate(frame.to_dict("records")):
         look = results.look(row["variant"])
         if row["why"]:
-            ax.annotate(style.plain(row["why"]), (place, 0.03), xycoords=ax.get_xaxis_transform(), rotation=90,
-                        ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
+            ax.annotate(style.plain(row["why"]), (place, floor), xytext=(0, 3), textcoords="offset points",
+                        rotation=90, ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
             continue
         # Two bars: an SVG fills the ground of a hatched one with the colour of its lines.
         for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):
@@ -71,7 +71,7 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
         ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=":")
         explain(ax, [_rule("best known return", ":")])
     explain(ax, [_rule(ground, "-")])
-    ax.set_xticks(range(len(names)), [style.plain(results.look(name).name) for name in names], rotation=45,
+    ax.set_xticks(range(len(names)), [style.drawn_name(results.look(name)) for name in names], rotation=45,
                   ha="right", rotation_mode="anchor")  # fmt: skip
     spare = max(0.0, (FEWEST_BARS - len(names)) / 2)
     ax.set_xlim(-0.6 - spare, len(names) - 0.4 + spare)
@@ -115,7 +115,7 @@ def in_and_out(results: Results, *, split: str, metric: str = "return", ax: Axes
             ax.errorbar(part["mean"], [middle], xerr=reach(part), color=look.colour, marker=look.marker,
                         markerfacecolor=style.PAPER if task_list == "test_id" else look.colour, markersize=4.5,
                         capsize=2, linewidth=1.0)  # fmt: skip
-    ax.set_yticks(range(len(names)), [style.plain(results.look(name).name) for name in reversed(names)])
+    ax.set_yticks(range(len(names)), [style.drawn_name(results.look(name)) for name in reversed(names)])
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.grid(visible=False, axis="y")
     explain(ax, [dot("test_id (training distribution)", "none"), dot("test", style.INK)])
@@ -136,13 +136,13 @@ def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) 
     if trained := _training_range(results, split) if has_axis else None:
         ax.axvspan(*trained, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
         entries.append(area("training range", style.SHADE, 0.3))
-    for position, name in enumerate(names):
+    for position, name in reversed([*enumerate(names)]):  # the first is drawn last: seen where marks coincide
         look = results.look(name)
         for task_list, rows in frame[frame["variant"] == name].groupby("task_list", sort=True):
             kept = rows[rows["mean"].notna()].sort_values(column)
             if has_axis:
                 line = curve(ax, kept, column, look, hollow=task_list == "test_id")
-                line.set(**THIN, **({} if len(kept) >= splits.FEWEST_FOR_RANGE else {"linestyle": "none"}))
+                line.set(**THIN, **({} if splits.is_range(kept[column]) else {"linestyle": "none"}))
             else:
                 dodge = 0.7 * ((position + 0.5) / len(names) - 0.5)
                 points(ax, kept[column].to_numpy(dtype=float) + dodge, kept, look)
@@ -205,7 +205,7 @@ def _training_range(results: Results, split: str) -> tuple[float, float] | None:
     """The ends of the training tasks' values on the split's axis, or None where they are unknown or too few."""
     frame = splits.tasks(results, split)
     values = frame.loc[(frame["task_list"] == "train") & (frame["size"] == 1), "value"]
-    return (float(values.min()), float(values.max())) if len(values) >= splits.FEWEST_FOR_RANGE else None
+    return (float(values.min()), float(values.max())) if splits.is_range(values) else None
 
 
 def _axis_label(said: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle, Wedge
+from matplotlib.ticker import MaxNLocator
 
 from reports import splits, style
 from reports.figures.marks import area, explain, finish
@@ -61,7 +62,7 @@ def _ranges(frame: pd.DataFrame, lists: list[str], ax: Axes) -> None:
     """A number line with one bar per list over the range of its tasks, and a tick per task."""
     for height, name in enumerate(reversed(lists)):
         values = _values(frame, name)[:, 0]
-        if len(values) >= splits.FEWEST_FOR_RANGE:
+        if splits.is_range(values):
             ax.barh(
                 height,
                 values.max() - values.min(),
@@ -71,6 +72,8 @@ def _ranges(frame: pd.DataFrame, lists: list[str], ax: Axes) -> None:
                 linewidth=0,
             )
         ax.plot(values, np.full(len(values), height), linestyle="none", marker="|", markersize=9, color=_colour(name))
+    ax.use_sticky_edges = False  # a task at the end of a range is seen beside the axis
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     ax.set_yticks(range(len(lists)), [_counted(frame, name) for name in reversed(lists)])
     ax.set_ylim(-0.7, len(lists) - 0.3)
     ax.grid(visible=False, axis="y")
@@ -82,7 +85,7 @@ def _arcs(frame: pd.DataFrame, lists: list[str], ax: Axes) -> None:
     """Angles around the body: one ring per list, an arc over the range of its tasks and a mark per task."""
     for ring, name in enumerate(lists):
         angles, radius = _values(frame, name)[:, 0], INSIDE + RING * ring
-        if len(angles) >= splits.FEWEST_FOR_RANGE:
+        if splits.is_range(angles):
             start, end = covering_arc(angles)
             ax.add_patch(
                 Wedge(

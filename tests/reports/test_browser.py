@@ -154,6 +154,7 @@ ATTACK = (
 )
 
 
+@pytest.mark.filterwarnings("error:constrained_layout not applied")
 def test_a_malicious_name_runs_nothing(browser, tmp_path, synthetic):
     document = {
         "provenance": {"command": ATTACK, "host": ATTACK, "git_revision": ATTACK, "versions": {ATTACK: ATTACK}},

@@ -25,6 +25,15 @@ def test_it_prints_the_table_and_the_path(golden, call):
     assert (golden / "report" / "report.html").exists()
 
 
+def test_every_split_has_a_table_of_its_own_in_the_terminal(golden, synthetic, call):
+    synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], split="cheetah-velocity.standard")
+    lines = [line.rstrip() for line in call(golden).stdout.splitlines()]
+    hard, standard = (lines.index(f"cheetah-velocity.{name}") for name in ("hard", "standard"))
+    assert lines[hard + 2].startswith("MIER     32.5")
+    assert [line[:5] for line in lines[standard + 1 : standard + 4]] == ["varia", "PEARL", ""]
+    assert "not in the grid" not in "".join(lines)
+
+
 def test_out_and_several_folders(tmp_path, synthetic, call):
     synthetic.simple_run(tmp_path / "a", "mier", 0, test=[[1.0]])
     synthetic.simple_run(tmp_path / "b", "pearl", 0, test=[[2.0]], protocol_hash="q" * 12)

@@ -99,6 +99,7 @@ def test_a_failure_where_the_other_has_a_result_is_a_regression(tmp_path, synthe
     assert not one(theirs, mine).regressed
     runs(mine, synthetic, lambda seed: float("nan"))
     assert one(mine, theirs).regressed
+    assert not one(mine, mine).regressed  # none of the two has a result
 
 
 def test_one_seed_shows_nothing(tmp_path, synthetic):

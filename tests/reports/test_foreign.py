@@ -95,6 +95,43 @@ def test_rows_without_an_identity_are_refused(golden, synthetic):
     assert reasons(golden) == {"holes/records.parquet": "lacks values in variant"}
 
 
+def test_variants_that_are_called_alike_keep_their_labels(golden, synthetic, one_figure):
+    synthetic.simple_run(golden, "MI er", 0, test=[[3.0]])
+    text = build(golden).parent.joinpath("tables", "improvement.md").read_text()
+    assert text.splitlines()[0] == f"| variant | {synthetic.SPLIT} than MI er | {synthetic.SPLIT} than mier |"
+
+
+def test_ends_that_are_one_are_no_scale(tmp_path, synthetic, one_figure):
+    for split, null in (("a.b", 1.0), ("c.d", 1e-320)):
+        said = synthetic.document(split=split)
+        said["split"]["references"] = {"null": null, "ceiling": 1.0 if split == "a.b" else 0.0}
+        synthetic.write_run(tmp_path, [{"split": split, "return": 1e300}], said)
+    synthetic.simple_run(tmp_path, "mier", 0, test=[[1.0]])
+    build(tmp_path)
+    table = tables.aggregate_table(load(tmp_path))
+    assert set(table["split"]) == {synthetic.SPLIT}
+
+
+def test_a_command_of_another_kind_is_shown_as_text(golden, synthetic, one_figure):
+    provenance = synthetic.document()["provenance"] | {"command": {"run": ["x"]}, "threads": "many"}
+    synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], provenance=provenance)
+    assert "{&#39;run&#39;: [&#39;x&#39;]}" in build(golden).read_text()
+
+
+def test_files_that_would_fill_the_memory_are_left_out(golden, synthetic, monkeypatch):
+    monkeypatch.setattr("reports.load.MOST_BYTES", 100)
+    synthetic.write_cells(golden, [("mier", synthetic.SPLIT, seed, None, "pending", None) for seed in range(9)])
+    columns = {field.name: pa.array([None]).cast(field.type).take(pa.array([0] * 3000)) for field in SCHEMA}
+    (golden / "x").mkdir()
+    pq.write_table(pa.table(columns, schema=SCHEMA), golden / "x" / "records.parquet")
+    monkeypatch.setattr("reports.load.MOST_ROWS", 2999)
+    found = reasons(golden)
+    assert found["cells.json"] == "is longer than 100 bytes"
+    assert found["x/records.parquet"].startswith("is larger than any run's: 3,000 rows")
+    monkeypatch.setattr("reports.load.MOST_ROWS", 3000)
+    assert "holds no offmap metadata" in reasons(golden)["x/records.parquet"]
+
+
 def test_a_missing_return_is_a_failed_one(tmp_path, synthetic):
     synthetic.write_run(tmp_path, [{"return": None}, {"return": 1.0, "episode": 1}], synthetic.document())
     (row,) = tables.main_table(load(tmp_path)).itertuples()

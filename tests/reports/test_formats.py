@@ -29,6 +29,7 @@ def test_latex_to_the_letter():
         r"Underlined: not shown to differ from it (the interval of the difference, paired where meta-trainings are "
         r"shared, includes zero or there is none; not corrected for the number of comparisons).}",
         r"\label{tab:x}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         r"\begin{tabular}{ll}",
         r"\toprule",
         r" & a\_b test \\",
@@ -37,11 +38,30 @@ def test_latex_to_the_letter():
         r"PEARL & \underline{$-$3.00 [$-$4.00, $-$2.00], $n$ = 8} \\",
         r"50\% & --\textsuperscript{1} \\",
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}%",
+        "}",
         r"\par\footnotesize\textsuperscript{1} not supported: \#1 \& \{x\}",
         r"\end{table}",
         "",
     ])  # fmt: skip
+
+
+def test_a_latex_table_of_many_columns_is_one_per_split_without_what_was_not_declared_there():
+    cells = [("mier", "a_b", f"list {number}", 1.0) for number in range(4)] + [("pearl", "c", "list 0", 2.0)]
+    made = pd.DataFrame(cells, columns=["variant", "split", "task_list", "mean"])
+    made = made.assign(low=1.0, high=1.0, n=5, method="", best=False, tied=False, text="some")
+    absent = made.iloc[[0]].assign(variant="mql", n=0, text=formats.NOT_DECLARED)
+    text = formats.latex(pd.concat([made, absent], ignore_index=True), COLUMNS, "Returns.", "x")
+    heads = [line for line in text.splitlines() if " & list 0" in line]
+    assert heads == [r"a\_b & list 0 & list 1 & list 2 & list 3 \\", r"c & list 0 \\"]
+    assert text.count(r"\begin{table}") == 1
+    assert "MQL" not in text
+
+
+def test_no_label_is_an_argument_of_the_end_of_a_row():
+    text = formats.latex(CELLS.replace({"variant": {"pearl": "[2ex]", "50%": "*--"}}), COLUMNS, "Returns.", "x")
+    rows = [line.partition(" & ")[0] for line in text.splitlines() if line.endswith(r"\\")]
+    assert rows == ["", "MIER", "{}*-{}-", "{}[2ex]"]
 
 
 def test_markdown_marks_the_best_bold_and_ties_italic():
@@ -90,6 +110,21 @@ def test_the_caption_names_methods_and_warns_of_few_seeds(golden):
     assert text.startswith("In brackets: 95% intervals (Student's t over seeds). n: seeds. With fewer than 5 seeds")
     assert "Bold" not in text  # one variant is the best of nothing
     assert "Bold: the best of its column. Italic: not shown" in formats.caption(CELLS)
+
+
+def test_a_panel_says_its_seeds_its_intervals_and_what_its_checkpoints_share():
+    numbers = pd.DataFrame({"variant": ["mier", "pearl", "null (reference)"], "n": [3, 0, 1], "method": ["t", "", ""]})
+    assert formats.seeds_words(numbers) == "n = 3 seeds"
+    assert formats.panel_words(numbers) == "n = 3 seeds; 95% intervals: t"
+    several = numbers.assign(n=[20, 2, 1], tasks=10, update=[0, 2000, 0])
+    assert formats.panel_words(several) == (
+        "n = 2 to 20 seeds; 95% intervals: t; every checkpoint: 10 tasks, 0 to 2,000 adaptation updates, by variant"
+    )
+    one = numbers.assign(n=1, method="")
+    assert formats.panel_words(one) == "n = 1 seed; no intervals"
+    gate = pd.DataFrame({"variant": ["mier"] * 3, "seed": [0, 0, 7]})
+    assert formats.panel_words(gate) == "n = 2 seeds"
+    assert formats.panel_words(pd.DataFrame({"task_list": ["test"], "value": [1.0]})) == ""
 
 
 def test_file_names_stay_distinct():

@@ -56,6 +56,15 @@ def test_the_table_has_every_pair_both_ways_and_no_references(golden, synthetic)
     assert table.loc[("pearl", "mier"), "text"] == "0.500 [0.500, 0.500], n = 2"
 
 
+def test_the_other_way_round_is_the_complement(tmp_path, synthetic):
+    for seed in range(4):
+        synthetic.simple_run(tmp_path, "mier", seed, test=[[10.0 * seed + 6]])
+        synthetic.simple_run(tmp_path, "pearl", seed, test=[[10.0 * seed]])
+    there, back = (row for row in improvements(load(tmp_path)).sort_values("variant").itertuples())
+    assert there.low < there.mean < there.high
+    assert (back.mean, back.low, back.high) == pytest.approx((1 - there.mean, 1 - there.high, 1 - there.low))
+
+
 def test_over_all_splits_each_split_weighs_the_same(tmp_path, synthetic):
     for split, mine, theirs in (("a.b", 1.0, 0.0), ("c.d", 0.0, 1.0), ("e.f", 2.0, 1.0)):
         synthetic.simple_run(tmp_path, "mier", 0, test=[[mine]] * (3 if split == "a.b" else 1), split=split)

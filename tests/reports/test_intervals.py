@@ -109,6 +109,8 @@ def test_the_bootstrap_draws_whole_strata_and_the_same_ones_again():
 def test_the_expanded_percentiles_make_a_normal_interval_students():
     # 20 seeds: sqrt(20 / 19) x 2.093 = 2.147 standard deviations of the bootstrap distribution.
     assert intervals.expanded_tail((20,)) == pytest.approx(stats.norm.cdf(-2.1474), rel=1e-3)
+    # Strata of 3 and 4 seeds: as the smaller, sqrt(3 / 2), with 2 + 3 degrees of freedom, t = 2.571.
+    assert intervals.expanded_tail((3, 4)) == pytest.approx(stats.norm.cdf(-(1.5**0.5) * 2.571), rel=2e-3)
     values = np.random.default_rng(0).normal(10, 2, 40)
     student, bootstrap = intervals.student_t(values), intervals.mean_over_seeds(values)
     assert (bootstrap.mean, bootstrap.n, bootstrap.method) == (student.mean, 40, intervals.BOOTSTRAP)
@@ -163,6 +165,8 @@ def test_groups_with_unequal_seeds_keep_their_own_n():
 
 
 def test_cautions():
-    assert "one seed" in intervals.caution(1)
-    assert "fewer than 5 seeds" in intervals.caution(3)
-    assert intervals.caution(5) == ""
+    one, few = intervals.caution([1, 5]), intervals.caution([4, 7])
+    assert one.startswith("With one seed")
+    assert few.startswith("With fewer than 5 seeds")
+    assert intervals.caution([3, 1, 3]) == f"{one} {few}"
+    assert intervals.caution([5, 20]) == intervals.caution([]) == ""

@@ -1,5 +1,6 @@
 from reports.load import load
 from reports.tables import main_table
+from reports.words import verdict
 
 
 def numbers(results):
@@ -28,9 +29,10 @@ def test_of_different_protocols_the_most_frequent_is_kept_and_both_are_named(gol
 def test_a_declared_cell_says_why_its_run_was_left_out(golden, synthetic):
     synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], protocol_hash="q" * 12)
     synthetic.write_cells(golden, [("pearl", synthetic.SPLIT, 0, f"pearl-{synthetic.SPLIT}-0", "done", None)])
-    cell = load(golden).cells.set_index("variant").loc["pearl"]
-    assert cell["status"] == "failed"
-    assert "different protocols: pppppppppppp, qqqqqqqqqqqq" in cell["reason"]
+    results = load(golden)
+    cell = results.cells.set_index("variant").loc["pearl"]
+    assert (cell["status"], cell["reason"]) == ("left out", "protocol qqqqqq, others protocol pppppp")
+    assert verdict(results)[0].endswith("3 of 4 cells (variant x split x seed) have a result (1 left out).")
 
 
 def test_on_request_protocols_stand_side_by_side_and_are_not_averaged(golden, synthetic):
@@ -89,7 +91,7 @@ def test_what_may_be_mixed_is_said(golden, synthetic):
     notes = " ".join(load(golden).notes)
     assert "different mujoco versions: 4.0.0, 5.0.0" in notes
     assert "1 of 4 runs were made from a working tree with uncommitted changes" in notes
-    assert "Training budgets differ" in notes
+    assert f"Training budgets differ on {synthetic.SPLIT} (env steps): MIER 1,000, PEARL 7." in notes
     assert "torch" not in notes
     assert "between 1 and 2 tasks" in notes  # the new run has one test task, the others have two
 

@@ -24,6 +24,21 @@ def test_checkpoints_are_compared_on_the_same_tasks_and_updates(tmp_path, synthe
     assert (set(frame["update"]), set(frame["tasks"])) == ({10}, {1})
 
 
+def test_checkpoints_are_compared_after_the_most_updates_that_all_have(tmp_path, synthetic):
+    rows = [
+        {"env_steps": steps, "is_final": steps == 2, "phase": phase, "update": update, "return": steps + update}
+        for steps in (1, 2) for phase, update in (("during", 10), ("after", 20))
+    ]  # fmt: skip
+    synthetic.write_run(tmp_path, rows, synthetic.document())
+    assert list(progress.checkpoints(load(tmp_path), synthetic.SPLIT)["mean"]) == [21.0, 22.0]
+
+
+def test_a_checkpoint_without_a_time_of_its_own_is_not_on_the_clock(tmp_path, synthetic):
+    rows = [{"env_steps": steps, "is_final": steps == 1000, "return": 1.0} for steps in (500, 1000)]
+    synthetic.write_run(tmp_path, rows, synthetic.document())  # its document is that of 1000 steps
+    assert list(progress.wall_time(load(tmp_path), synthetic.SPLIT)["env_steps"]) == [1000]
+
+
 def test_one_checkpoint_is_no_curve(golden, synthetic):
     assert progress.checkpoints(load(golden), synthetic.SPLIT).empty
 

@@ -107,4 +107,5 @@ def test_every_cell_says_something_and_every_format_takes_it(synthetic, first, s
         assert (is_inside | table["low"].isna() | table["method"].ne(intervals.STUDENT)).all()
         assert not (table["best"] & table["tied"]).any()
         assert formats.markdown(formats.wide(table, columns), formats.marks(table, columns)).count("\n") == 4
-        assert formats.latex(table, columns, "A title.", "x").count(r"\\") == 3
+        text = formats.latex(table, columns, "A title.", "x")
+        assert text.count(r"\\") == sum(line.endswith(r"\\") for line in text.splitlines()) >= 3

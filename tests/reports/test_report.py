@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from reports import page, pictures
+from reports.figures import canvas
 from reports.kinds import FIGURES
 from reports.load import load
 from reports.report import TABLES, build, write
@@ -86,6 +87,33 @@ def test_the_page_says_what_is_missing_and_where_it_comes_from(parsed):
     assert "0123456789" in text
     assert "offmap run experiment.yaml" in text
     assert "evaluation_episodes" in text
+
+
+def test_every_panel_says_its_seeds_and_how_its_intervals_are_made(parsed):
+    text = " ".join(" ".join(parsed.words).split())
+    panels = text.split("All panels:")[1:]
+    assert len(panels) == len(FIGURES)
+    # All but the picture of the split, whose tasks have no seeds; nor has the gate, a mark per task, any interval.
+    assert sum(" seeds" in part.split("CSV")[0] for part in panels) == len(FIGURES) - 1
+    assert sum("95% intervals: Student's t over seeds" in part for part in panels) == len(FIGURES) - 3
+    assert sum("95% intervals: bootstrap over seeds" in part for part in panels) == 1
+
+
+def test_the_number_of_seeds_is_in_the_picture_itself(golden, synthetic, tmp_path, monkeypatch):
+    sheet, made = canvas.sheet, []
+    monkeypatch.setattr(canvas, "sheet", lambda draw, splits: made.append(sheet(draw, splits)) or made[-1])
+    (kind,) = (kind for kind in FIGURES if kind.name == "per_task")
+    pictures.draw(load(golden), [kind], tmp_path)
+    assert [ax.get_title(loc="left") for ax in made[0].axes] == [f"{synthetic.SPLIT}\nn = 3 seeds"]
+
+
+def test_the_table_of_a_split_holds_the_variants_that_were_declared_on_it(golden, synthetic):
+    synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], split="cheetah-velocity.standard")
+    results = load(golden)
+    tables = {split: page._split(results, split, 1)["table"].body for split in set(results.cells["split"])}
+    assert {split: [row[0].text for row in body] for split, body in tables.items()} == {
+        synthetic.SPLIT: ["MIER"], "cheetah-velocity.standard": ["PEARL"],
+    }  # fmt: skip
 
 
 def test_the_same_records_give_the_same_bytes_wherever_they_lie(rich, built, tmp_path):

@@ -90,6 +90,13 @@ def test_the_hash_of_a_label_decides_where_no_algorithm_is_known():
     assert look == style.REFERENCES["oracle"]._replace(name="told (reference)")
 
 
+def test_labels_stand_behind_the_algorithm_whose_name_they_begin_with():
+    labels = ["zzz", "pearl bf16", "mier-wr fp32", "PEARL", "mier", "oracle (reference)", "mier-wr", "mierwr-2", "aaa"]
+    assert style.ordered(labels) == [
+        "mier", "mier-wr", "mier-wr fp32", "mierwr-2", "PEARL", "pearl bf16", "aaa", "zzz", "oracle (reference)",
+    ]  # fmt: skip
+
+
 def test_order():
     assert style.ordered(["b", "pearl", "a", "mier / mier-wr", "pearl"]) == ["mier / mier-wr", "pearl", "a", "b"]
     assert style.ordered_lists(["test_random", "test_id", "test"]) == ["test", "test_id", "test_random"]
@@ -116,6 +123,12 @@ def test_durations():
 def test_labels_hold_no_mathematics():
     assert style.plain("a$b$") == r"a\$b\$"
     assert style.plain("_hidden") == " _hidden"
+
+
+def test_long_names_lose_their_middle_in_figures():
+    assert style.drawn_name(style.look("mier")) == "MIER"
+    assert style.drawn_name(style.look("x" * 24)) == "x" * 24
+    assert style.drawn_name(style.look("first " + "x" * 60 + " last")) == "first xxxxx…xxxxxxx last"
 
 
 def test_task_lists_have_the_colours_of_rendered_pictures():

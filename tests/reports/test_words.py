@@ -33,14 +33,24 @@ def test_variants_of_one_training_are_compared_in_pairs(tmp_path, synthetic):
     assert "paired over shared meta-trainings, n = 3), excludes zero" in text
 
 
+def test_one_shared_training_of_several_makes_no_pairs(golden, synthetic):
+    for seed, value in enumerate((22.0, 30.0, 41.0)):
+        training = "t-mier-0" if seed == 0 else f"other-{seed}"
+        synthetic.simple_run(golden, "pearl", seed, test=[[value]], training=training)
+    text = " ".join(words.verdict(load(golden)))
+    assert "(Welch, seeds independent, n = 3)" in text
+    assert "paired" not in text
+
+
 def test_coverage_counts_what_has_no_result(golden, synthetic):
     synthetic.write_cells(golden, [
         ("pearl", synthetic.SPLIT, 0, None, "failed", "killed"),
-        ("grbal", synthetic.SPLIT, 0, None, "unsupported", "r"),
+        ("grbal", synthetic.SPLIT, 0, None, "unsupported", "r"), ("mql", synthetic.SPLIT, 0, None, "killed", None),
     ])  # fmt: skip
     first = words.verdict(load(golden))[0]
     assert first == (
-        "3 variants on 1 split: 3 of 5 cells (variant x split x seed) have a result (1 failed, 1 not supported)."
+        "4 variants on 1 split: 3 of 6 cells (variant x split x seed) have a result "
+        "(1 failed, 1 killed, 1 not supported)."
     )
 
 

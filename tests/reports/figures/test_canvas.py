@@ -8,13 +8,9 @@ from PIL import Image
 
 from reports import figures, style
 from reports.figures import canvas
+from reports.figures.marks import aside
 from reports.kinds import FIGURES
 from reports.load import load
-
-
-@pytest.fixture(scope="module")
-def results(rich):
-    return load(rich)
 
 
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
@@ -63,6 +59,30 @@ def test_a_sheet_has_a_panel_per_split_and_one_legend_in_the_order_of_tables():
     assert len(sheet.axes) == 2
     (legend,) = sheet.legends
     assert [text.get_text() for text in legend.get_texts()] == ["MIER", "PEARL", "MQL", "a remark"]
+
+
+def test_a_legend_is_no_wider_than_its_figure():
+    def draw(_, ax):
+        for number in range(7):
+            ax.plot([0, 1], label=f"a variant with a long name {number}")
+        return ax
+
+    with figures.house_style():
+        for splits in (["a"], ["a", "b"]):
+            sheet = figures.sheet(draw, splits)
+            (legend,) = sheet.legends
+            ends = legend.get_window_extent()
+            assert 0 <= ends.x0 < ends.x1 <= sheet.bbox.width
+            assert len(legend.get_texts()) == 7
+
+
+def test_a_remark_stands_below_the_title_beside_others():
+    ax = figures.new_figure().add_subplot()
+    ax.set_title("a split", loc="left")
+    with figures.house_style():
+        for text in ("", "n = 3 seeds", "gate open: 5%"):
+            aside(ax, text)
+        assert ax.get_title(loc="left") == "a split\nn = 3 seeds; gate open: 5%"
 
 
 @pytest.mark.parametrize(

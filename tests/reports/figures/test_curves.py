@@ -8,11 +8,6 @@ from reports import figures, progress, series, style
 from reports.load import load
 
 
-@pytest.fixture(scope="module")
-def results(rich):
-    return load(rich)
-
-
 def drawn(draw, results, split, **named):
     with figures.house_style():
         return draw(results, split=split, ax=figures.new_figure().add_subplot(), **named)
@@ -64,8 +59,31 @@ def test_wall_time_stands_at_the_hours_that_each_checkpoint_took(results, synthe
     np.testing.assert_allclose(line.get_xdata(), 0.02 * np.array([125_000, 250_000, 375_000, 500_000]) / 3600)
     frame = progress.wall_time(results, synthetic.SPLIT)
     np.testing.assert_array_equal(line.get_ydata(), frame.loc[frame["variant"] == "pearl", "mean"])
-    assert ax.get_xlabel() == "meta-training wall-clock hours"
-    assert ax.get_xlim()[0] == 0
+    assert ax.get_xlabel() == "meta-training wall-clock time (hours)"
+    assert -0.1 < ax.get_xlim()[0] < 0  # a mark at zero is seen whole
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "shown"), [(7300, "hours", 7300 / 3600), (600, "minutes", 10), (5, "seconds", 5)]
+)
+def test_the_clock_counts_in_units_that_suit(tmp_path, synthetic, seconds, unit, shown):
+    synthetic.simple_run(tmp_path, "mier", 0, test=[[1.0]], cost={"train_wall_seconds": float(seconds)})
+    ax = drawn(figures.wall_time, load(tmp_path), synthetic.SPLIT)
+    assert ax.get_xlabel().endswith(f"({unit})")
+    assert curve_of(ax, "mier").get_xdata() == pytest.approx([shown])
+
+
+@pytest.mark.parametrize(("longest", "scale"), [(400, "log"), (399, "linear")])
+def test_budgets_far_apart_stand_on_a_logarithmic_axis(tmp_path, synthetic, longest, scale):
+    for variant, last in (("mier", 20), ("maml", longest)):
+        rows = [
+            {"variant": variant, "task_list": "test_id", "env_steps": steps, "is_final": steps == last, "return": 1.0}
+            for steps in (last // 2, last)
+        ]
+        synthetic.write_run(tmp_path, rows, synthetic.document(variant))
+    ax = drawn(figures.sample_efficiency, load(tmp_path), synthetic.SPLIT)
+    assert ax.get_xscale() == scale
+    assert ax.get_xlabel().endswith("(log)") == (scale == "log")
 
 
 def test_wall_time_of_a_lone_checkpoint_is_a_point_and_of_none_is_nothing(golden, synthetic):
@@ -104,6 +122,10 @@ def test_the_adaptation_curve_draws_the_series_and_says_how_often_the_gate_was_o
     line = curve_of(ax, "mier")
     np.testing.assert_array_equal(line.get_xdata(), mier["update"])
     np.testing.assert_array_equal(line.get_ydata(), mier["mean"])
+    after = frame[frame["phase"] == "after"].set_index("variant")
+    carried = [collection.get_segments()[0] for collection in ax.collections if collection.get_linestyle()[0][1]]
+    assert [segment[0].tolist() for segment in carried] == after[["update", "mean"]].to_numpy().tolist()
+    assert {segment[1][0] for segment in carried} == {2000.0}  # on to the end of the longest
     assert ax.get_xlabel() == "adaptation updates"
     assert [label.get_text().strip() for label in ax.get_xticklabels()] == ["before", "0", "1k", "2k", "after"]
     share = series.open_share(results, synthetic.SPLIT)["mier"]

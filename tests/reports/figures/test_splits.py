@@ -45,6 +45,14 @@ def test_speeds_are_ranges_with_a_tick_per_task(tmp_path, synthetic):
     )
 
 
+def test_two_values_are_no_range_however_often_they_are_drawn(tmp_path, synthetic):
+    lists = {"train": [[-1.0], [1.0]], "test": [[-1.0], [1.0]] * 10}
+    parameters = [{"name": "direction", "unit": "", "low": -1, "high": 1, "size": 1}]
+    ax, _ = drawn(tmp_path, synthetic, "cheetah-direction.standard", tasks=lists, parameters=parameters)
+    assert [bar for bar in ax.patches if bar.get_width()] == []
+    assert ax.get_xlim()[0] < -1  # the marks at the end are seen
+
+
 def test_old_records_know_speeds_too(tmp_path, synthetic):
     ax, results = drawn(tmp_path, synthetic, "cheetah-velocity.hard", parameters=None, tasks=None)
     frame = splits.tasks(results, "cheetah-velocity.hard")
