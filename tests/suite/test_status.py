@@ -84,14 +84,14 @@ def test_a_file_that_cannot_be_understood(tmp_path, text, said):
     assert said in found["message"]
 
 
-@pytest.mark.parametrize(("fields", "pid", "is_noted"), [
-    ({}, os.getpid(), True), ({}, 1, False), ({"state": "done"}, 1, False), ({"state": "stopped"}, 1, True),
-    (gone(2**22 + 1), 1, True), (ELSEWHERE, 1, False),
+@pytest.mark.parametrize(("fields", "is_it", "is_noted"), [
+    ({}, True, True), ({}, False, False), ({"state": "done"}, False, False), ({"state": "stopped"}, False, True),
+    (gone(2**22 + 1), False, True), (ELSEWHERE, False, False),
 ])  # fmt: skip
-def test_the_end_of_a_worker_is_noted_unless_another_has_taken_over(tmp_path, fields, pid, is_noted):
+def test_the_end_of_a_worker_is_noted_unless_another_has_taken_over(tmp_path, fields, is_it, is_noted):
     write_json(tmp_path / "status.json", running(**fields))
     before = read_json(tmp_path / "status.json")
-    note_end(tmp_path, pid, "killed", "by SIGKILL")
+    note_end(tmp_path, os.getpid() if is_it else 1, "killed", "by SIGKILL")
     found = read_json(tmp_path / "status.json")
     assert ((found["state"], found["message"]) == ("killed", "by SIGKILL")) if is_noted else (found == before)
 
