@@ -59,8 +59,8 @@ def help_seconds(rounds: int = HELP_ROUNDS) -> float:
 def at_scale(family_name: str, transitions: int) -> dict[str, float]:
     """The most memory, GB, that this process ever held in a run of that scale, and what its checkpoints cost, %.
 
-    Trains MIER until its store holds `transitions`, with one gradient step per outer iteration, writes checkpoints,
-    then fine-tunes as a meta-test does, with as much relabeled experience as its replay can hold.
+    Trains MIER until its store holds `transitions`, with one gradient step per outer iteration and checkpoints near the
+    end, then fine-tunes as a meta-test does, with as much relabeled experience as its replay can hold.
     """
     import torch
 
@@ -74,9 +74,10 @@ def at_scale(family_name: str, transitions: int) -> dict[str, float]:
     config = MierTrain(**MIER_SIZES | SCALE)
     device = torch.device("cpu")
     algorithm = Mier(config, source, seed=0, device=device, capacity=transitions)
-    while source.steps + algorithm.steps_of_next_iteration() <= transitions:
+    new = min(NEW_TRANSITIONS, transitions // 10)
+    while source.steps + algorithm.steps_of_next_iteration() <= transitions - CHECKPOINTS * new:
         algorithm.iterate()
-    checkpoints = checkpoint_share(algorithm, source)
+    checkpoints = checkpoint_share(algorithm, source, new)
     replay = RelabeledReplay(RELABELED_TASKS, RELABELED, device)
     for task in range(RELABELED_TASKS):
         slots = torch.randint(algorithm.store.size - 1, (RELABELED,), generator=algorithm.generator)
@@ -87,7 +88,7 @@ def at_scale(family_name: str, transitions: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def checkpoint_share(algorithm: Any, source: Any, new: int = NEW_TRANSITIONS) -> float:
+def checkpoint_share(algorithm: Any, source: Any, new: int) -> float:
     """What share of run time checkpoints take: the least of some, over the time that lies between two by default.
 
     The first one, which writes the whole replay, is that of no run: each has written what was there before it.
