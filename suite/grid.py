@@ -44,6 +44,7 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
         if cell.training is not None:
             trainings.setdefault(cell.training.hash, []).append(cell)
     with changing(out):  # two who prepare the same at once would write into each other's scratch files
+        refuse_foreign(experiment, out)
         write_json(out / "experiment.json", identity)
         folders = [_prepare_training(out / name, found) for name, found in trainings.items()]
         write_json(out / "cells.json", declared_cells(cells))
@@ -57,6 +58,8 @@ def refuse_foreign(experiment: Experiment, out: Path) -> None:
         UserError: `out` belongs to another experiment, or holds other files.
     """
     marker = out / "experiment.json"
+    # Looked at before the marker, which is what somebody who prepares at this moment writes first.
+    held = [path.name for path in out.iterdir()] if out.is_dir() else []
     if marker.exists():
         try:
             owner = read_json(marker)["name"]
@@ -67,7 +70,7 @@ def refuse_foreign(experiment: Experiment, out: Path) -> None:
                 f"{out} belongs to the experiment {owner!r}, not to {experiment.name!r}; choose another folder with "
                 f"--out, or use the experiment's own name"
             )
-    elif out.is_dir() and any(not path.name.startswith((".", "lock-")) for path in out.iterdir()):
+    elif any(not name.startswith((".", "lock-")) for name in held):
         raise UserError(f"{out} holds files but no experiment; choose an empty or new folder with --out")
 
 

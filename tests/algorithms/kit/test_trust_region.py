@@ -47,7 +47,7 @@ def test_the_largest_step_that_lowers_the_loss_within_the_bound_is_taken():
 
 def test_a_loss_that_falls_beyond_the_bound_is_not_taken():
     parameters, found = search(1.0, parabola, max_kl=0.3)
-    assert (found.fraction, found.kl) == (0.25, abs(float(parameters[0]) - 0.3))
+    assert (found.fraction, found.kl) == (0.25, abs(parameters[0].item() - 0.3))
 
 
 def test_after_a_failure_the_parameters_keep_their_bits():
