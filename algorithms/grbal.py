@@ -35,12 +35,12 @@ from algorithms.base import (
     averaged,
     require_finite,
 )  # fmt: skip
-from algorithms.kit import dynamics
+from algorithms.kit.model_based import dynamics
+from algorithms.kit.model_based.planning import PlannerName, PlannerSettings, advanced, plan, predicted_returns
+from algorithms.kit.model_based.windows import RecentTransitions, WindowIndex, Windows
 from algorithms.kit.networks import adam, as_leaves, frozen, glorot_uniform, resolve_precision, step
-from algorithms.kit.planning import PlannerName, PlannerSettings, advanced, plan, predicted_returns
 from algorithms.kit.replay import EpisodeStore
 from algorithms.kit.state import Part
-from algorithms.kit.windows import RecentTransitions, WindowIndex, Windows
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskFamily, TaskSource
 
 PLANNED_AT_ONCE = 500  # candidates on the CPU: more do not stay in its cache

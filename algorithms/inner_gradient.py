@@ -31,7 +31,8 @@ from algorithms.base import (
     evaluation_points,
     require_finite,
 )
-from algorithms.kit.advantages import (
+from algorithms.kit.networks import Parameters, as_leaves, frozen
+from algorithms.kit.on_policy.advantages import (
     discounted_sums,
     episode_times,
     fit_linear_baseline,
@@ -39,8 +40,7 @@ from algorithms.kit.advantages import (
     linear_values,
     standardised,
 )
-from algorithms.kit.networks import Parameters, as_leaves, frozen
-from algorithms.kit.policy_gradient import (
+from algorithms.kit.on_policy.policy_gradient import (
     Drawn,
     InnerLoss,
     PolicyData,
@@ -52,9 +52,9 @@ from algorithms.kit.policy_gradient import (
     policy_per_task,
     task_chunks,
 )
-from algorithms.kit.rollouts import Rollouts, rollouts_of
+from algorithms.kit.on_policy.rollouts import Rollouts, rollouts_of
 from algorithms.kit.state import Part
-from algorithms.kit.trial import TrialData
+from algorithms.kit.trial_data import TrialData
 
 
 class InnerGradientTrain(TrainConfig):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from algorithms.inner_gradient import InnerGradientAdapt, InnerGradientLearner, InnerGradientTrain
 from algorithms.kit.networks import Parameters
-from algorithms.kit.policy_gradient import (
+from algorithms.kit.on_policy.policy_gradient import (
     InnerLoss,
     PolicyData,
     distribution,
@@ -29,7 +29,7 @@ from algorithms.kit.policy_gradient import (
     surrogate_loss,
     task_chunks,
 )
-from algorithms.kit.trust_region import conjugate_gradient, flatten, line_search, unflatten
+from algorithms.kit.on_policy.trust_region import conjugate_gradient, flatten, line_search, unflatten
 
 
 class MamlTrain(InnerGradientTrain):

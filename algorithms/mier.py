@@ -33,14 +33,14 @@ from algorithms.base import (
     evaluation_points,
     require_finite,
 )  # fmt: skip
-from algorithms.kit.context_model import ContextModel, adapt_context, adapt_model, clipped
-from algorithms.kit.gaussian_policy import act
+from algorithms.kit.model_based.context_model import ContextModel, adapt_context, adapt_model, clipped
+from algorithms.kit.model_based.relabeling import FineTuning, RelabelSettings, with_embedding
 from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, resolve_precision
-from algorithms.kit.relabeling import FineTuning, RelabelSettings, with_embedding
+from algorithms.kit.off_policy.gaussian_policy import act
+from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
-from algorithms.kit.sac import SacSettings, SoftActorCritic
 from algorithms.kit.state import Part
-from algorithms.kit.trial import TrialData
+from algorithms.kit.trial_data import TrialData
 from tasks.spec import EpisodeBatch, TaskSource
 
 

@@ -35,13 +35,19 @@ from algorithms.base import (
     evaluation_points,
     require_finite,
 )  # fmt: skip
+from algorithms.kit.context.propensity import effective_sample_size, logistic_regression, propensity_weights
+from algorithms.kit.context.recurrent_context import (
+    EpisodeWindows,
+    RunningHistory,
+    Windowed,
+    last_hidden,
+    window_tokens,
+)
 from algorithms.kit.networks import frozen, resolve_precision
-from algorithms.kit.propensity import effective_sample_size, logistic_regression, propensity_weights
-from algorithms.kit.recurrent import EpisodeWindows, RunningHistory, Windowed, last_hidden, window_tokens
+from algorithms.kit.off_policy.td3 import Network, Sizes, Td3Settings, TwinDelayed, Weighting, policy_actions
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.state import Part
-from algorithms.kit.td3 import Network, Sizes, Td3Settings, TwinDelayed, Weighting, policy_actions
-from algorithms.kit.trial import TrialData, rows_of
+from algorithms.kit.trial_data import TrialData, rows_of
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
 
 

@@ -28,11 +28,11 @@ from algorithms.base import (
     averaged,
     require_finite,
 )  # fmt: skip
-from algorithms.kit.gaussian_policy import act
+from algorithms.kit.model_based.relabeling import with_embedding
 from algorithms.kit.networks import frozen, resolve_precision
-from algorithms.kit.relabeling import with_embedding
+from algorithms.kit.off_policy.gaussian_policy import act
+from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions, on_device
-from algorithms.kit.sac import SacSettings, SoftActorCritic
 from algorithms.kit.state import Part
 from tasks.spec import EpisodeBatch, RevealingSource, SpaceSpec
 

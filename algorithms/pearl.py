@@ -31,15 +31,15 @@ from algorithms.base import (
     averaged,
     require_finite,
 )
-from algorithms.kit.gaussian_policy import act
+from algorithms.kit.context.posterior import gaussian_factors, kl_to_standard_normal, product_of_gaussians
+from algorithms.kit.model_based.relabeling import with_embedding
 from algorithms.kit.networks import adam, as_leaves, fan_out_uniform, frozen, mlp, resolve_precision
-from algorithms.kit.posterior import gaussian_factors, kl_to_standard_normal, product_of_gaussians
-from algorithms.kit.relabeling import with_embedding
+from algorithms.kit.off_policy.gaussian_policy import act
+from algorithms.kit.off_policy.sac import Also, SacSettings, SoftActorCritic
+from algorithms.kit.off_policy.sac_value import ValueSacSettings, ValueSoftActorCritic
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
-from algorithms.kit.sac import Also, SacSettings, SoftActorCritic
-from algorithms.kit.sac_value import ValueSacSettings, ValueSoftActorCritic
 from algorithms.kit.state import Part
-from algorithms.kit.trial import TrialData
+from algorithms.kit.trial_data import TrialData
 from tasks.spec import EpisodeBatch, TaskSource
 
 EVALUATION = 1  # tells the noise of evaluations from that of exploration, which has the same seed

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from algorithms.inner_gradient import InnerGradientAdapt, InnerGradientLearner, InnerGradientTrain
 from algorithms.kit.networks import adam
-from algorithms.kit.policy_gradient import (
+from algorithms.kit.on_policy.policy_gradient import (
     PolicyData,
     clipped_loss,
     distribution,

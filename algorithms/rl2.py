@@ -35,9 +35,9 @@ from algorithms.base import (
     as_arrays,
     require_finite,
 )
-from algorithms.kit.recurrent_policy import RecurrentPolicy, Sizes
-from algorithms.kit.recurrent_ppo import PpoSettings, RecurrentPpo, Trials
-from algorithms.kit.running_moments import RunningMoments
+from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy, Sizes
+from algorithms.kit.on_policy.recurrent_ppo import PpoSettings, RecurrentPpo, Trials
+from algorithms.kit.on_policy.running_moments import RunningMoments
 from algorithms.kit.state import Part
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
 

@@ -1,1 +1,1 @@
-"""Records -> numbers -> intervals -> tables and figures -> one page. Reads `suite.records` only."""
+"""Records -> numbers -> intervals -> tables and figures -> one page. Reads `suite.results.records` only."""

@@ -29,10 +29,10 @@ def report(
 ) -> None:
     """Tables, figures and one self-contained page of everything that was recorded in a results folder."""
     # Plotting takes a second to import, which no other command should wait for.
-    from reports.load import load
+    from reports.numbers.tables import main_table
+    from reports.page.summary import verdict
+    from reports.reading.load import load
     from reports.report import write
-    from reports.tables import main_table
-    from reports.words import verdict
 
     results = load(folders, mix)
     path = write(results, out or folders[0] / "report", workers=min(_cores(), MOST_WORKERS))
@@ -83,7 +83,7 @@ def compare(
     import pandas as pd
 
     from reports import compare as comparing
-    from reports.load import load
+    from reports.reading.load import load
 
     if out is not None and out.suffix not in TABLE_ENDINGS:
         raise UserError(
@@ -140,7 +140,7 @@ def export(
 ) -> None:
     """Write training curves and results for other tools: CSV, TensorBoard, Weights & Biases."""
     from reports.export import export as write
-    from reports.load import load
+    from reports.reading.load import load
 
     wanted = [name for name, asked in (("csv", csv), ("tensorboard", tensorboard), ("wandb", wandb)) if asked]
     if not wanted:

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from reports import style
-from reports.intervals import NO_ESTIMATE, Estimate, caution, difference, shows_difference
-from reports.load import Results
-from reports.metrics import results_of, task_means
-from reports.mixing import differing_keys, run_facts
-from reports.rows import named_rows
-from reports.tables import CELL, main_table
+from reports.numbers.intervals import NO_ESTIMATE, Estimate, caution, difference, shows_difference
+from reports.numbers.rows import named_rows
+from reports.numbers.tables import CELL, main_table
+from reports.reading.comparability import differing_keys, run_facts
+from reports.reading.load import Results
+from reports.reading.metrics import results_of, task_means
 
 BETTER, WORSE, SAME = "better", "worse", "no difference shown"
 NOT_COMPARABLE, MISSING = "not comparable", "missing"

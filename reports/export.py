@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from reports.formats import file_name, write_csv
-from reports.load import Results
-from reports.metrics import seed_means
-from reports.rows import named_rows
-from reports.tables import run_table
+from reports.numbers.rows import named_rows
+from reports.numbers.tables import run_table
+from reports.reading.load import Results
+from reports.reading.metrics import seed_means
 from suite.errors import UserError
 
 META_TEST = ["training", "variant", "split", "task_list", "phase", "env_steps", "seed"]

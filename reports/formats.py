@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from reports import style
-from reports.intervals import LEVEL, Estimate, caution
-from reports.rows import named_rows
+from reports.numbers.intervals import LEVEL, Estimate, caution
+from reports.numbers.rows import named_rows
 
 ESCAPED = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

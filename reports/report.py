@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import formats, page, pictures, tables
-from reports.kinds import FIGURES, TableKind
-from reports.load import Results, load
+from reports import formats
+from reports.figures import sheets
+from reports.figures.catalogue import FIGURES, TableKind
+from reports.numbers import tables
+from reports.page import page
+from reports.reading.load import Results, load
 from suite.errors import UserError
 
 TABLES = {
@@ -59,7 +62,7 @@ def write(results: Results, out: Path, workers: int = 1) -> Path:
     for name in ("figures", "tables"):
         _emptied(out / name)
     _write_tables(results, out / "tables")
-    exhibits, absent = pictures.draw(results, FIGURES, out / "figures", workers)
+    exhibits, absent = sheets.draw(results, FIGURES, out / "figures", workers)
     path = out / "report.html"
     path.write_text(page.render(results, TABLES, exhibits, absent), encoding="utf-8", newline="\n")
     return path

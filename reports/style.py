@@ -55,7 +55,7 @@ REFERENCES = {
 """By the registered name of the algorithm."""
 
 REFERENCE = " (reference)"
-"""What a report puts behind the label of a reference, whatever the label is: see `reports.load`."""
+"""What a report puts behind the label of a reference, whatever the label is: see `reports.reading.load`."""
 
 OTHER_COLOURS = ("#A0522D", "#5B7F00", "#C2185B", "#00838F", "#7E57C2", "#5D6D7E")
 OTHER_MARKERS = ("<", ">", "h", "d", "*", "8")

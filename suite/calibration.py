@@ -17,9 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from suite.executors.processes import worker_environment
-from suite.files import read_json, write_json
-from suite.specs import MetatestSpec, TrainingSpec
+from suite.experiment.specs import MetatestSpec, TrainingSpec
+from suite.results.json_files import read_json, write_json
+from suite.run.processes import worker_environment
 from tasks.spec import Frozen, fingerprint
 
 FEW_STEPS, MORE_STEPS = 2, 12  # gradient steps per outer iteration: two points of a line
@@ -141,8 +141,8 @@ def _time_training(rehearsal: _Rehearsal) -> tuple[Any, TrainingCost]:
     import torch
 
     from algorithms.registry import training_entry
-    from suite.collecting import Meter
-    from suite.training import training_source
+    from suite.run.rollout import Meter
+    from suite.run.training import training_source
     from tasks.registry import get_family
 
     spec = rehearsal.training
@@ -184,8 +184,8 @@ def _time_training(rehearsal: _Rehearsal) -> tuple[Any, TrainingCost]:
 def _time_trial(rehearsal: _Rehearsal, algorithm: Any) -> TrialCost:
     """Trials with no, a single and a few updates; what is relabeled now and then counts as often as it is due."""
     from algorithms.registry import get_algorithm
-    from suite.collecting import Meter
-    from suite.metatest import Meters, adaptation_transitions, run_trial, trial_of
+    from suite.run.metatest import Meters, adaptation_transitions, run_trial, trial_of
+    from suite.run.rollout import Meter
     from tasks.registry import get_family
 
     spec = rehearsal.metatest

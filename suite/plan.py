@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from suite.errors import UserError
-from suite.experiment import Cell, Experiment, expand
-from suite.grid import SET_ASIDE, refuse_foreign
-from suite.progress import duration
-from suite.specs import MetatestSpec
+from suite.experiment.declaration import Cell, Experiment, expand
+from suite.experiment.specs import MetatestSpec
+from suite.monitor.progress import duration
+from suite.results.prepare import SET_ASIDE, refuse_foreign
 
 
 class PlannedCell(NamedTuple):

@@ -11,8 +11,8 @@ from tasks.families import FAMILIES
 for family in FAMILIES:
     gymnasium.register(
         id=f"offmap/{family.name.title().replace('-', '')}-v{family.version}",
-        entry_point="tasks.gymnasium_env:TaskEnv",
-        vector_entry_point="tasks.gymnasium_env:TaskVectorEnv",
+        entry_point="tasks.environments.gymnasium_env:TaskEnv",
+        vector_entry_point="tasks.environments.gymnasium_env:TaskVectorEnv",
         max_episode_steps=family.horizon,
         kwargs={"family": family.name},
     )

@@ -18,12 +18,12 @@ from conftest import TINY
 from local_slurm import MAX_ARRAY_SIZE, Cluster
 from tests_support import outcome
 
-from suite.executors.ledger import jobs_of_runs, log_files, read_submissions
-from suite.experiment import Experiment
-from suite.files import read_json, write_json
-from suite.grid import prepare
-from suite.storage import checkpoint_names
-from suite.worker import work
+from suite.experiment.declaration import Experiment
+from suite.results.jobs import jobs_of_runs, log_files, read_submissions
+from suite.results.json_files import read_json, write_json
+from suite.results.prepare import prepare
+from suite.run.checkpoints import checkpoint_names
+from suite.run.worker import work
 
 QUICK = {"steps_per_iteration": 3, "env_steps": 1400}  # a second or two
 LONG = {"steps_per_iteration": 100, "env_steps": 4400}  # twelve iterations of half a second, each with a checkpoint

@@ -51,7 +51,7 @@ def tiny_experiment():
     `train` and `adapt` change the blocks of every algorithm.
     """
     from algorithms.registry import get_algorithm
-    from suite.experiment import Experiment
+    from suite.experiment.declaration import Experiment
 
     def build(algorithms=("mier",), split="point-goal.ood", env_steps=1600, train=None, adapt=None, **fields):
         choices = [
@@ -71,8 +71,8 @@ def tiny_experiment():
 @pytest.fixture
 def run_here():
     """A function (experiment, out) -> training folders, all work done in this process."""
-    from suite.grid import prepare
-    from suite.worker import main
+    from suite.results.prepare import prepare
+    from suite.run.worker import main
 
     def run(experiment, out: Path) -> list[Path]:
         folders = prepare(experiment, out)

@@ -12,13 +12,13 @@ from conftest import TINY, TINY_ADAPT
 from safetensors.torch import load_file
 
 from algorithms.registry import training_entry
-from suite.collecting import Meter
-from suite.experiment import training_tasks
-from suite.files import read_json
-from suite.records import read_table
-from suite.specs import TrainingSpec
-from suite.storage import _flattened, checkpoint_names
-from suite.training import training_source
+from suite.experiment.declaration import training_tasks
+from suite.experiment.specs import TrainingSpec
+from suite.results.json_files import read_json
+from suite.results.records import read_table
+from suite.run.checkpoints import _flattened, checkpoint_names
+from suite.run.rollout import Meter
+from suite.run.training import training_source
 from tasks.registry import get_family, get_split
 
 __all__ = ["GOOD", "OWN", "TINY", "TINY_ADAPT", "build_algorithm", "changed", "checkpoint_of", "outcome", "rows_of",

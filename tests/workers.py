@@ -22,7 +22,9 @@ from typing import NamedTuple
 
 _context = multiprocessing.get_context("forkserver")
 # What a worker imports sooner or later (an optimiser imports torch._dynamo), so that one starts in no time.
-_context.set_forkserver_preload(["suite.worker", "algorithms.mier", "algorithms.pearl", "tasks.point", "torch._dynamo"])
+_context.set_forkserver_preload(
+    ["suite.run.worker", "algorithms.mier", "algorithms.pearl", "tasks.environments.point", "torch._dynamo"]
+)
 
 
 def run_worker(folder: Path, counts: Path, die_at_step: int = 0, die_at_write: int = 0, seconds: float = 120.0) -> int:
@@ -74,7 +76,7 @@ def steps_in(counts: Path) -> int:
 def _work(
     folder: str, counts: str, die_at_step: int = 0, die_at_write: int = 0, tell: tuple[Connection, Moment] | None = None
 ) -> None:
-    from suite.worker import main
+    from suite.run.worker import main
 
     count_steps(Path(counts), die_at_step)
     if die_at_write:
@@ -86,7 +88,7 @@ def _work(
 
 def count_steps(counts: Path, die_at_step: int = 0) -> None:
     """From now on append the steps of every point environment of this process to a file; die before step so many."""
-    from tasks.point import Point
+    from tasks.environments.point import Point
 
     handle = os.open(counts, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     step, left = Point.step, die_at_step

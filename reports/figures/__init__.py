@@ -15,7 +15,7 @@ from reports.figures.curves import (
     wall_time,
 )
 from reports.figures.outcomes import gate, in_and_out, out_of_distribution, per_task, profile
-from reports.figures.splits import split_picture
+from reports.figures.task_lists import split_picture
 
 __all__ = [
     "adaptation_curve", "adaptation_data", "gate", "house_style", "in_and_out", "new_figure", "out_of_distribution",

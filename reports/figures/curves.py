@@ -11,15 +11,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from reports import progress, series, style
+from reports import style
 from reports.figures.marks import aside, band, curve, dot, explain, finish, gate_words, handle, points, variants
-from reports.load import Results
-from reports.measures import METRICS, measured
+from reports.numbers import series, training_curves
+from reports.numbers.measures import METRICS, measured
+from reports.reading.load import Results
 
 
 def training_curve(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
     """The return of training episodes (exploring policy, training tasks) against meta-training steps."""
-    frame = progress.training(measured(results, metric), split)
+    frame = training_curves.training(measured(results, metric), split)
     names = variants(frame)
     for name in names:
         rows, look = frame[frame["variant"] == name], _joint_look(results, name)
@@ -32,12 +33,16 @@ def training_curve(results: Results, *, split: str, metric: str = "return", ax: 
 
 def sample_efficiency(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
     """Return on tasks of the training distribution against meta-training samples (the paper's Fig. 2)."""
-    return _against_samples(results, progress.sample_efficiency(measured(results, metric), split), split, metric, ax)
+    return _against_samples(
+        results, training_curves.sample_efficiency(measured(results, metric), split), split, metric, ax
+    )
 
 
 def shifted_samples(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
     """Return on out-of-distribution tasks against meta-training samples (the paper's Fig. 5 or 6, by version)."""
-    return _against_samples(results, progress.shifted_samples(measured(results, metric), split), split, metric, ax)
+    return _against_samples(
+        results, training_curves.shifted_samples(measured(results, metric), split), split, metric, ax
+    )
 
 
 def _against_samples(results: Results, frame: pd.DataFrame, split: str, metric: str, ax: Axes) -> Axes:
@@ -65,7 +70,7 @@ def _apart(ax: Axes, frame: pd.DataFrame) -> Axes:
 
 def wall_time(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
     """Return on the test tasks against the wall-clock time of meta-training, from the saved checkpoints."""
-    frame = progress.wall_time(measured(results, metric), split)
+    frame = training_curves.wall_time(measured(results, metric), split)
     longest = float(frame["hours"].max()) if len(frame) else 1.0
     unit, per_hour = next((unit, count) for unit, count in CLOCKS if longest * count >= 2 or unit == "seconds")
     frame = frame.assign(time=frame["hours"] * per_hour)

@@ -15,7 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
-from reports import scores, series, splits, style
+from reports import style
 from reports.figures.marks import (
     THIN,
     area,
@@ -31,8 +31,9 @@ from reports.figures.marks import (
     reach,
     variants,
 )
-from reports.load import Results
-from reports.measures import METRICS, measured
+from reports.numbers import scores, series, split_tasks
+from reports.numbers.measures import METRICS, measured
+from reports.reading.load import Results
 
 FEWEST_BARS = 4
 """Bars that a panel has room for at the least, so that one alone is no wall."""
@@ -142,7 +143,7 @@ def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) 
             kept = rows[rows["mean"].notna()].sort_values(column)
             if has_axis:
                 line = curve(ax, kept, column, look, hollow=task_list == "test_id")
-                line.set(**THIN, **({} if splits.is_range(kept[column]) else {"linestyle": "none"}))
+                line.set(**THIN, **({} if split_tasks.is_range(kept[column]) else {"linestyle": "none"}))
             else:
                 dodge = 0.7 * ((position + 0.5) / len(names) - 0.5)
                 points(ax, kept[column].to_numpy(dtype=float) + dodge, kept, look)
@@ -203,9 +204,9 @@ def gate(results: Results, *, split: str, metric: str = "return", ax: Axes) -> A
 
 def _training_range(results: Results, split: str) -> tuple[float, float] | None:
     """The ends of the training tasks' values on the split's axis, or None where they are unknown or too few."""
-    frame = splits.tasks(results, split)
+    frame = split_tasks.tasks(results, split)
     values = frame.loc[(frame["task_list"] == "train") & (frame["size"] == 1), "value"]
-    return (float(values.min()), float(values.max())) if splits.is_range(values) else None
+    return (float(values.min()), float(values.max())) if split_tasks.is_range(values) else None
 
 
 def _axis_label(said: dict[str, Any]) -> str:

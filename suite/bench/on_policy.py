@@ -10,12 +10,12 @@ import torch
 
 from algorithms.inner_gradient import InnerGradientLearner
 from algorithms.kit.networks import Parameters, frozen
-from algorithms.kit.policy_gradient import PolicyData, distribution
-from algorithms.kit.rollouts import Rollouts
+from algorithms.kit.on_policy.policy_gradient import PolicyData, distribution
+from algorithms.kit.on_policy.rollouts import Rollouts
 from algorithms.maml import Maml, MamlTrain
 from algorithms.promp import Promp, PrompTrain
-from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
-from suite.collecting import Meter, TrainingSource
+from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
+from suite.run.rollout import Meter, TrainingSource
 from tasks.registry import get_family, get_split
 
 SPLIT = "cheetah-velocity.standard"

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
-from suite.executors.processes import worker_environment
-from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, write_table
+from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
+from suite.results.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, write_table
+from suite.run.processes import worker_environment
 from tasks.registry import get_family, get_split
 from tasks.spec import TaskSplit
 

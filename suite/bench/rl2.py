@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import torch
 
-from algorithms.kit.recurrent_ppo import Trials
+from algorithms.kit.on_policy.recurrent_ppo import Trials
 from algorithms.rl2 import Rl2, Rl2Train
-from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
-from suite.presets import presets
-from suite.rehearsal import RandomSource
+from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
+from suite.bench.random_source import RandomSource
+from suite.experiment.presets import presets
 from tasks.registry import get_family
 
 FAMILY, TRIALS, STEPS = "cheetah-velocity", 100, 400

@@ -12,8 +12,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from suite.bench.figure import Figure
-from suite.executors.processes import worker_environment
+from suite.bench.measurement import Figure
+from suite.run.processes import worker_environment
 
 PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "report", "process", "scale")
 
@@ -48,7 +48,7 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.report import report_figures
 
         return report_figures()
-    from suite.bench.process import process_figures
+    from suite.bench.memory import process_figures
 
     return process_figures()
 

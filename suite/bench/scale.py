@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
-from suite.experiment import Experiment
-from suite.files import read_json, write_json
-from suite.grid import metatest_folders, prepare
-from suite.records import SCHEMA, SCHEMA_VERSION
-from suite.status import Status
+from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
+from suite.experiment.declaration import Experiment
+from suite.results.json_files import read_json, write_json
+from suite.results.prepare import metatest_folders, prepare
+from suite.results.records import SCHEMA, SCHEMA_VERSION
+from suite.results.status import Status
 
 RUNS, RECORDS = 10_000, 1_000
 TEST_TASKS = 20

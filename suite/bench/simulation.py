@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mujoco import rollout
 
-from suite.bench.figure import Figure, least_seconds
+from suite.bench.measurement import Figure, least_seconds
 from tasks.registry import get_split, make_batch
 
 ROWS, STEPS, ROUNDS = 40, 200, 3

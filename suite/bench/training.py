@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from algorithms.kit.model_based.relabeling import FineTuning, RelabelSettings
 from algorithms.kit.networks import frozen, native_precision, repeat_ensemble
-from algorithms.kit.relabeling import FineTuning, RelabelSettings
 from algorithms.mier import Mier, MierTrain
 from algorithms.mql import FineTuning as MqlFineTuning
 from algorithms.mql import Mql, MqlAdapt, MqlTrain, NewData
 from algorithms.pearl import Pearl, PearlTrain
-from suite.bench.figure import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
-from suite.rehearsal import RandomSource
+from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
+from suite.bench.random_source import RandomSource
 from tasks.registry import get_family
 
 FAMILY, NUM_TASKS, TRANSITIONS = "cheetah-velocity", 100, 2000  # initial exploration of its splits, per task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from suite.cli.failures import explained
+from suite.cli.errors import explained
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -29,7 +29,7 @@ def list_algorithms(as_json: AsJson = False) -> None:
 def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: AsJson = False) -> None:
     """Every field of an algorithm's configuration: type, default, and where the default comes from."""
     from algorithms.registry import get_algorithm
-    from suite.presets import presets
+    from suite.experiment.presets import presets
 
     entry = get_algorithm(name)
     blocks = {block: fields_of(entry.load(block)) for block in ("train", "adapt")}

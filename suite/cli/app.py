@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from suite.cli import algorithms, cluster, experiments, plugins, results, tasks, tools
+from suite.cli import algorithms, experiments, plugins, results, runs, tasks, tools
 
 app = typer.Typer(
     help="Measures meta-reinforcement learning on tasks outside the distribution it was trained on.",
@@ -16,10 +16,10 @@ app.add_typer(algorithms.app, name="algorithms")
 app.command()(experiments.plan)
 app.command()(experiments.run)
 app.command()(results.status)
-app.command()(cluster.logs)
-app.command()(cluster.cancel)
-app.command()(cluster.resume)
-app.command()(cluster.clean)
+app.command()(runs.logs)
+app.command()(runs.cancel)
+app.command()(runs.resume)
+app.command()(runs.clean)
 app.command()(results.collect)
 for name, function in plugins.commands():
     app.command(name)(function)

@@ -11,7 +11,7 @@ import typer
 from suite.cli.output import AsJson, console, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
-    from suite.experiment import Experiment
+    from suite.experiment.declaration import Experiment
     from suite.plan import Plan
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file of an experiment.")]
@@ -30,8 +30,8 @@ def plan(
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at once; by default one per core.")] = None,
 ) -> None:
     """Show what `offmap run` would do, what of it is done, and how long the rest takes; writes nothing there."""
-    from suite.executors.processes import available_cores
     from suite.plan import make_plan
+    from suite.run.processes import available_cores
 
     declared, folder = _declared(experiment, set_, out)
     made = make_plan(declared, folder, workers or available_cores(), calibrate, _say)
@@ -54,7 +54,7 @@ def run(
     """Run what an experiment declares and has not been run yet, then collect the records and write the report."""
     from suite.cli.launching import launch, require_acceptable, show_submissions
     from suite.executors.launch import left_to_do
-    from suite.grid import pending, prepare, refuse_foreign
+    from suite.results.prepare import pending, prepare, refuse_foreign
 
     declared, folder = _declared(experiment, set_, out)
     spec = declared.executor.changed(kind=executor, workers=workers, canary=canary or None)
@@ -73,11 +73,11 @@ def run(
 
 def _declared(path: Path, overrides: list[str] | None, out: Path | None) -> tuple[Experiment, Path]:
     """The experiment, and the folder of its results."""
-    from suite.experiment import load_experiment
+    from suite.experiment.declaration import load_experiment
 
     experiment = load_experiment(path, overrides or ())
     if experiment.tensorboard:
-        from suite.events import require_tensorboard
+        from suite.run.event_files import require_tensorboard
 
         require_tensorboard()  # now, and not in each of its runs
     return experiment, out or Path("runs") / experiment.name
@@ -106,7 +106,7 @@ def _say(words: str) -> None:
 
 
 def _print_plan(made: Plan) -> None:
-    from suite.progress import duration
+    from suite.monitor.progress import duration
 
     cells = [(cell.variant, cell.split, cell.seed, cell.state, cell.reason) for cell in made.cells]
     print_table("", ("variant", "split", "seed", "state", "reason"), cells)

@@ -14,9 +14,9 @@ from suite.errors import UserError
 
 if TYPE_CHECKING:
     from suite.executors.local import Outcome
-    from suite.executors.spec import ExecutorSpec
-    from suite.experiment import Experiment
-    from suite.overview import CellState
+    from suite.experiment.declaration import Experiment
+    from suite.experiment.executor import ExecutorSpec
+    from suite.monitor.overview import CellState
 
 
 def require_acceptable(spec: ExecutorSpec, detach: bool) -> None:
@@ -43,8 +43,8 @@ def show_submissions(experiment: Experiment, folder: Path) -> None:
     """
     from suite.executors.launch import left_to_do, requests_of
     from suite.executors.slurm import described, largest_array, make_arrays, require_slurm
-    from suite.experiment import expand
-    from suite.grid import declared_cells, refuse_foreign
+    from suite.experiment.declaration import expand
+    from suite.results.prepare import declared_cells, refuse_foreign
 
     spec = experiment.executor
     if spec.kind != "slurm":
@@ -67,8 +67,8 @@ def launch(folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool,
     """
     from suite.executors.launch import carry_out, submit_runs
     from suite.executors.local import Interrupted
-    from suite.overview import labels, read_cells
-    from suite.progress import display_for
+    from suite.monitor.overview import labels, read_cells
+    from suite.monitor.progress import display_for
 
     if spec.kind == "slurm":
         submit_runs(folder, todo, spec, lambda words: print_lines([words]))
@@ -90,9 +90,9 @@ def launch(folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool,
 
 def _finish(folder: Path, outcomes: Sequence[Outcome]) -> None:
     """Collect, report, and name what failed; exit code 1 if anything did."""
-    from suite.collect_results import collect
-    from suite.grid import refresh_cells
-    from suite.overview import labels, read_cells
+    from suite.monitor.overview import labels, read_cells
+    from suite.results.collect import collect
+    from suite.results.prepare import refresh_cells
 
     refresh_cells(folder)
     cells = read_cells(folder)

@@ -11,7 +11,7 @@ import typer
 from suite.cli.output import AsJson, console, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
-    from suite.overview import CellState
+    from suite.monitor.overview import CellState
 
 WATCH_SECONDS = 10.0
 
@@ -34,9 +34,9 @@ def status(
 
 def _show(folder: Path, as_json: bool, watch: bool) -> bool:
     """Print the status of a results folder; whether to do so again."""
-    from suite.executors.states import ACTIVE
-    from suite.files import read_json
-    from suite.overview import STATES, describe, read_cells
+    from suite.monitor.job_states import ACTIVE
+    from suite.monitor.overview import STATES, describe, read_cells
+    from suite.results.json_files import read_json
 
     cells = read_cells(folder)
     counts = {state: sum(cell.state == state for cell in cells) for state in STATES}
@@ -53,7 +53,7 @@ def _show(folder: Path, as_json: bool, watch: bool) -> bool:
 
 
 def _row(cell: CellState) -> tuple[object, ...]:
-    from suite.progress import duration, stage_text, steps_text
+    from suite.monitor.progress import duration, stage_text, steps_text
 
     named = (cell.variant, cell.split, cell.seed, cell.folder.name if cell.folder else "", cell.state)
     progress = cell.progress
@@ -80,9 +80,9 @@ def collect(
     ] = None,
 ) -> None:
     """Make one tidy table, `results.parquet`, of the records of all runs in a results folder."""
-    from suite.collect_results import collect as collect_records
-    from suite.collect_results import export
-    from suite.grid import refresh_cells
+    from suite.results.collect import collect as collect_records
+    from suite.results.collect import export
+    from suite.results.prepare import refresh_cells
 
     print_lines([str(collect_records(folder, mix, say=lambda sentence: typer.echo(sentence, err=True)))])
     if copy_to is not None:
@@ -99,7 +99,7 @@ def video(
     out: Annotated[Path | None, typer.Option(help="The .gif to write; by default in RUN/videos.")] = None,
 ) -> None:
     """Film a finished run: adapt its agent to one task as the meta-test did, then roll it out."""
-    from suite.film import film
+    from suite.run.video import film
 
     with console().status("adapting"):
         path = film(run, task_list, task, updates, out)

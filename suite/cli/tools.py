@@ -11,7 +11,7 @@ from suite.cli.output import AsJson, print_json, print_lines, print_table
 
 def schema() -> None:
     """The JSON schema of an experiment file, for editors."""
-    from suite.experiment import Experiment
+    from suite.experiment.declaration import Experiment
 
     print_json(Experiment.model_json_schema())
 

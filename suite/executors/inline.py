@@ -10,7 +10,7 @@ from suite.executors.local import Outcome, Pool
 
 def run_inline(folders: Sequence[Path], on_tick: Callable[[Pool], None] = lambda pool: None) -> list[Outcome]:
     """How the work on each folder ended; what a worker would write to its log appears here."""
-    from suite.worker import work
+    from suite.run.worker import work
 
     outcomes: list[Outcome] = []
     for number, folder in enumerate(folders):

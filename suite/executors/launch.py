@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
-from suite.executors.code import launched_code
+from suite.executors.code_snapshot import launched_code
 from suite.executors.inline import run_inline
-from suite.executors.ledger import Submission, changing
 from suite.executors.local import Interrupted, Outcome, Pool, run_local
-from suite.executors.processes import available_cores
 from suite.executors.slurm import largest_array, make_arrays, require_slurm, submit
-from suite.executors.spec import ExecutorSpec, Request
-from suite.executors.states import ACTIVE, Cluster
-from suite.files import keep_json, read_json
-from suite.grid import pending, refuse_altered
-from suite.overrides import put
-from suite.overview import no_results_folder
-from suite.status import read_status
+from suite.experiment.executor import ExecutorSpec, Request
+from suite.experiment.overrides import put
+from suite.monitor.job_states import ACTIVE, Cluster
+from suite.monitor.overview import no_results_folder
+from suite.results.jobs import Submission, changing
+from suite.results.json_files import keep_json, read_json
+from suite.results.prepare import pending, refuse_altered
+from suite.results.status import read_status
+from suite.run.processes import available_cores
 
 FOLLOW_SECONDS = 10.0  # between two questions to Slurm while somebody waits for the end
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from suite.executors.processes import Process, end_workers, release, start_worker, worker_command
+from suite.run.processes import Process, end_workers, release, start_worker, worker_command
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0  # between asking a worker to end and killing it

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
-from suite.executors.arrays import Array, arrays
-from suite.executors.code import Code
-from suite.executors.ledger import FOLDER, Submission, write_submission
-from suite.executors.spec import ExecutorSpec, Request, megabytes_of
+from suite.executors.code_snapshot import Code
+from suite.executors.slurm_arrays import Array, arrays
+from suite.experiment.executor import ExecutorSpec, Request, megabytes_of
+from suite.results.jobs import FOLDER, Submission, write_submission
 
 SMALLEST_LIMIT = 1001  # Slurm's own default of MaxArraySize
 PATIENT = 1_000_000  # requeues at a time limit that submitit allows: as many as a run needs
@@ -169,7 +169,7 @@ def _submit_array(out: Path, array: Array, spec: ExecutorSpec, code: Code, after
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError
 
-    from suite.executors.job import Job
+    from suite.executors.slurm_job import Job
 
     # `exec`: the signals that Slurm sends to the batch shell then reach Python, without srun in between.
     executor = SlurmExecutor(out / FOLDER, PATIENT, python=f"exec {shlex.quote(sys.executable)} -P")

@@ -85,7 +85,7 @@ def on_policy():
 
     The data are what the policies really draw on random observations, with random advantages.
     """
-    from algorithms.kit.policy_gradient import PolicyData, distribution, inner_step, policy_per_task
+    from algorithms.kit.on_policy.policy_gradient import PolicyData, distribution, inner_step, policy_per_task
 
     generator = torch.Generator().manual_seed(0)
 

@@ -6,8 +6,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from algorithms.grbal import Grbal, GrbalTrain
+from algorithms.kit.model_based.relabeling import FineTuning, RelabelSettings
 from algorithms.kit.networks import frozen, repeat_ensemble
-from algorithms.kit.relabeling import FineTuning, RelabelSettings
 from algorithms.mier import Mier, MierTrain
 from algorithms.mql import FineTuning as MqlFineTuning
 from algorithms.mql import Mql, MqlAdapt, MqlTrain, NewData

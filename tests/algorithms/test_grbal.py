@@ -7,12 +7,12 @@ from tests_support import build_algorithm
 
 from algorithms.base import Transition
 from algorithms.grbal import Grbal, GrbalAdapt, GrbalTrain, unsupported
-from algorithms.kit import dynamics, planning
+from algorithms.kit.model_based import dynamics, planning
+from algorithms.kit.model_based.windows import RecentTransitions
 from algorithms.kit.networks import as_leaves
 from algorithms.kit.replay import Transitions
-from algorithms.kit.windows import RecentTransitions
 from suite.errors import UserError
-from suite.experiment import Experiment, expand
+from suite.experiment.declaration import Experiment, expand
 from tasks.registry import families, get_family
 
 SMALL = {

@@ -6,10 +6,10 @@ import torch
 from tests_support import build_algorithm
 
 from algorithms.base import Transition
-from algorithms.kit.policy_gradient import distribution, inner_step, log_density, policy_per_task
-from algorithms.kit.rollouts import Rollouts
+from algorithms.kit.on_policy.policy_gradient import distribution, inner_step, log_density, policy_per_task
+from algorithms.kit.on_policy.rollouts import Rollouts
 from algorithms.maml import MamlAdapt
-from suite.collecting import Meter
+from suite.run.rollout import Meter
 
 SPLIT = "point-goal.ood"
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.kit.policy_gradient import distribution, inner_step, kl_divergence, policy_per_task
-from algorithms.kit.trust_region import flatten, unflatten
+from algorithms.kit.on_policy.policy_gradient import distribution, inner_step, kl_divergence, policy_per_task
+from algorithms.kit.on_policy.trust_region import flatten, unflatten
 from algorithms.maml import Maml, MamlTrain
 
 CASES = [("likelihood_ratio", 1), ("log_likelihood", 1), ("likelihood_ratio", 2)]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from algorithms.base import Diverged
-from algorithms.kit.context_model import adapt_context, context_step
+from algorithms.kit.model_based.context_model import adapt_context, context_step
 from algorithms.kit.networks import as_leaves, frozen
 from algorithms.kit.replay import Transitions
 
@@ -126,7 +126,7 @@ def test_the_trained_initial_context_gets_the_meta_gradient(small_mier, finite_d
 
 def test_the_papers_preset_trains_the_initial_context_and_the_default_keeps_it_zero(small_mier):
     from algorithms.registry import get_algorithm
-    from suite.presets import resolve_blocks
+    from suite.experiment.presets import resolve_blocks
     from tasks.registry import get_split
 
     for preset, is_trained in (("paper", True), (None, False)):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from algorithms.base import Transition
-from algorithms.kit.recurrent import RunningHistory, last_hidden
+from algorithms.kit.context.recurrent_context import RunningHistory, last_hidden
 from algorithms.mql import FineTuning, Mql, MqlAdapt, MqlTrain, NewData
 
 CPU = torch.device("cpu")
@@ -134,7 +134,7 @@ def test_actions_while_running_are_those_of_the_stored_windows(mql, padded):
     windowed = mql.windows.gather(mql.store, episode)
     data = [field[0].numpy() for field in windowed.transitions]
     with torch.no_grad():
-        from algorithms.kit.td3 import policy_actions
+        from algorithms.kit.off_policy.td3 import policy_actions
 
         expected = policy_actions(mql.learner.actor, windowed.transitions.observations, windowed.history)[0].numpy()
     same = []

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from algorithms.base import Diverged, Transition
-from algorithms.kit import sac, sac_value
-from algorithms.kit.posterior import gaussian_factors, kl_to_standard_normal, product_of_gaussians
+from algorithms.kit.context.posterior import gaussian_factors, kl_to_standard_normal, product_of_gaussians
+from algorithms.kit.off_policy import sac, sac_value
 from algorithms.kit.replay import Transitions
 from algorithms.pearl import Pearl, PearlAdapt, PearlTrain
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.kit.policy_gradient import distribution, inner_step, kl_divergence, policy_per_task, ratios
+from algorithms.kit.on_policy.policy_gradient import distribution, inner_step, kl_divergence, policy_per_task, ratios
 from algorithms.promp import Promp, PrompTrain, adapted_weights
 
 

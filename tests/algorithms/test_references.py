@@ -5,9 +5,9 @@ import pytest
 from tests_support import build_algorithm
 
 from algorithms.references import UntrainedAdapt
-from suite.collecting import Meter
-from suite.metatest import Meters, Trial, run_trial
-from suite.specs import EvaluationProtocol
+from suite.experiment.specs import EvaluationProtocol
+from suite.run.metatest import Meters, Trial, run_trial
+from suite.run.rollout import Meter
 from tasks.registry import get_family, get_split
 
 

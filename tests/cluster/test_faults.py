@@ -9,11 +9,11 @@ import pytest
 from cluster_sweeps import MANY, PATIENCE, throttled
 from local_slurm import CPUS, MAX_ARRAY_SIZE, NODES
 
-from suite.executors.ledger import read_submissions
-from suite.experiment import load_experiment
-from suite.files import read_json, write_json
-from suite.grid import prepare
-from suite.status import read_status
+from suite.experiment.declaration import load_experiment
+from suite.results.jobs import read_submissions
+from suite.results.json_files import read_json, write_json
+from suite.results.prepare import prepare
+from suite.results.status import read_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 

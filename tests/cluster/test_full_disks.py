@@ -6,7 +6,7 @@ import pytest
 from cluster_sweeps import PATIENCE
 from disks import fill, small_disk
 
-from suite.executors.ledger import read_submissions
+from suite.results.jobs import read_submissions
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 

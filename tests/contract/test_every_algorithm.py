@@ -7,9 +7,9 @@ from tests_support import TINY_ADAPT, build_algorithm, tensors_of
 
 from algorithms.base import Transition
 from algorithms.registry import ALGORITHMS
-from suite.collecting import Meter
-from suite.experiment import training_tasks
-from suite.presets import presets, resolve_blocks
+from suite.experiment.declaration import training_tasks
+from suite.experiment.presets import presets, resolve_blocks
+from suite.run.rollout import Meter
 from tasks.registry import get_family, get_split
 from tasks.splits import BUILDERS
 
@@ -103,7 +103,7 @@ def test_continuing_from_a_state_is_bit_exact(training, split, changes):
     kept, log = whole.state(), () if whole.log() is None else whole.log().clone().split(7)
     kept = {name: value for name, value in kept.items()}
     copy = build_algorithm(training, split, **changes)
-    from suite.storage import _flattened, _nested
+    from suite.run.checkpoints import _flattened, _nested
 
     tensors, plain = _flattened(kept)
     copy.load_state(_nested(tensors, plain), log)

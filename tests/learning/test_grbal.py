@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from algorithms.grbal import GrbalAdapt
-from suite.collecting import Meter, TrainingSource
-from suite.experiment import Experiment, expand
-from suite.metatest import Meters, Trial, run_trial
-from tasks.point import START_DISTANCE, STEP
+from suite.experiment.declaration import Experiment, expand
+from suite.run.metatest import Meters, Trial, run_trial
+from suite.run.rollout import Meter, TrainingSource
+from tasks.environments.point import START_DISTANCE, STEP
 from tasks.registry import get_family, get_split
 
 SPLIT = get_split("point-dynamics.ood")

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from algorithms.oracle import OracleAdapt
-from suite.collecting import Meter
-from suite.experiment import Experiment, expand
-from suite.files import write_json
-from suite.metatest import Meters, run_trial, trial_of, trials_of
-from suite.training import open_training, train
+from suite.experiment.declaration import Experiment, expand
+from suite.results.json_files import write_json
+from suite.run.metatest import Meters, run_trial, trial_of, trials_of
+from suite.run.rollout import Meter
+from suite.run.training import open_training, train
 from tasks.registry import get_family, get_split
 
 SPLIT = get_split("point-goal.ood")

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from suite.collecting import Meter
-from suite.experiment import Experiment, expand
-from suite.metatest import Meters, Trial, run_trial
-from suite.training import open_training, train
-from tasks.point import STEP
+from suite.experiment.declaration import Experiment, expand
+from suite.run.metatest import Meters, Trial, run_trial
+from suite.run.rollout import Meter
+from suite.run.training import open_training, train
+from tasks.environments.point import STEP
 from tasks.registry import get_family, get_split
 
 SPLIT = get_split("point-goal.ood")
@@ -54,7 +54,7 @@ class Silent:
 @pytest.fixture(scope="module", params=list(BUDGETS))
 def learned(request, tmp_path_factory):
     """A trained algorithm, its adapt configuration, and its training folder."""
-    from suite.files import write_json
+    from suite.results.json_files import write_json
 
     name = request.param
     choice = {"name": name, "preset": PRESETS.get(name), "adapt": RELABEL if name == "mier" else {}}

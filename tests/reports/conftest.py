@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.kinds import FIGURES
+from reports.figures.catalogue import FIGURES
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from suite.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, write_table
+from suite.results.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, write_table
 
 SPLIT = "cheetah-velocity.hard"
 

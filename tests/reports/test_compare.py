@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from reports import cli
 from reports.compare import COLUMNS, compare
-from reports.intervals import PAIRED, WELCH
-from reports.load import load
+from reports.numbers.intervals import PAIRED, WELCH
+from reports.reading.load import load
 from suite.errors import UserError
 
 

@@ -5,9 +5,9 @@ from typer.testing import CliRunner
 
 from reports import cli
 from reports.export import export, scalars
-from reports.load import load
+from reports.reading.load import load
 from suite.errors import UserError
-from suite.records import METRICS_SCHEMA, write_table
+from suite.results.records import METRICS_SCHEMA, write_table
 
 
 @pytest.fixture

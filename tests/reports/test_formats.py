@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from reports import formats, tables
-from reports.load import load
+from reports import formats
+from reports.numbers import tables
+from reports.reading.load import load
 
 
 def table(*rows):

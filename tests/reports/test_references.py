@@ -3,8 +3,10 @@
 import pytest
 
 from algorithms.registry import ALGORITHMS
-from reports import formats, scores, style, tables, words
-from reports.load import load
+from reports import formats, style
+from reports.numbers import scores, tables
+from reports.page import summary
+from reports.reading.load import load
 from reports.report import build
 
 
@@ -42,7 +44,7 @@ def test_no_label_makes_a_reference_a_competitor(golden, synthetic):
 
 
 def test_a_reference_is_never_the_best_nor_compared(golden, synthetic):
-    (_, split, caution) = words.verdict(load(references(golden, synthetic, oracle=1000.0)))
+    (_, split, caution) = summary.verdict(load(references(golden, synthetic, oracle=1000.0)))
     assert "test tasks: MIER 32.5 (n = 3)." in split
     assert "To read them by: null (reference) -500.0, told (reference) 1000." in split
     assert "minus" not in split
@@ -50,7 +52,7 @@ def test_a_reference_is_never_the_best_nor_compared(golden, synthetic):
 
 
 def test_references_alone_are_no_result(tmp_path, synthetic):
-    split = words.verdict(load(references(tmp_path, synthetic)))[1]
+    split = summary.verdict(load(references(tmp_path, synthetic)))[1]
     assert (
         split == f"{synthetic.SPLIT}: no result yet. To read them by: null (reference) -500.0, told (reference) -60.0."
     )

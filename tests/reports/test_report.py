@@ -4,10 +4,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from reports import page, pictures
-from reports.figures import canvas
-from reports.kinds import FIGURES
-from reports.load import load
+from reports.figures import canvas, sheets
+from reports.figures.catalogue import FIGURES
+from reports.page import page
+from reports.reading.load import load
 from reports.report import TABLES, build, write
 
 
@@ -103,7 +103,7 @@ def test_the_number_of_seeds_is_in_the_picture_itself(golden, synthetic, tmp_pat
     sheet, made = canvas.sheet, []
     monkeypatch.setattr(canvas, "sheet", lambda draw, splits: made.append(sheet(draw, splits)) or made[-1])
     (kind,) = (kind for kind in FIGURES if kind.name == "per_task")
-    pictures.draw(load(golden), [kind], tmp_path)
+    sheets.draw(load(golden), [kind], tmp_path)
     assert [ax.get_title(loc="left") for ax in made[0].axes] == [f"{synthetic.SPLIT}\nn = 3 seeds"]
 
 
@@ -172,7 +172,7 @@ def test_pictures_follow_the_colour_scheme(built):
     svg = (
         '<?xml?><!DOCTYPE x><svg width="1"><g style="fill: #262626"/><g style="stroke: #d4d4d4; fill: #fefefe"/></svg>'
     )
-    themed = pictures.themed(svg)
+    themed = sheets.themed(svg)
     assert themed.startswith('<svg width="1"><style>')
     assert "fill: currentColor" in themed
     assert "stroke: var(--grid); fill: var(--paper)" in themed

@@ -132,7 +132,7 @@ def test_long_names_lose_their_middle_in_figures():
 
 
 def test_task_lists_have_the_colours_of_rendered_pictures():
-    from tasks import render
+    from tasks.pictures import split
 
-    assert render.COLOURS == style.LIST_COLOURS
-    assert render.OTHER_COLOUR == style.OTHER_LIST_COLOUR
+    assert split.COLOURS == style.LIST_COLOURS
+    assert split.OTHER_COLOUR == style.OTHER_LIST_COLOUR

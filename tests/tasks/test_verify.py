@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks import registry
-from tasks.point import PointGoal
+from tasks.environments.point import PointGoal
 from tasks.registry import get_family, get_split, register_family, register_split, splits
 from tasks.verify import verify
 

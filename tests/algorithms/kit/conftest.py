@@ -1,6 +1,6 @@
 import pytest
 
-from algorithms.kit import sac, sac_value, td3
+from algorithms.kit.off_policy import sac, sac_value, td3
 
 
 @pytest.fixture

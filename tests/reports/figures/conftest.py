@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.load import load
+from reports.reading.load import load
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from PIL import Image
 
 from reports import figures, style
 from reports.figures import canvas
+from reports.figures.catalogue import FIGURES
 from reports.figures.marks import aside
-from reports.kinds import FIGURES
-from reports.load import load
+from reports.reading.load import load
 
 
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from reports import figures, progress, series, style
-from reports.load import load
+from reports import figures, style
+from reports.numbers import series, training_curves
+from reports.reading.load import load
 
 
 def drawn(draw, results, split, **named):
@@ -27,13 +28,13 @@ def entries(ax):
 
 @pytest.mark.parametrize(
     ("draw", "numbers", "task_list"),
-    [(figures.sample_efficiency, progress.sample_efficiency, "test_id"),
-     (figures.shifted_samples, progress.shifted_samples, "test")],
+    [(figures.sample_efficiency, training_curves.sample_efficiency, "test_id"),
+     (figures.shifted_samples, training_curves.shifted_samples, "test")],
 )  # fmt: skip
 def test_returns_against_meta_training_samples(results, synthetic, draw, numbers, task_list):
     ax = drawn(draw, results, synthetic.SPLIT)
     frame = numbers(results, synthetic.SPLIT)
-    assert frame.equals(progress.checkpoints(results, synthetic.SPLIT, task_list))
+    assert frame.equals(training_curves.checkpoints(results, synthetic.SPLIT, task_list))
     mier = frame[frame["variant"] == "mier"]
     line = curve_of(ax, "mier")
     np.testing.assert_array_equal(line.get_xdata(), [125_000, 250_000, 375_000, 500_000])
@@ -49,15 +50,15 @@ def test_where_nothing_shifts_test_is_the_training_distribution(tmp_path, synthe
     rows = [{"env_steps": steps, "is_final": steps == 20, "return": float(steps)} for steps in (10, 20)]
     synthetic.write_run(tmp_path, rows, synthetic.document() | {"split": split})
     results = load(tmp_path)
-    assert list(progress.sample_efficiency(results, synthetic.SPLIT)["mean"]) == [10.0, 20.0]
-    assert progress.shifted_samples(results, synthetic.SPLIT).empty
+    assert list(training_curves.sample_efficiency(results, synthetic.SPLIT)["mean"]) == [10.0, 20.0]
+    assert training_curves.shifted_samples(results, synthetic.SPLIT).empty
 
 
 def test_wall_time_stands_at_the_hours_that_each_checkpoint_took(results, synthetic):
     ax = drawn(figures.wall_time, results, synthetic.SPLIT)
     line = curve_of(ax, "pearl")
     np.testing.assert_allclose(line.get_xdata(), 0.02 * np.array([125_000, 250_000, 375_000, 500_000]) / 3600)
-    frame = progress.wall_time(results, synthetic.SPLIT)
+    frame = training_curves.wall_time(results, synthetic.SPLIT)
     np.testing.assert_array_equal(line.get_ydata(), frame.loc[frame["variant"] == "pearl", "mean"])
     assert ax.get_xlabel() == "meta-training wall-clock time (hours)"
     assert -0.1 < ax.get_xlim()[0] < 0  # a mark at zero is seen whole
@@ -87,13 +88,13 @@ def test_budgets_far_apart_stand_on_a_logarithmic_axis(tmp_path, synthetic, long
 
 
 def test_wall_time_of_a_lone_checkpoint_is_a_point_and_of_none_is_nothing(golden, synthetic):
-    frame = progress.wall_time(load(golden), synthetic.SPLIT)
+    frame = training_curves.wall_time(load(golden), synthetic.SPLIT)
     assert list(frame["hours"]) == [1.5]
     assert list(frame["mean"]) == [32.5]
     for path in golden.rglob("records.parquet"):
         path.unlink()
     synthetic.simple_run(golden, "mier", 0, test=[[1.0]], cost={})
-    assert progress.wall_time(load(golden), synthetic.SPLIT).empty
+    assert training_curves.wall_time(load(golden), synthetic.SPLIT).empty
 
 
 def test_adaptation_data_is_evaluated_and_collected(tmp_path, synthetic):
@@ -139,7 +140,7 @@ def test_the_adaptation_curve_draws_the_series_and_says_how_often_the_gate_was_o
 def test_the_training_curve_is_one_line_for_variants_of_one_training(results, synthetic):
     ax = drawn(figures.training_curve, results, synthetic.SPLIT)
     assert entries(ax) == ["MIER / MIER-wR", "PEARL", "ProMP"]
-    frame = progress.training(results, synthetic.SPLIT)
+    frame = training_curves.training(results, synthetic.SPLIT)
     np.testing.assert_array_equal(
         curve_of(ax, "mier").get_ydata(), frame.loc[frame["variant"] == "mier / mier-wr", "mean"]
     )
@@ -147,7 +148,7 @@ def test_the_training_curve_is_one_line_for_variants_of_one_training(results, sy
 
 def test_bands_are_the_intervals(results, synthetic):
     ax = drawn(figures.shifted_samples, results, synthetic.SPLIT)
-    frame = progress.shifted_samples(results, synthetic.SPLIT)
+    frame = training_curves.shifted_samples(results, synthetic.SPLIT)
     mier = frame[frame["variant"] == "mier"]
     (band,) = [c for c in ax.collections if to_hex(c.get_facecolor()[0]) == style.look("mier").colour.lower()]
     heights = band.get_paths()[0].vertices[:, 1]

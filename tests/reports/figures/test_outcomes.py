@@ -5,8 +5,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.ticker import FuncFormatter
 
-from reports import figures, series, statistics, style
-from reports.load import load
+from reports import figures, style
+from reports.numbers import aggregates, series
+from reports.reading.load import load
 
 
 def drawn(draw, results, split, **named):
@@ -62,7 +63,7 @@ def test_a_metric_that_there_is_not(golden, synthetic):
 
 
 def test_scores_are_of_the_test_list_alone(golden, synthetic):
-    from reports.measures import measured
+    from reports.numbers.measures import measured
 
     scored = measured(load(golden), "score")
     assert set(scored.records["task_list"]) == {"test"}
@@ -124,7 +125,7 @@ def test_tasks_without_a_parameter_stand_at_their_index(tmp_path, synthetic):
 
 def test_profiles_are_those_of_the_statistics(results, synthetic):
     ax = drawn(figures.profile, results, synthetic.SPLIT, metric="score")
-    frame = statistics.profiles(results)
+    frame = aggregates.profiles(results)
     mier = frame[frame["variant"] == "mier"]
     line = next(line for line in ax.lines if to_hex(line.get_color()) == style.look("mier").colour.lower())
     np.testing.assert_array_equal(line.get_xdata(), mier["score"])

@@ -11,7 +11,7 @@ import pytest
 
 from suite.executors import local
 from suite.executors.local import Interrupted, Outcome, run_local
-from suite.executors.processes import LEASH, available_cores, worker_command, worker_environment
+from suite.run.processes import LEASH, available_cores, worker_command, worker_environment
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_worker_has_one_thread_and_a_leash(folders):
     run_local(folders[:1], 1, command=shell('echo "$OMP_NUM_THREADS $MALLOC_MMAP_MAX_ $OFFMAP_LEASH"'))
     assert (folders[0] / "worker.log").read_text() == "1 0 1\n"
     assert LEASH not in worker_environment()
-    assert worker_command(folders[0])[1:] == ["-P", "-m", "suite.worker", str(folders[0])]
+    assert worker_command(folders[0])[1:] == ["-P", "-m", "suite.run.worker", str(folders[0])]
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
 
 
@@ -134,7 +134,7 @@ def test_an_error_of_the_display_leaves_nothing_running(folders):
 
 def test_workers_end_when_their_executor_is_killed(folders):
     worker = (
-        "import os, sys, time; from pathlib import Path; from suite.executors.processes import end_with_parent;"
+        "import os, sys, time; from pathlib import Path; from suite.run.processes import end_with_parent;"
         "end_with_parent(); new = Path(sys.argv[1], 'pid.new'); new.write_text(str(os.getpid()));"
         "new.rename(new.with_name('pid')); time.sleep(60)"
     )

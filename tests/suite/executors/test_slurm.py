@@ -7,15 +7,15 @@ import time
 import pytest
 
 from suite.errors import UserError
-from suite.executors.job import Job
 from suite.executors.launch import changed_spec, follow, left_to_do, remember, submit_runs
-from suite.executors.ledger import read_submissions
 from suite.executors.local import Outcome
 from suite.executors.slurm import require_acceptance, require_slurm
-from suite.executors.spec import ExecutorSpec
-from suite.executors.states import Cluster
-from suite.files import read_json, write_json
-from suite.grid import prepare
+from suite.executors.slurm_job import Job
+from suite.experiment.executor import ExecutorSpec
+from suite.monitor.job_states import Cluster
+from suite.results.jobs import read_submissions
+from suite.results.json_files import read_json, write_json
+from suite.results.prepare import prepare
 
 SLURM = {"kind": "slurm", "partition": "low", "time": 60, "memory": "500MB"}
 

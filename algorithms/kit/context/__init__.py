@@ -1,0 +1,1 @@
+"""Task embeddings: posteriors, propensities and recurrent contexts."""

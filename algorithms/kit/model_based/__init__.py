@@ -1,0 +1,1 @@
+"""Models of dynamics and reward, relabeling and planning."""

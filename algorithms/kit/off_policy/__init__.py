@@ -1,0 +1,1 @@
+"""Losses and networks of off-policy actor-critic methods."""

@@ -1,0 +1,1 @@
+"""Advantages, policy-gradient and recurrent losses of on-policy methods."""

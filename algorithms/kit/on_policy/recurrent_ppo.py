@@ -1,0 +1,151 @@
+"""Proximal policy optimisation (Schulman et al. 2017) of a recurrent policy, on whole trials."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from algorithms.kit.networks import adam
+from algorithms.kit.on_policy.advantages import (
+    discounted_sums,
+    episode_times,
+    fit_linear_baseline,
+    generalised_advantages,
+    linear_values,
+    standardised,
+)
+from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy
+from algorithms.kit.on_policy.running_moments import RunningMoments
+from algorithms.kit.state import Part
+
+
+class PpoSettings(NamedTuple):
+    """What PPO needs to know of an algorithm's configuration; the fields are described there."""
+
+    across_episodes: bool
+    baseline: Literal["linear", "learned"]
+    standardise: Literal["trial", "batch"]
+    discount: float
+    smoothing: float
+    clip: float
+    epochs: int
+    minibatches: int
+    backpropagation: int | None
+    learning_rate: float
+    gradient_clip: float | None
+    value_weight: float
+    entropy_weight: float
+
+
+class Trials(NamedTuple):
+    """Trials of equal length as they were lived: fields (step, trial, ...).
+
+    inputs (step, trial, input) of the policy; actions as it drew them; log_probs of them; values (in units of reward)
+    that the critic gave before each step; rewards; ends: whether an episode ended with the step; final_values
+    (trial,) of the critic behind the last step.
+    """
+
+    inputs: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    values: Tensor
+    rewards: Tensor
+    ends: Tensor
+    final_values: Tensor
+
+    def of(self, rows: Tensor) -> Trials:
+        """Some of the trials."""
+        return Trials(*(field.index_select(min(field.dim() - 1, 1), rows) for field in self))
+
+
+class RecurrentPpo:
+    """A recurrent policy, its optimiser, and the unit in which its critic predicts."""
+
+    def __init__(self, settings: PpoSettings, policy: RecurrentPolicy, generator: torch.Generator) -> None:
+        self.settings = settings
+        self.policy = policy
+        self.optimiser = adam(policy.parameters, settings.learning_rate)
+        self._returns = RunningMoments(1, generator.device)
+        self._generator = generator
+
+    @property
+    def unit(self) -> Tensor:
+        """How much reward a value of 1 stands for: the standard deviation of the discounted returns so far, (1,)."""
+        return self._returns.std
+
+    def update(self, trials: Trials) -> dict[str, float]:
+        """All passes over the trials; the means of what their steps report."""
+        advantages, targets = self.advantages(trials)
+        reports: list[dict[str, Tensor]] = []
+        for _ in range(self.settings.epochs):
+            for rows in self._minibatches(trials.rewards.shape[1]):
+                reports.append(self.gradient_step(trials.of(rows), advantages[:, rows], targets[:, rows]))
+        return {name: float(torch.stack([report[name] for report in reports]).mean()) for name in reports[0]}
+
+    def _minibatches(self, trials: int) -> tuple[Tensor, ...]:
+        """The trials of each step of a pass, drawn anew, without repetition."""
+        device = self._generator.device
+        order = torch.rand(trials, generator=self._generator, device=device).argsort()
+        return order.tensor_split(self.settings.minibatches)
+
+    def advantages(self, trials: Trials) -> tuple[Tensor, Tensor]:
+        """Standardised advantages (step, trial), and what the critic should have said, in its own unit."""
+        settings = self.settings
+        rewards, ends = trials.rewards.T, trials.ends.T
+        trial_end = torch.zeros_like(ends)
+        trial_end[:, -1] = True
+        last = trial_end if settings.across_episodes else ends | trial_end
+        returns = discounted_sums(rewards, last, settings.discount)
+        if settings.baseline == "linear":
+            states, times = trials.inputs.transpose(0, 1), episode_times(last)
+            values, after_last = linear_values(fit_linear_baseline(states, times, returns), states, times), None
+        else:
+            self._returns.update(returns)
+            values, after_last = trials.values.T, trial_end * trials.final_values.unsqueeze(1)
+        raw = generalised_advantages(rewards, values, last, settings.discount, settings.smoothing, after_last)
+        whole = standardised(raw) if settings.standardise == "trial" else standardised(raw.unsqueeze(0))[0]
+        return whole.T.contiguous(), ((raw + values) / self.unit).T.contiguous()
+
+    def gradient_step(self, trials: Trials, advantages: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """One Adam step on the loss; what it reports are scalars on the device."""
+        parameters, settings = self.policy.parameters, self.settings
+        loss, report = self.loss(trials, advantages, targets)
+        gradients = torch.autograd.grad(loss, parameters)
+        if settings.gradient_clip is not None:
+            norm = torch.stack(torch._foreach_norm(gradients)).norm()
+            scale = (settings.gradient_clip / norm.clamp_min(1e-12)).clamp_max(1.0)
+            gradients = tuple(gradient * scale for gradient in gradients)
+        for parameter, gradient in zip(parameters, gradients):
+            parameter.grad = gradient
+        self.optimiser.step()
+        return report
+
+    def loss(self, trials: Trials, advantages: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Clipped surrogate (Schulman et al. 2017, eq. 7 and 9), the critic's Huber loss and the entropy bonus."""
+        settings, policy = self.settings, self.policy
+        start = policy.blank(trials.rewards.shape[1])
+        output = policy.unroll(trials.inputs, start, settings.backpropagation)
+        log_ratio = policy.log_probs(output.mean, trials.actions) - trials.log_probs
+        ratio = log_ratio.exp()
+        kept = ratio.clamp(1 - settings.clip, 1 + settings.clip)
+        policy_loss = -self._mean(torch.minimum(ratio * advantages, kept * advantages))
+        loss = policy_loss - settings.entropy_weight * policy.entropy()
+        report = {"policy_loss": policy_loss, "entropy": policy.entropy(), "kl": (ratio - 1 - log_ratio).mean(),
+                  "clipped": (kept != ratio).float().mean()}  # fmt: skip
+        if settings.baseline == "learned":
+            report["critic_loss"] = functional.huber_loss(output.values, targets)
+            loss = loss + settings.value_weight * report["critic_loss"]
+        return loss, {name: value.detach() for name, value in report.items()}
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """Over steps and trials, (step, trial); where gradients are truncated every chunk counts as much (code)."""
+        if self.settings.backpropagation is None:
+            return values.mean()
+        return torch.stack([chunk.mean() for chunk in values.split(self.settings.backpropagation)]).mean()
+
+    def parts(self) -> dict[str, Part]:
+        """Weights, Adam's moments, and the moments of returns."""
+        return {"policy": self.policy.parts(), "optimiser": self.optimiser, "returns": self._returns.parts()}

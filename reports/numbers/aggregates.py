@@ -1,0 +1,259 @@
+"""Statistics over many tasks and splits: mean, median, IQM, optimality gap, performance profiles.
+
+As in Agarwal et al., 2021 (Deep RL at the Edge of the Statistical Precipice), with one difference: what is drawn is
+a whole meta-training with all its tasks, not each task's runs for themselves, since the tasks of a meta-training rise
+and fall together. Meta-trainings are drawn within strata, a stratum being the splits that share them. All splits
+weigh the same, and in a split all seeds, and in a seed all tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from reports.numbers.intervals import (
+    BOOTSTRAP,
+    BOOTSTRAP_FROM,
+    COMBINED,
+    SEED,
+    STUDENT,
+    Estimate,
+    bootstrapped,
+    combined,
+    percentiles,
+    resamples,
+)
+from reports.numbers.scores import scored_splits, task_results
+from reports.reading.load import Results
+
+KEPT = 8
+"""Answers kept for the next caller, who must not change them."""
+
+ALL_SPLITS = "all splits"
+
+TARGET = 1.0
+"""The score below which the optimality gap counts what is missing."""
+
+THRESHOLDS = np.linspace(0, 1, 101)
+"""Of the profiles: the same whatever was run, so that no variant's profile depends on another."""
+
+AT_ONCE = 250
+"""Resamples computed side by side: so many that the arrays stay in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The scores of one variant: one item per meta-training, split and task.
+
+    Attributes:
+        scores: (item,).
+        unit: Which meta-training an item is from, (item,); those of a stratum stand together.
+        split: Which split, (item,).
+        task: Which task of which split, (item,).
+        sizes: Meta-trainings per stratum.
+        trainings: The hash of each meta-training, in the order of `unit`.
+    """
+
+    scores: np.ndarray
+    unit: np.ndarray
+    split: np.ndarray
+    task: np.ndarray
+    sizes: tuple[int, ...]
+    trainings: tuple[str, ...]
+
+
+def sample(rows: pd.DataFrame) -> Sample:
+    """The rows of one variant (`scores.task_results`) as arrays; the order of rows is of no account."""
+    held = rows.sort_values(["split", "training", "task"])
+    trainings, sizes = units({str(split): set(part) for split, part in held.groupby("split")["training"]})
+    return Sample(
+        scores=held["score"].to_numpy(dtype=float),
+        unit=pd.Index(trainings).get_indexer(pd.Index(held["training"])),
+        split=pd.factorize(held["split"])[0],
+        task=held.groupby(["split", "task"], sort=True).ngroup().to_numpy(),
+        sizes=sizes,
+        trainings=trainings,
+    )
+
+
+def units(of_split: Mapping[str, set[str]]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The meta-trainings of some splits, those of a stratum together, and how many each stratum has.
+
+    A stratum is what splits hold that have a meta-training in common, directly or by way of others.
+    """
+    strata: list[set[str]] = []
+    for split in sorted(of_split):
+        touching = [stratum for stratum in strata if stratum & of_split[split]]
+        strata = [stratum for stratum in strata if not stratum & of_split[split]]
+        strata.append(of_split[split].union(*touching))
+    return tuple(training for stratum in strata for training in sorted(stratum)), tuple(map(len, strata))
+
+
+def weights(held: Sample, draws: np.ndarray) -> np.ndarray:
+    """The weight of each item in each draw, (draw, item), which sum to one; NaN where a draw leaves a split empty.
+
+    Args:
+        held: The items.
+        draws: How often each meta-training occurs, (draw, training).
+    """
+    cells = held.unit * (held.split.max() + 1) + held.split
+    tasks = np.bincount(cells)
+    present = np.zeros((len(held.trainings), held.split.max() + 1))
+    present[held.unit, held.split] = 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_seed = 1 / (draws @ present) / present.shape[1]
+        return draws[:, held.unit] * per_seed[:, held.split] / tasks[cells]
+
+
+Statistic = Callable[[Sample, np.ndarray], np.ndarray]
+"""(items, weights (draw, item)) -> one number per draw."""
+
+
+def mean(held: Sample, weight: np.ndarray) -> np.ndarray:
+    """The mean score."""
+    return weight @ held.scores
+
+
+def optimality_gap(held: Sample, weight: np.ndarray) -> np.ndarray:
+    """How much of the target is missing on average; what is above the target makes up for nothing below it."""
+    return weight @ np.maximum(TARGET - held.scores, 0)
+
+
+def median(held: Sample, weight: np.ndarray) -> np.ndarray:
+    """The median over tasks of the mean over seeds."""
+    belongs = np.zeros((len(held.task), held.task.max() + 1))
+    belongs[np.arange(len(held.task)), held.task] = 1
+    of_task = weight @ belongs
+    with np.errstate(invalid="ignore"):
+        means = np.where(of_task > 0, (weight * held.scores) @ belongs / of_task, np.inf)
+    order = np.argsort(means, axis=1)
+    below = np.cumsum(np.take_along_axis(of_task, order, axis=1), axis=1)
+    ranked = np.take_along_axis(means, order, axis=1)
+    # Halfway between the last task of the lower half and the first of the upper, which are one where they are odd.
+    ends = [np.argmax(below > 0.5 + slack, axis=1) for slack in (-1e-9, 1e-9)]
+    found = sum(np.take_along_axis(ranked, end[:, None], axis=1)[:, 0] for end in ends) / 2
+    return np.where(np.isnan(weight).any(axis=1), np.nan, found)
+
+
+def interquartile_mean(held: Sample, weight: np.ndarray) -> np.ndarray:
+    """The mean of the middle half of all scores (of seeds and tasks); a score on its edge counts in part."""
+    order = np.argsort(held.scores, kind="stable")
+    reached = np.clip(np.cumsum(weight[:, order], axis=1), 0.25, 0.75)
+    reached[:, 1:] -= reached[:, :-1].copy()
+    reached[:, 0] -= 0.25
+    return reached @ held.scores[order] / 0.5
+
+
+STATISTICS: dict[str, Statistic] = {
+    "mean": mean,
+    "median": median,
+    "IQM": interquartile_mean,
+    "optimality gap": optimality_gap,
+}
+
+LOWER_IS_BETTER = ("optimality gap",)
+
+LINEAR = {"mean": lambda scores: scores, "optimality gap": lambda scores: np.maximum(TARGET - scores, 0)}
+"""Those that are a mean over seeds of something of each score, so that Student's interval serves below 20 seeds."""
+
+
+@lru_cache(maxsize=512)
+def distribution(held: Sample, name: str) -> np.ndarray:
+    """A statistic by its name in every resample, (resample,)."""
+    return _drawn(held, STATISTICS[name])
+
+
+def _drawn(held: Sample, statistic: Statistic) -> np.ndarray:
+    drawn = resamples(held.sizes)
+    parts = [statistic(held, weights(held, drawn.draws[i : i + AT_ONCE])) for i in range(0, len(drawn.draws), AT_ONCE)]
+    return drawn.spread(np.concatenate(parts))
+
+
+def _as_it_is(held: Sample, statistic: Statistic) -> np.ndarray:
+    """The statistic of the data, without any draw."""
+    return statistic(held, weights(held, np.ones((1, len(held.trainings)))))[0]
+
+
+def estimate(held: Sample, name: str) -> Estimate:
+    """A statistic by its name in `STATISTICS`, with the interval that suits it and the number of seeds."""
+    if name in LINEAR and min(held.sizes) < BOOTSTRAP_FROM:
+        return _linear(held, LINEAR[name](held.scores))
+    number = float(_as_it_is(held, STATISTICS[name]))
+    return bootstrapped(number, distribution(held, name), held.sizes)._replace(n=_seeds(held))
+
+
+def difference(a: Sample, b: Sample, name: str) -> Estimate:
+    """A statistic of one variant minus that of another: by the same draws where they share all meta-trainings."""
+    number = float(_as_it_is(a, STATISTICS[name]) - _as_it_is(b, STATISTICS[name]))
+    first, second = distribution(a, name), distribution(b, name)
+    if a.trainings == b.trainings:
+        return bootstrapped(number, first - second, a.sizes)
+    # Samples of one size have the same draws; in another order, those of the second know nothing of the first's.
+    other = np.random.default_rng(SEED).permutation(len(second))
+    return bootstrapped(number, first - second[other], (*a.sizes, *b.sizes))
+
+
+def _linear(held: Sample, values: np.ndarray) -> Estimate:
+    """The mean of values per item, with Student's interval over meta-trainings."""
+    frame = pd.DataFrame({"unit": held.unit, "split": held.split, "value": values})
+    means = frame.groupby(["unit", "split"])["value"].mean().unstack("split").to_numpy()
+    strata = np.repeat(np.arange(len(held.sizes)), held.sizes).tolist()
+    splits = means.shape[1]
+    return combined(means, [1 / splits] * splits, strata, STUDENT if splits == 1 else COMBINED)
+
+
+def _seeds(held: Sample) -> int:
+    """The smallest number of meta-trainings on a split."""
+    pairs = {*zip(held.split.tolist(), held.unit.tolist())}
+    return int(np.bincount([split for split, _ in pairs]).min())
+
+
+@lru_cache(maxsize=KEPT)
+def samples(results: Results) -> dict[tuple[str, str], Sample]:
+    """The scores of every variant on every split with a scale, and on all of those that it has results on."""
+    rows = task_results(results)
+    rows = rows[rows["split"].isin(scored_splits(results))]
+    found: dict[tuple[str, str], Sample] = {}
+    for variant, of_variant in rows.groupby("variant", sort=True):
+        found |= {(str(variant), str(split)): sample(part) for split, part in of_variant.groupby("split", sort=True)}
+        if rows["split"].nunique() > 1:
+            found[str(variant), ALL_SPLITS] = sample(of_variant)
+    return found
+
+
+@lru_cache(maxsize=KEPT)
+def score_aggregates(results: Results) -> pd.DataFrame:
+    """Every statistic of the scores on test, for every variant on every split and on all it has results on.
+
+    Columns: variant, split (or "all splits"), statistic, mean (the statistic), low, high, n, method.
+    """
+    rows = [(*key, name, *estimate(held, name)) for key, held in samples(results).items() for name in STATISTICS]
+    return pd.DataFrame(rows, columns=["variant", "split", "statistic", *Estimate._fields]).astype({"n": int})
+
+
+@lru_cache(maxsize=KEPT)
+def profiles(results: Results) -> pd.DataFrame:
+    """The share of scores (of seeds and tasks) above every threshold: performance profiles, with pointwise intervals.
+
+    Columns: variant, split (or "all splits"), score (the threshold, between the ends of the scale), mean (the share),
+    low, high, n, method.
+    """
+    frames = [
+        _profile(held, THRESHOLDS).assign(variant=variant, split=split)
+        for (variant, split), held in samples(results).items()
+    ]
+    columns = ["variant", "split", "score", *Estimate._fields]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def _profile(held: Sample, grid: np.ndarray) -> pd.DataFrame:
+    above = (held.scores[:, None] > grid).astype(float)  # (item, threshold)
+    shares = _as_it_is(held, lambda _, weight: weight @ above)
+    drawn = _drawn(held, lambda _, weight: weight @ above)
+    low, high = percentiles(drawn, held.sizes)
+    n, method = _seeds(held), BOOTSTRAP if np.isfinite(low).any() else ""
+    return pd.DataFrame({"score": grid, "mean": shares, "low": low, "high": high, "n": n, "method": method})

@@ -1,0 +1,244 @@
+"""Tables as tidy frames of numbers, and as the text of their cells; every cell is a number, a failure or a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports import style
+from reports.formats import NOT_DECLARED, cell_text
+from reports.numbers import aggregates, series
+from reports.numbers.aggregates import samples, score_aggregates
+from reports.numbers.improvement import improvements
+from reports.numbers.intervals import NO_ESTIMATE, Estimate, difference, estimates, shows_difference
+from reports.numbers.rows import named_rows
+from reports.numbers.scores import score_ends, scored_splits
+from reports.reading.comparability import dig, precision
+from reports.reading.load import Results
+from reports.reading.metrics import gaps, normalised_score
+
+KEPT = 4
+"""Tables kept for the next caller (page, files and summary need the same ones), who must not change them."""
+
+CELL = ["variant", "split", "task_list"]
+
+
+@lru_cache(maxsize=KEPT)
+def main_table(results: Results) -> pd.DataFrame:
+    """The result: return after adaptation, for every variant on every task list of every split.
+
+    Columns: variant, split, task_list, mean, low, high, n, method (of the interval), declared (seeds), missing (why
+    seeds are missing), best, tied, text. `best` has the highest mean of its column, `tied` are those that the seeds
+    do not show to differ from it (`intervals.difference`); both are False where nothing was compared.
+    """
+    return _marked_seeds(_complete(results, results.seeds, "after"), results.seeds, "after")
+
+
+@lru_cache(maxsize=KEPT)
+def gain_table(results: Results) -> pd.DataFrame:
+    """What adaptation changed: the columns of `main_table` for after - before, and the mean `before`.
+
+    Nothing is marked as the best, here and in `gap_table`: an agent that starts low gains more.
+    """
+    table = _complete(results, results.seeds, "gain")
+    before = estimates(results.seeds, CELL, "before")[[*CELL, "mean"]].rename(columns={"mean": "before"})
+    return table.merge(before, on=CELL, how="left")
+
+
+@lru_cache(maxsize=KEPT)
+def gap_table(results: Results) -> pd.DataFrame:
+    """What the shift costs: the columns of `main_table` for the return on test_id minus that on test."""
+    return _complete(results, gaps(results.seeds).assign(task_list="test_id - test"), "gap")
+
+
+@lru_cache(maxsize=KEPT)
+def score_table(results: Results) -> pd.DataFrame:
+    """The columns of `main_table` for the normalised score on test; only splits with both ends of the score."""
+    known = scored_splits(results)
+    seeds = results.seeds[(results.seeds["task_list"] == "test") & results.seeds["split"].isin(known)].copy()
+    ends = {split: score_ends(results, split) for split in known}
+    seeds["score"] = [
+        normalised_score(row.after, ends[row.split].null, ends[row.split].best) for row in named_rows(seeds)
+    ]
+    table = _marked_seeds(_complete(results, seeds, "score", known), seeds, "score")
+    table["text"] = [
+        f"{row.text}; {ends[row.split].note}" if row.n and ends[row.split].note else row.text
+        for row in named_rows(table)
+    ]
+    return table
+
+
+@lru_cache(maxsize=KEPT)
+def aggregate_table(results: Results) -> pd.DataFrame:
+    """Statistics of the scores on test (`score_aggregates`), for every variant on every split and on all.
+
+    Columns: variant, split (or "all splits"), statistic, mean (the statistic), low, high, n, method, missing, best,
+    tied, text. A variant without results on some splits is no candidate for the best over all.
+    """
+    scores = score_table(results)
+    found = {tuple(row[:3]): Estimate(*row[3:]) for row in score_aggregates(results).itertuples(index=False, name=None)}
+    reasons = {(row.variant, row.split): row.text for row in named_rows(scores)}
+    splits = list(dict.fromkeys(scores["split"]))
+    have = scores[scores["n"] > 0].groupby("variant")["split"].agg(set).to_dict()
+    rows = []
+    for split in [*splits, *([aggregates.ALL_SPLITS] if len(splits) > 1 else [])]:
+        for variant, name in product(style.ordered(scores["variant"]), aggregates.STATISTICS):
+            cell = found.get((variant, split, name), NO_ESTIMATE)
+            missing = reasons.get((variant, split), "no score on any split") if cell.n == 0 else ""
+            held_on = len(have.get(variant, ()))
+            if cell.n and split == aggregates.ALL_SPLITS and held_on < len(splits):
+                missing = f"over {held_on} of {len(splits)} splits"
+            rows.append((variant, split, name, *cell, missing, cell_text(cell, cell.n, missing)))
+    columns = ["variant", "split", "statistic", *Estimate._fields, "missing", "text"]
+    table = pd.DataFrame(rows, columns=columns)
+    held = samples(results)
+
+    def differ(a: Any, b: Any) -> bool:
+        first, second = (held[row.variant, row.split] for row in (a, b))
+        return shows_difference(aggregates.difference(first, second, a.statistic))
+
+    whole = _marked(table[table["missing"] == ""], ["split", "statistic"], differ)
+    return table.assign(**{mark: whole[mark].reindex(table.index, fill_value=False) for mark in ("best", "tied")})
+
+
+@lru_cache(maxsize=KEPT)
+def improvement_table(results: Results) -> pd.DataFrame:
+    """How probable it is that the row's variant does better than the column's (`improvement.improvements`), as cells.
+
+    Columns: variant, other, split (or "all splits"), mean, low, high, n, method, text, best, tied (both False).
+    """
+    table = improvements(results).copy()
+    table["text"] = [cell_text(Estimate(row.mean, row.low, row.high, row.n), row.n, "") for row in named_rows(table)]
+    return table.assign(best=False, tied=False)
+
+
+@lru_cache(maxsize=KEPT)
+def gate_table(results: Results) -> pd.DataFrame:
+    """Per gated variant, split and task list: the share of open decisions, and the gain where open and where closed.
+
+    Columns: variant, split, task_list, tasks (tasks x seeds), open, gain_open, gain_closed, baseline.
+    """
+    rows = []
+    for split in sorted(set(results.diagnostics["split"])):
+        for (variant, task_list), part in series.gate(results, split).groupby(["variant", "task_list"]):
+            is_open = part["gate_open"] >= 0.5
+            gains = (part.loc[is_open, "gain"].mean(), part.loc[~is_open, "gain"].mean())
+            baseline = " / ".join(sorted(set(part["baseline"])))
+            rows.append((variant, split, task_list, len(part), part["gate_open"].mean(), *gains, baseline))
+    columns = [*CELL, "tasks", "open", "gain_open", "gain_closed", "baseline"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def run_table(results: Results) -> pd.DataFrame:
+    """One row per cell of the grid: status, reason, provenance and cost; empty fields are not recorded."""
+    paths = {
+        "training": ("training",), "budget_env_steps": ("budget_env_steps",), "env_steps": ("env_steps",),
+        "train_wall_seconds": ("cost", "train_wall_seconds"),
+        "metatest_wall_seconds": ("cost", "metatest_wall_seconds"),
+        "adaptation_env_steps": ("cost", "adaptation_env_steps"),
+        "evaluation_env_steps": ("cost", "evaluation_env_steps"),
+        "git_revision": ("provenance", "git_revision"), "git_dirty": ("provenance", "git_dirty"),
+        "host": ("provenance", "host"), "cpu": ("provenance", "cpu"), "device": ("provenance", "device"),
+        "threads": ("provenance", "threads"),
+        "mujoco": ("provenance", "versions", "mujoco"), "torch": ("provenance", "versions", "torch"),
+        "command": ("provenance", "command"),
+    }  # fmt: skip
+    table = results.cells.copy()
+    documents = [results.runs.get(run, {}) for run in table["run"]]
+    for name, path in paths.items():
+        table[name] = pd.Series([dig(document, *path) for document in documents], dtype=object)
+    table["precision"] = pd.Series([precision(document) for document in documents], dtype=object)
+    return table
+
+
+def _complete(results: Results, seeds: pd.DataFrame, column: str, splits: list[str] | None = None) -> pd.DataFrame:
+    """Estimates for every (variant, split) of the grid and every task list of the split, with reasons for holes."""
+    found = {tuple(row[:3]): row for row in estimates(seeds, CELL, column).itertuples(index=False, name=None)}
+    wanted = sorted(set(results.cells["split"])) if splits is None else splits
+    rows = []
+    for split in wanted:
+        lists = style.ordered_lists(seeds.loc[seeds["split"] == split, "task_list"])
+        for variant in style.ordered(results.cells["variant"]):
+            for task_list in lists or ["test"]:
+                cell = (variant, split, task_list)
+                estimate = Estimate(*found[cell][3:]) if cell in found else NO_ESTIMATE
+                declared, missing = _missing(results, seeds, column, cell)
+                rows.append((*cell, *estimate, declared, missing, cell_text(estimate, declared, missing)))
+    table = pd.DataFrame(rows, columns=[*CELL, *Estimate._fields, "declared", "missing", "text"])
+    return table.assign(best=False, tied=False)
+
+
+def _marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any], bool]) -> pd.DataFrame:
+    """With `best` and `tied` in every column of a table; references are never the best, and one alone is of nothing.
+
+    Args:
+        table: Cells.
+        columns: What makes a column of the table.
+        differ: Whether two cells are shown to differ.
+    """
+    best: list[int] = []
+    tied: list[int] = []
+    for _, part in table.groupby(columns, sort=True):
+        cells = [(row, index) for row, index in zip(named_rows(part), part.index)]
+        cells = [(row, index) for row, index in cells if row.n > 0 and not style.is_reference(row.variant)]
+        if len(cells) > 1:
+            (top, first), *others = sorted(cells, key=lambda cell: _rank(cell[0]))
+            best.append(first)
+            tied += [index for row, index in others if not differ(top, row)]
+    return table.assign(best=table.index.isin(best), tied=table.index.isin(tied))
+
+
+def _rank(cell: Any) -> float:
+    """The lower the better."""
+    is_lower_better = getattr(cell, "statistic", "") in aggregates.LOWER_IS_BETTER
+    return float(cell.mean if is_lower_better else -cell.mean)
+
+
+def _marked_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> pd.DataFrame:
+    """`_marked` for a table of means of the per-seed numbers in a column."""
+    values = {key: dict(zip(part["training"], part[column])) for key, part in seeds.groupby(CELL, sort=True)}
+
+    def differ(a: Any, b: Any) -> bool:
+        return shows_difference(difference(*(values[row.variant, row.split, row.task_list] for row in (a, b))))
+
+    return _marked(table, CELL[1:], differ)
+
+
+def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str, str, str]) -> tuple[int, str]:
+    """The number of declared seeds of a cell, and for those without a number why."""
+    variant, split, task_list = cell
+    cells = results.cells[(results.cells["variant"] == variant) & (results.cells["split"] == split)]
+    if cells.empty:
+        return 0, NOT_DECLARED
+    rows = seeds[(seeds["variant"] == variant) & (seeds["split"] == split) & (seeds["task_list"] == task_list)]
+    values = {row.seed: row for row in named_rows(rows)}
+    reasons: dict[str, list[int]] = {}
+    for row in named_rows(cells.sort_values("seed")):
+        result = values.get(row.seed)
+        if result is None or not np.isfinite(getattr(result, column)):
+            reasons.setdefault(_why(row, result, task_list), []).append(row.seed)
+    if len(reasons) == 1 and len(next(iter(reasons.values()))) == len(cells) > 1:
+        return len(cells), next(iter(reasons))
+    return len(cells), "; ".join(f"{_seed_words(held)} {why}" for why, held in reasons.items())
+
+
+def _why(cell: Any, result: Any, task_list: str) -> str:
+    """Why a declared cell has no number: its row in the grid, and its row among the seeds or None."""
+    failed_tasks = getattr(result, "failed_tasks", 0)
+    if result is not None and failed_tasks:
+        return f"failed: a return is not a number in {failed_tasks} of {result.tasks} tasks"
+    reason = f": {cell.reason}" if cell.reason else ""
+    if cell.status == "unsupported":
+        return f"not supported{reason}"
+    if cell.status != "done":
+        return f"{cell.status}{reason}"
+    return f"no number for {task_list}"
+
+
+def _seed_words(seeds: list[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, sorted(seeds)))}"

@@ -1,0 +1,163 @@
+"""The page: what the template shows, prepared as plain lists of text, and nothing that changes between two builds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from reports import formats, style
+from reports.figures import alt_text
+from reports.figures.catalogue import TableKind
+from reports.figures.sheets import Exhibit
+from reports.numbers import scores, tables
+from reports.numbers.rows import named_rows
+from reports.numbers.series import on
+from reports.page import sections, summary
+from reports.reading.load import Results
+
+HERE = Path(__file__).parent
+
+
+def typeset(text: str) -> str:
+    """Text with true minus signs, and with `n = 3` and `[low, high]` kept on one line each."""
+    text = re.sub(r"(?<![\w-])-(?=\d)", "\u2212", text).replace("n = ", "n\u00a0=\u00a0")
+    return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", text)
+
+
+SHOWN = ("main", "score", "aggregates", "improvement")
+"""Tables that stand on the page as a whole; what the others hold stands split by split."""
+
+
+MOST_COLUMNS = 8
+"""Of a table on the page; one with more is a table per split, which can also be read in print."""
+
+
+def render(results: Results, kinds: Mapping[str, TableKind], exhibits: Sequence[Exhibit], absent: Sequence[str]) -> str:
+    """The whole page as HTML.
+
+    Nothing of a results folder is ever markup: everything is escaped, and the page's own policy lets the browser run
+    no script but ours, which it knows by its hash, and fetch nothing at all.
+
+    Args:
+        results: What the page is about.
+        kinds: The tables of the report by the names of their files.
+        exhibits: The figures that were drawn.
+        absent: Sentences on the figures that could not be drawn.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["typeset"] = typeset
+    script = (HERE / "sort.js").read_text(encoding="utf-8")
+    named = sorted(set(results.cells["split"]))
+    return environment.get_template("template.html").render(
+        name=" + ".join(results.folders),
+        again=" ".join(["offmap report", *results.folders, *(["--mix"] if results.mixed else [])]),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        verdict=summary.verdict(results),
+        notes=results.notes,
+        tables=[shown for name in SHOWN if (shown := _table(results, name, kinds[name]))],
+        files=list(kinds),
+        mark=style.REFERENCE,
+        has_references=bool(results.cells["variant"].map(style.is_reference).any()),
+        splits=[_split(results, split, place) for place, split in enumerate(named, 1)],
+        exhibits=exhibits,
+        protocols=sections.protocols(results),
+        configurations=sections.configurations(results),
+        differences=sections.differences(results),
+        runs=sections.runs(results),
+        totals=sections.totals(results),
+        problems=results.problems,
+        holes=sections.holes(results),
+        absent=absent,
+        experiments=sections.experiments(results),
+        commands=sections.commands(results),
+        environment=sections.environment(results),
+    )
+
+
+def _table(results: Results, name: str, kind: TableKind) -> dict[str, Any] | None:
+    """A table of cells with its words, None where it has no number."""
+    table = kind.make(results)
+    if name != "main" and not (table["n"] > 0).any():
+        return None
+    grids = [
+        (part_name, sections.grid(formats.wide(part, heads), formats.marks(part, heads)))
+        for part_name, part, heads in formats.parts(table, kind.columns, MOST_COLUMNS)
+    ]
+    return {"name": name, "title": kind.title, "words": formats.caption(table), "grids": grids}
+
+
+def _split(results: Results, split: str, place: int) -> dict[str, Any]:
+    said = scores.split_document(results, split)
+    return {
+        "name": split,
+        "anchor": f"split-{place}",
+        "description": said.get("description") or "",
+        "shift": style.SHIFTS.get(str(said.get("shift")), "how its test tasks relate to training is not recorded"),
+        "facts": sections.split_facts(results, split),
+        "table": sections.grid(_split_table(results, split)),
+        "gate": _gate_rows(results, split),
+        "picture": _picture(results, split),
+    }
+
+
+def _picture(results: Results, split: str) -> dict[str, Any] | None:
+    """The picture of a split's body with its words, None where the results came without one."""
+    picture = results.pictures.get(split)
+    if picture is None:
+        return None
+    return {
+        "source": "data:image/png;base64," + base64.b64encode(picture.png).decode(),
+        "width": picture.width,
+        "height": picture.height,
+        "alt": f"The body with the joints that vary marked on it. {alt_text.describe_split(results, split)}",
+    }
+
+
+def _split_table(results: Results, split: str) -> pd.DataFrame:
+    """Per variant what a split's figures hold together: before, result, gain, gap and score, as text."""
+    gain, after = on(tables.gain_table(results), split), on(tables.main_table(results), split)
+    gain = gain[gain["declared"] > 0]
+    columns: dict[str, dict[str, str]] = {}
+    for task_list in style.ordered_lists(gain["task_list"]):
+        rows = gain[gain["task_list"] == task_list]
+        columns[f"before, {task_list}"] = {row.variant: style.number(row.before) for row in named_rows(rows)}
+        columns[f"after, {task_list}"] = _briefly(after[after["task_list"] == task_list])
+        columns[f"gain from adapting, {task_list}"] = _briefly(rows)
+    for name, table in (("gap: test_id - test", tables.gap_table), ("score on test", tables.score_table)):
+        rows = on(table(results), split)
+        if (rows["n"] > 0).any():
+            columns[name] = _briefly(rows)
+    order = style.ordered(gain["variant"])
+    frame = pd.DataFrame({name: [held.get(v, "–") for v in order] for name, held in columns.items()})
+    frame.index = pd.Index([style.look(variant).name for variant in order], name="variant")
+    return frame
+
+
+def _briefly(rows: pd.DataFrame) -> dict[str, str]:
+    """The text of each variant's cell; why single seeds are missing stands in the main table already."""
+    return dict(zip(rows["variant"], formats.brief(rows)))
+
+
+def _gate_rows(results: Results, split: str) -> sections.Grid | None:
+    table = on(tables.gate_table(results), split)
+    if table.empty:
+        return None
+    text = pd.DataFrame({
+        "tasks": [f"{row.task_list}, {row.tasks} tasks x seeds" for row in named_rows(table)],
+        "gate open": [f"{value:.0%}" for value in table["open"]],
+        "mean gain where open": [style.number(value) for value in table["gain_open"]],
+        "mean gain where closed": [style.number(value) for value in table["gain_closed"]],
+        "gain over": list(table["baseline"]),
+    })  # fmt: skip
+    text.index = pd.Index([style.look(variant).name for variant in table["variant"]], name="variant")
+    return sections.grid(text)

@@ -1,0 +1,242 @@
+"""What stands around the numbers: definitions of splits and protocols, configurations, provenance and cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+from reports import style
+from reports.formats import NOT_DECLARED
+from reports.numbers import scores, tables
+from reports.numbers.rows import named_rows
+from reports.reading.comparability import dig, precision
+from reports.reading.load import Results
+
+Facts = list[tuple[str, str]]
+"""Names and values, in the order shown."""
+
+
+class Cell(NamedTuple):
+    """The text of a table's cell, what it is sorted by where that is not the number it begins with, and its mark."""
+
+    text: str
+    key: float | None = None
+    mark: str = ""
+
+
+class Grid(NamedTuple):
+    """A table: names of its columns, and rows of cells, the first of which names the row."""
+
+    head: list[str]
+    body: list[list[Cell]]
+
+
+def grid(frame: pd.DataFrame, marked: pd.DataFrame | None = None) -> Grid:
+    """A frame of text with its index; `marked`, of the same shape, holds the marks of its cells."""
+    marks = pd.DataFrame("", frame.index, frame.columns) if marked is None else marked
+    rows = zip(frame.index, frame.to_numpy(dtype=object), marks.to_numpy(dtype=object))
+    body = [
+        [
+            Cell(str(label)),
+            *(Cell(str(c), mark="absent" if c == NOT_DECLARED else mark) for c, mark in zip(cells, held)),
+        ]
+        for label, cells, held in rows
+    ]
+    return Grid([str(frame.index.name), *map(str, frame.columns)], body)
+
+
+def split_facts(results: Results, split: str) -> Facts:
+    """How a split is defined: hashes, shift, how tasks were drawn, and the ends of its score."""
+    said = scores.split_document(results, split)
+    hashes = sorted(set(results.records.loc[results.records["split"] == split, "split_hash"]))
+    ends = scores.score_ends(results, split)
+    lists = said.get("test_lists") or {}
+    axis, unit = said.get("axis"), said.get("axis_unit")
+    return [
+        ("hash of the task lists", ", ".join(hashes) or "–"),
+        ("shift", text(said.get("shift"))),
+        ("how the tasks were drawn", text(said.get("drawn"))),
+        ("axis", f"{axis} ({unit})" if axis and unit else text(axis)),
+        *((f"tasks in {name}", str(v if isinstance(v, int) else len(v))) for name, v in lists.items()),
+        *([("test_id", "the training tasks themselves (declared)")] if said.get("test_id_is_train") else []),
+        ("adaptation transitions per task", text(said.get("adaptation_transitions"))),
+        ("return of the zero action (score 0)", _end(ends.null, ends.null_source)),
+        ("best known return (score 1)", _end(ends.best, ends.best_source)),
+    ]
+
+
+def _end(value: float | None, source: str) -> str:
+    return "–" if value is None else f"{style.number(value)} ({source})"
+
+
+def protocols(results: Results) -> list[tuple[str, Facts]]:
+    """Every protocol's hash with its fields; a field that splits resolve differently lists all values."""
+    fields: dict[str, dict[str, list[str]]] = {}
+    rows = results.records[["run", "is_final", "protocol_hash"]].drop_duplicates()
+    for row in named_rows(rows.sort_values(["is_final", "run"], ascending=[False, True])):
+        held = fields.setdefault(row.protocol_hash, {})
+        for name, value in flat(dig(results.runs.get(row.run), "protocol") or {}):
+            held.setdefault(name, []).append(value)
+    return [
+        (key, [("hash", key), *((name, " or ".join(sorted(set(values)))) for name, values in held.items())])
+        for key, held in fields.items()
+    ]
+
+
+def configurations(results: Results) -> list[tuple[str, str, str]]:
+    """The resolved configuration of every variant: its name, the splits it was used on, and the text, each once."""
+    texts: dict[tuple[str, str], list[str]] = {}
+    for variant, split, config in _configs(results):
+        document = json.dumps(config, indent=2, sort_keys=True, default=str)
+        used = texts.setdefault((variant, document), [])
+        if split not in used:
+            used.append(split)
+    rank = {variant: place for place, variant in enumerate(style.ordered(variant for variant, _ in texts))}
+    ordered = sorted(texts, key=lambda key: (rank[key[0]], key[1]))
+    return [(style.look(variant).name, ", ".join(texts[variant, document]), document) for variant, document in ordered]
+
+
+def _configs(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
+    """Variant, split and resolved configuration (without its seed) of every finished cell that records one."""
+    found = []
+    for row in named_rows(results.cells.dropna(subset="run")):
+        config = dig(results.runs.get(row.run), "config")
+        if isinstance(config, dict):
+            found.append((row.variant, row.split, {key: value for key, value in config.items() if key != "seed"}))
+    return found
+
+
+def differences(results: Results) -> Grid | None:
+    """Settings that several variants have, with different values: a row per setting, a column per variant."""
+    values: dict[str, dict[str, set[str]]] = {}
+    for variant, _, config in _configs(results):
+        for name, value in flat(config):
+            values.setdefault(name, {}).setdefault(variant, set()).add(value)
+    variants = style.ordered({variant for held in values.values() for variant in held})
+    body = [
+        [Cell(name), *(Cell(" or ".join(sorted(held.get(variant, ()))) or "–") for variant in variants)]
+        for name, held in sorted(values.items())
+        if len(held) > 1 and len({frozenset(found) for found in held.values()}) > 1
+    ]
+    return Grid(["setting", *(style.look(variant).name for variant in variants)], body) if body else None
+
+
+def runs(results: Results) -> Grid:
+    """Every cell of the grid as a row: status, cost and provenance."""
+    head = ["variant", "split", "seed", "status", "env steps (budget)", "training took", "meta-test took", "where",
+            "revision", "run / training"]  # fmt: skip
+    body = []
+    for row in tables.run_table(results).to_dict("records"):
+        where = [text(row[key]) for key in ("host", "device", "precision") if _present(row[key])]
+        threads = [f"threads: {text(row['threads'])}"] if _present(row["threads"]) else []
+        revision = text(row["git_revision"])[:10] + (" + changes" if row["git_dirty"] is True else "")
+        body.append([
+            Cell(style.look(row["variant"]).name), Cell(row["split"]), Cell(str(row["seed"])),
+            Cell(f"{row['status']}: {row['reason']}" if _present(row["reason"]) else row["status"]),
+            Cell(f"{_count(row['env_steps'])} ({_count(row['budget_env_steps'])})", _number(row["env_steps"])),
+            _took(row["train_wall_seconds"]), _took(row["metatest_wall_seconds"]),
+            Cell(", ".join(where + threads) or "–"), Cell(revision),
+            Cell(f"{text(row['run'])[:12]} / {text(row['training'])[:12]}"),
+        ])  # fmt: skip
+    return Grid(head, body)
+
+
+def _took(seconds: Any) -> Cell:
+    return Cell(style.duration(_number(seconds)), _number(seconds))
+
+
+def totals(results: Results) -> Facts:
+    """What the results cost together; a training that several runs share counts once."""
+    table = tables.run_table(results)
+    trainings = table.dropna(subset="training").drop_duplicates("training")
+    threads = pd.to_numeric(table["threads"], errors="coerce").fillna(1)
+    seconds = {
+        "meta-training": pd.to_numeric(trainings["train_wall_seconds"], errors="coerce"),
+        "meta-tests": pd.to_numeric(table["metatest_wall_seconds"], errors="coerce"),
+    }
+    spent = sum(float((part * threads.reindex(part.index)).sum()) for part in seconds.values())
+    return [
+        *((f"{name}, wall clock of all runs added up", style.duration(_sum(part))) for name, part in seconds.items()),
+        ("core-hours (wall clock times threads)", f"{spent / 3600:,.2f}"),
+        ("meta-training env steps", _count(_sum(trainings["env_steps"]))),
+        ("adaptation env steps", _count(_sum(table["adaptation_env_steps"]))),
+        ("evaluation env steps", _count(_sum(table["evaluation_env_steps"]))),
+    ]
+
+
+def holes(results: Results) -> list[tuple[str, str, str]]:
+    """Every cell of the main table that lacks seeds: variant, where, why."""
+    table = tables.main_table(results)
+    missing = table[table["missing"] != ""]
+    return [(style.look(row.variant).name, f"{row.split}, {row.task_list}", row.missing) for row in named_rows(missing)]
+
+
+def experiments(results: Results) -> list[tuple[str, str, str]]:
+    """Every declared experiment: the file to save it to, the command that runs it, and its text (YAML).
+
+    Others of the same name (such as last week's) are numbered, as they need files and folders of their own.
+    """
+    made: list[tuple[str, str, str]] = []
+    for held in results.experiments.values():
+        name = str(held["name"])
+        stems = {file.removesuffix(".yaml") for file, _, _ in made}
+        stem = next(s for s in (name, *(f"{name}-{n}" for n in range(2, len(made) + 3))) if s not in stems)
+        text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=100)
+        made.append((f"{stem}.yaml", f"offmap run {stem}.yaml --out runs/{stem}", text))
+    return made
+
+
+def commands(results: Results) -> list[str]:
+    """The commands that made the records, each once."""
+    found = [dig(document, "provenance", "command") for document in results.runs.values()]
+    return sorted({" ".join(map(str, c)) if isinstance(c, list) else str(c) for c in found if c})
+
+
+def environment(results: Results) -> Facts:
+    """Package versions and hardware, all values that occur."""
+    provenances = [dig(document, "provenance") or {} for document in results.runs.values()]
+    names = ("git_revision", "cpu", "device", "threads", "host")
+    found = [(name.replace("_", " "), _all(dig(p, name) for p in provenances)) for name in names]
+    found.append(("precision", _all(precision(document) for document in results.runs.values())))
+    packages = sorted({name for p in provenances for name in (dig(p, "versions") or {})})
+    return found + [(name, _all(dig(p, "versions", name) for p in provenances)) for name in packages]
+
+
+def _all(values: Iterable[Any]) -> str:
+    return ", ".join(sorted({str(value) for value in values if value is not None})) or "–"
+
+
+def flat(document: Any, prefix: str = "") -> Facts:
+    """A nested dict as dotted names and values."""
+    if not isinstance(document, dict):
+        return [(prefix or "value", text(document))]
+    return [fact for key, value in document.items() for fact in flat(value, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def text(value: Any) -> str:
+    """A value from a document for readers; a dash where there is none."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(text, value))
+    return str(value) if _present(value) else "–"
+
+
+def _present(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and pd.isna(value)) and value != ""
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and _present(value) else None
+
+
+def _count(value: Any) -> str:
+    number = _number(value)
+    return "–" if number is None else f"{number:,.0f}"
+
+
+def _sum(values: pd.Series) -> float | None:
+    numbers = pd.to_numeric(values, errors="coerce").dropna()
+    return float(numbers.sum()) if len(numbers) else None

@@ -1,0 +1,1 @@
+"""From folders on disk to `Results`: records and what is attached to them, with a problem for what is left out."""

@@ -1,0 +1,254 @@
+"""What may stand in one table: results that were measured alike. Others are left out, or shown side by side."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from reports import style
+from reports.numbers.rows import named_rows
+from suite.results.records import protocol_kind
+
+if TYPE_CHECKING:
+    from reports.reading.load import Results
+
+
+class Problem(NamedTuple):
+    """Something that was found and left out: where (relative to the folder), why, and why in a few words (or empty)."""
+
+    where: str
+    why: str
+    briefly: str = ""
+
+
+def resolve(results: Results, mix: bool) -> Results:
+    """Results that were all measured alike.
+
+    Compared are the task lists and protocols of results on one split, and the budget, configuration and run of
+    results under one variant's label. Of results that differ, those that most runs agree with are kept, and the
+    others are left out as problems. With `mix` all are kept under separate labels instead, so that they are never
+    averaged with one another.
+    """
+    settle = _relabel if mix else _most
+    alike = settle(results, _task_lists(run_facts(results)))
+    alike = settle(alike, _protocols(run_facts(alike)))
+    while remaining := _within_variants(run_facts(alike)):
+        alike = settle(alike, remaining)
+    return replace(alike, mixed=mix and alike is not results)
+
+
+def _most(results: Results, conflicts: list[Conflict]) -> Results:
+    """Without the runs that fewer agree with; of equally many, those whose suffix comes first are kept."""
+    gone: dict[str, tuple[str, str]] = {}
+    for text, _, suffix in conflicts:
+        count = Counter(suffix.values())
+        kept = min(count, key=lambda name: (-count[name], name))
+        why = f"{text}; kept: {kept} (--mix shows both)"
+        gone |= {run: (why, f"{name}, others {kept}") for run, name in suffix.items() if name != kept}
+    return without(results, gone)
+
+
+def without(results: Results, gone: Mapping[str, tuple[str, str]]) -> Results:
+    """The results without some runs, which are named as problems.
+
+    Args:
+        results: What was read.
+        gone: Why each run is left out, at length and in a few words, by its hash.
+    """
+    if not gone:
+        return results
+    records, diagnostics = (
+        frame[~frame["run"].isin(list(gone))].reset_index(drop=True) for frame in (results.records, results.diagnostics)
+    )
+    return replace(
+        results,
+        records=records,
+        diagnostics=diagnostics,
+        runs={run: document for run, document in results.runs.items() if run not in gone},
+        problems=(*results.problems, *(Problem(f"run {run}", *why) for run, why in sorted(gone.items()))),
+    )
+
+
+Conflict = tuple[str, str, dict[str, str]]
+"""What differs (for the reader), which column gets a suffix ("variant" or "split"), and the suffix of each run."""
+
+
+def run_facts(results: Results) -> pd.DataFrame:
+    """One row per run: everything that has to agree before runs may be compared or averaged.
+
+    Columns: run, variant, split, seed, is_final, split_hash, protocol_hash, training, and as text budget, protocol
+    (its hash, or "native") and config.
+    """
+    columns = ["run", "variant", "split", "seed", "is_final", "split_hash", "protocol_hash", "training"]
+    facts = results.records[columns].drop_duplicates(["run", "is_final"])
+    facts = facts.sort_values("is_final").drop_duplicates("run", keep="last").copy()
+    documents = [results.runs.get(run, {}) for run in facts["run"]]
+    facts["budget"] = [str(document.get("budget_env_steps", "")) for document in documents]
+    facts["protocol"] = [protocol_kind(*held) for held in zip(documents, facts["protocol_hash"])]
+    facts["config"] = [_config_text(document.get("config")) for document in documents]
+    return facts.sort_values(["split", "variant", "seed", "run"], ignore_index=True)
+
+
+def _config_text(config: Any) -> str:
+    """The resolved configuration as canonical text, without the seed it may hold."""
+    if not isinstance(config, dict):
+        return ""
+    kept = {key: value for key, value in config.items() if key != "seed"}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _protocols(facts: pd.DataFrame) -> list[Conflict]:
+    """The results on a split share one protocol, or all follow native ones; checkpoints on the way have their own."""
+    conflicts = []
+    for (split, is_final), rows in facts.groupby(["split", "is_final"], sort=True):
+        kinds = sorted(set(rows["protocol"]))
+        if len(kinds) > 1:
+            what = "results" if is_final else "checkpoints on the way"
+            text = f"{split}: {what} follow {len(kinds)} different protocols: {', '.join(kinds)}"
+            suffix = {row.run: f"protocol {row.protocol[:6]}" for row in named_rows(rows)}
+            conflicts.append((text, "variant", suffix))
+    return conflicts
+
+
+def _task_lists(facts: pd.DataFrame) -> list[Conflict]:
+    conflicts = []
+    for split, rows in facts.groupby("split", sort=True):
+        hashes = sorted(set(rows["split_hash"]))
+        if len(hashes) > 1:
+            text = f"{split} stands for {len(hashes)} different sets of task lists: {', '.join(hashes)}"
+            suffix = {row.run: f"lists {row.split_hash[:6]}" for row in named_rows(rows)}
+            conflicts.append((text, "split", suffix))
+    return conflicts
+
+
+def _within_variants(facts: pd.DataFrame) -> list[Conflict]:
+    """The seeds of a variant on a split differ in nothing but the seed, and each has one result."""
+    conflicts: list[Conflict] = []
+    for (variant, split), rows in facts[facts["is_final"]].groupby(["variant", "split"], sort=True):
+        where = f"{variant} on {split}"
+        budgets = [value for value in sorted(set(rows["budget"])) if value]
+        configs = sorted(set(rows["config"]))
+        if len(budgets) > 1:
+            suffix = {row.run: f"budget {row.budget}" for row in named_rows(rows)}
+            conflicts.append((f"{where}: budgets of {' and '.join(budgets)} env steps", "variant", suffix))
+        elif len(configs) > 1:
+            number = {config: index + 1 for index, config in enumerate(configs)}
+            suffix = {row.run: f"configuration {number[row.config]}" for row in named_rows(rows)}
+            keys = ", ".join(differing_keys(configs))
+            conflicts.append((f"{where}: {len(configs)} configurations, which differ in {keys}", "variant", suffix))
+        else:
+            for seed, same in rows.groupby("seed", sort=True):
+                if len(same) > 1:
+                    text = f"{where}: more than one result for seed {seed} (runs {', '.join(same['run'])})"
+                    conflicts.append((text, "variant", {run: f"run {run}" for run in same["run"]}))
+    return conflicts
+
+
+def differing_keys(configs: list[str]) -> list[str]:
+    """Dotted names of the settings in which configurations (the texts of `run_facts`) differ."""
+    flat = [_flatten(json.loads(config)) if config else {} for config in configs]
+    names = sorted({name for settings in flat for name in settings})
+    absent = object()
+    return [name for name in names if any(s.get(name, absent) != flat[0].get(name, absent) for s in flat)]
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _relabel(results: Results, conflicts: list[Conflict]) -> Results:
+    """The results with suffixed labels, and a note for every difference."""
+    if not conflicts:
+        return results
+    records, diagnostics, cells = (frame.copy() for frame in (results.records, results.diagnostics, results.cells))
+    for _, column, suffix in conflicts:
+        for frame in (records, diagnostics, cells):
+            end = frame["run"].map(suffix)
+            touched = end.notna()
+            frame.loc[touched, column] = frame.loc[touched, column] + " [" + end[touched] + "]"
+    notes = dict.fromkeys(f"Mixed on request: {text}." for text, _, _ in conflicts)
+    return replace(
+        results, records=records, diagnostics=diagnostics, cells=cells, notes=(*results.notes, *notes)
+    )  # fmt: skip
+
+
+def warnings(results: Results) -> tuple[str, ...]:
+    """Sentences on differences that are allowed in one table but that its reader has to know."""
+    documents = list(results.runs.values())
+    found = [*_unequal_budgets(results), *_unequal_tasks(results), *_native(results)]
+    references = set(results.records.loc[results.records["variant"].map(style.is_reference), "run"])
+    competing = [document for run, document in results.runs.items() if run not in references]
+    asked = {
+        "git revisions": [(dig(document, "provenance", "git_revision") or "")[:10] or None for document in documents],
+        "precisions": [precision(document) for document in competing],
+        "mujoco versions": [dig(document, "provenance", "versions", "mujoco") for document in documents],
+        "torch versions": [dig(document, "provenance", "versions", "torch") for document in documents],
+    }
+    for what, given in asked.items():
+        values = sorted({str(value) for value in given if value is not None})
+        if len(values) > 1:
+            found.append(f"The runs have different {what}: {', '.join(values)}.")
+    dirty = sum(dig(document, "provenance", "git_dirty") is True for document in documents)
+    if dirty:
+        found.append(f"{dirty} of {len(documents)} runs were made from a working tree with uncommitted changes.")
+    return tuple(found)
+
+
+def dig(document: Any, *path: str) -> Any:
+    """The value at a path of keys in nested dicts, or None."""
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def precision(document: dict[str, Any]) -> Any:
+    """The resolved precision of a run: part of its training's configuration, or None where not recorded."""
+    return dig(document, "config", "train", "precision") or dig(document, "provenance", "precision")
+
+
+def _unequal_budgets(results: Results) -> list[str]:
+    facts = run_facts(results)
+    facts = facts[facts["is_final"] & (facts["budget"] != "") & ~facts["variant"].map(style.is_reference).astype(bool)]
+    found: dict[str, list[str]] = {}
+    for split, rows in facts.groupby("split", sort=True):
+        budgets = dict(zip(rows["variant"], (f"{int(b):,}" if b.isdigit() else b for b in rows["budget"])))
+        if len(set(budgets.values())) > 1:
+            listed = ", ".join(f"{style.look(name).name} {budgets[name]}" for name in style.ordered(budgets))
+            found.setdefault(listed, []).append(str(split))
+    return [f"Training budgets differ on {', '.join(on)} (env steps): {listed}." for listed, on in found.items()]
+
+
+def _native(results: Results) -> list[str]:
+    """A sentence, where each algorithm was tested as its authors did."""
+    facts = run_facts(results)
+    splits = sorted(set(facts.loc[facts["is_final"] & (facts["protocol"] == "native"), "split"]))
+    if not splits:
+        return []
+    return [
+        f"On {', '.join(splits)} each algorithm was tested under its own native protocol, with more or less adaptation "
+        "data than others: compare with none of the results under the suite's protocol."
+    ]
+
+
+def _unequal_tasks(results: Results) -> list[str]:
+    final = results.records[results.records["is_final"] & (results.records["phase"] == "after")]
+    found = []
+    for (split, task_list), rows in final.groupby(["split", "task_list"], sort=True):
+        tasks = rows.groupby(["variant", "seed"])["task"].unique().map(lambda held: tuple(sorted(held)))
+        if tasks.nunique() > 1:
+            counts = sorted({len(held) for held in tasks})
+            found.append(
+                f"Not every run on {split} was tested on the same {task_list} tasks "
+                f"(between {counts[0]} and {counts[-1]} tasks): their means are over different tasks."
+            )
+    return found

@@ -1,0 +1,120 @@
+"""What a records file says of itself, taken from others: checked before anything is made of it, and made printable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from suite.results.records import RecordsError
+
+LONGEST = 200
+"""Letters of a label; what is longer is cut."""
+
+
+class Part(BaseModel):
+    """A part of the document: what is named must be of its kind, what is absent or unknown is no fault."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class References(Part):
+    """Ends of a split's scale."""
+
+    null: FiniteFloat | int | None = None
+    ceiling: FiniteFloat | int | None = None
+    source: str | None = None
+
+
+class Split(Part):
+    """The definition of a split, as far as a report shows it."""
+
+    shift: str | None = None
+    description: str | None = None
+    drawn: str | None = None
+    axis: str | None = None
+    axis_unit: str | None = None
+    train_axis_values: list[FiniteFloat | int] | None = None
+    test_lists: dict[str, list[FiniteFloat | int] | int] | None = None
+    references: References | None = None
+
+
+class Provenance(Part):
+    """Where and how a run was made."""
+
+    git_revision: str | None = None
+    git_dirty: bool | None = None
+    versions: dict[str, str | None] | None = None
+
+
+class Document(Part):
+    """The metadata of a records file, as far as a report reads it."""
+
+    split: Split | None = None
+    protocol: dict[str, Any] | None = None
+    config: dict[str, Any] | None = None
+    cost: dict[str, FiniteFloat | int | None] | None = None
+    budget_env_steps: int | None = None
+    env_steps: int | None = None
+    provenance: Provenance | None = None
+
+
+class Experiment(Part):
+    """A resolved experiment, as far as a reader needs it to run it again; its name is part of a command."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST)
+    splits: list[str] = Field(min_length=1)
+    algorithms: list[str | dict[str, Any]] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    budget: str | dict[str, Any]
+
+
+class ExperimentFile(Part):
+    """What an `experiment.json` holds."""
+
+    experiment: Experiment
+
+
+def checked_experiment(document: Any) -> dict[str, Any]:
+    """The experiment in an `experiment.json`, with printable texts.
+
+    Raises:
+        RecordsError: it is none that could be run.
+    """
+    _validate(ExperimentFile, document, "an experiment")
+    made: dict[str, Any] = _printable(document["experiment"])
+    return made
+
+
+def checked(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata with printable texts.
+
+    Raises:
+        RecordsError: a part of it is of another kind than reports are made of.
+    """
+    _validate(Document, metadata, "a run")
+    made: dict[str, Any] = _printable(metadata)
+    return made
+
+
+def _validate(kind: type[Part], document: Any, of_what: str) -> None:
+    try:
+        kind.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RecordsError(f"its metadata is not that of {of_what}: {printable(place)}: {first['msg']}") from error
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value, None)
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return {printable(key): _printable(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def printable(text: str, longest: int | None = LONGEST) -> str:
+    """Text that moves no cursor, turns no writing direction and breaks no line; cut where it is too long."""
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"

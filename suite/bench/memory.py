@@ -1,0 +1,114 @@
+"""Figures of `offmap bench`: how soon the command line answers, and a run at the papers' scale: memory, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from suite.bench.measurement import Figure
+from suite.run.processes import worker_environment
+
+HELP_LIMIT = 0.5  # s
+HELP_ROUNDS = 5
+MEMORY_LIMIT = 3.0  # GB
+TRANSITIONS = 1_500_000
+NUM_TASKS = 100
+# Longer collections than a real iteration's, so that it takes few of them, and few transitions at first.
+SCALE: dict[str, Any] = {"steps_per_iteration": 1, "adapted_transitions": 1600, "initial_transitions": 400}
+RELABELED_TASKS, RELABELED = 10, 1_000_000  # test tasks fine-tuned at once, relabeled transitions held for each
+MEMORY_FAMILIES = ("cheetah-velocity", "humanoid-direction")
+CHECKPOINT_LIMIT = 2.0  # % of the time between two checkpoints, which is `checkpoint_seconds`
+CHECKPOINTS, NEW_TRANSITIONS = 3, 30_000  # timed; collected between two of them, more than any run does in that time
+
+
+def process_figures() -> list[Figure]:
+    """Processor seconds of `offmap --help`; peak memory and the cost of checkpoints of a paper-scale run per body."""
+    figures = [Figure("offmap --help", help_seconds(), "s", HELP_LIMIT, note="processor time of the whole command")]
+    for family in MEMORY_FAMILIES:
+        command = [sys.executable, "-P", "-m", "suite.bench.memory", family, str(TRANSITIONS)]
+        done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
+        found = json.loads(done.stdout)
+        note = f"peak, MIER, {TRANSITIONS:,} transitions, then {RELABELED_TASKS} tasks fine-tuned at once"
+        figures.append(Figure(f"memory, {family}", found["memory"], "GB", MEMORY_LIMIT, note=note))
+        note = f"of run time, a replay of {TRANSITIONS:,} and {NEW_TRANSITIONS:,} new ones each time"
+        figures.append(Figure(f"checkpoints, {family}", found["checkpoints"], "%", CHECKPOINT_LIMIT, note=note))
+    return figures
+
+
+def help_seconds(rounds: int = HELP_ROUNDS) -> float:
+    """The least processor time, s, that `offmap --help` takes, from the start of Python to its end."""
+    command = [sys.executable, "-c", "import sys; from suite.cli import main; sys.argv = ['offmap', '--help']; main()"]
+    least = float("inf")
+    for _ in range(rounds):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            _, code, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(code)
+        if process.returncode != 0:
+            raise RuntimeError(f"`offmap --help` ended with {process.returncode}")
+        least = min(least, used.ru_utime + used.ru_stime)
+    return least
+
+
+def at_scale(family_name: str, transitions: int) -> dict[str, float]:
+    """The most memory, GB, that this process ever held in a run of that scale, and what its checkpoints cost, %.
+
+    Trains MIER until its store holds `transitions`, with one gradient step per outer iteration and checkpoints near the
+    end, then fine-tunes as a meta-test does, with as much relabeled experience as its replay can hold.
+    """
+    import torch
+
+    from algorithms.kit.model_based.relabeling import RelabeledReplay
+    from algorithms.mier import Mier, MierTrain
+    from suite.bench.random_source import RandomSource
+    from suite.bench.training import MIER_SIZES, adaptation_step
+    from tasks.registry import get_family
+
+    source = RandomSource(get_family(family_name), NUM_TASKS)
+    config = MierTrain(**MIER_SIZES | SCALE)
+    device = torch.device("cpu")
+    algorithm = Mier(config, source, seed=0, device=device, capacity=transitions)
+    new = min(NEW_TRANSITIONS, transitions // 10)
+    while source.steps + algorithm.steps_of_next_iteration() <= transitions - CHECKPOINTS * new:
+        algorithm.iterate()
+    checkpoints = checkpoint_share(algorithm, source, new)
+    replay = RelabeledReplay(RELABELED_TASKS, RELABELED, device)
+    for task in range(RELABELED_TASKS):
+        slots = torch.randint(algorithm.store.size - 1, (RELABELED,), generator=algorithm.generator)
+        replay.add(task, slots, [torch.zeros(RELABELED)])
+    adaptation_step(algorithm, RELABELED_TASKS)()
+    return {
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, "checkpoints": 100 * checkpoints
+    }  # fmt: skip
+
+
+def checkpoint_share(algorithm: Any, source: Any, new: int) -> float:
+    """What share of run time checkpoints take: the least of some, over the time that lies between two by default.
+
+    The first one, which writes the whole replay, is that of no run: each has written what was there before it.
+    """
+    from suite.experiment.specs import Execution
+    from suite.run.checkpoints import save_checkpoint
+
+    between = Execution.model_fields["checkpoint_seconds"].default
+    least = float("inf")
+    with tempfile.TemporaryDirectory(prefix="offmap-checkpoints-") as held:
+        for number in range(1 + CHECKPOINTS):
+            until = source.steps + (new if number else 0)
+            while source.steps < until:
+                algorithm.iterate()
+            started = time.perf_counter()
+            save_checkpoint(Path(held) / "checkpoints", f"{number:012d}", algorithm.state(), algorithm.log(), {})
+            if number:
+                least = min(least, time.perf_counter() - started)
+    return least / between
+
+
+if __name__ == "__main__":
+    print(json.dumps(at_scale(sys.argv[1], int(sys.argv[2]))))

@@ -1,0 +1,101 @@
+"""`offmap resume`, `cancel`, `logs` and `clean`: runs that are under way, or were interrupted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from suite.cli.output import print_lines
+from suite.cli.results import ResultsFolder
+
+
+def resume(
+    folder: ResultsFolder,
+    failed: Annotated[bool, typer.Option("--failed", help="Also try again what failed.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the executor from now on, such as memory=16GB."),
+    ] = None,
+    executor: Annotated[str | None, typer.Option(help="local, slurm or inline; by default as before.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Local runs at once; by default one per core.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Slurm: submit, and do not wait for the end.")] = False,
+) -> None:
+    """Carry out what is left of the runs of a results folder, and leave alone what is done or under way."""
+    from suite.cli.launching import launch, require_acceptable
+    from suite.executors.launch import changed_spec, left_to_do, remember
+    from suite.results.selection import training_folders
+
+    spec = changed_spec(folder, set_ or (), kind=executor, workers=workers)
+    folders = training_folders(folder)
+    todo, taken = left_to_do(folder, folders, with_failed=failed)
+    if todo:
+        require_acceptable(spec, detach)
+    under_way = f", {len(taken)} under way" if taken else ""
+    print_lines([f"{len(folders)} trainings: {len(todo)} to resume{under_way}"])
+    if todo:
+        if set_:
+            remember(folder, changed_spec(folder, set_))
+        launch(folder, todo, spec, detach, f"offmap resume {folder}")
+
+
+def cancel(
+    folder: ResultsFolder,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Hashes or variants; all if none.")
+    ] = None,
+) -> None:
+    """Cancel runs that are under way or wait; they keep what they have done, and `offmap resume` continues them."""
+    from suite.executors.cancel import cancel_runs
+    from suite.monitor.overview import labels, read_cells
+    from suite.results.selection import training_folders
+
+    cancelled = cancel_runs(folder, training_folders(folder, runs or ()))
+    names = labels(read_cells(folder))
+    print_lines([f"cancelled: {names[run]}" for run in cancelled] or ["nothing to cancel: no run is under way"])
+
+
+def logs(
+    folder: ResultsFolder,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Hash of a run, as `offmap status` shows it, or a variant.")
+    ],
+    lines: Annotated[int, typer.Option(min=1, help="Of each log, from its end.")] = 40,
+) -> None:
+    """Show the end of what a run has printed, and of what its job has."""
+    from suite.results.jobs import jobs_of_runs, log_files, read_submissions
+    from suite.results.selection import training_folder
+
+    training = training_folder(folder, run)
+    job = jobs_of_runs(read_submissions(folder)).get(training.name)
+    paths = [training / "worker.log", *(log_files(folder, job.name) if job is not None else [])]
+    for path in paths:
+        if path.exists():
+            told = path.read_text(errors="replace").splitlines()[-lines:]
+            print_lines([f"==> {path} <==", *(told or ["(empty)"]), ""])
+    if not any(path.exists() for path in paths):
+        print_lines([f"{training}: nothing has been printed yet"])
+
+
+def clean(
+    folder: ResultsFolder,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete the checkpoints and logs of finished runs; their records and metrics stay."""
+    from suite.executors.cancel import clear, leftovers
+    from suite.results.selection import training_folders
+
+    found = leftovers(folder, training_folders(folder))
+    if not (found.of_runs or found.of_jobs):
+        print_lines(["nothing to clean: no finished run has checkpoints or logs"])
+        return
+    print_lines([
+        f"checkpoints and logs of {len(found.of_runs)} finished runs and {len(found.of_jobs)} files of their jobs, "
+        f"{found.size / 1e6:,.1f} MB.",
+        "Without checkpoints these runs can neither be filmed, nor loaded, nor tested anew, nor given a larger budget.",
+    ])  # fmt: skip
+    if not yes and not typer.confirm("Delete them?"):
+        print_lines(["nothing was deleted"])
+        raise typer.Exit(1)
+    clear(folder, found)
+    print_lines(["deleted"])

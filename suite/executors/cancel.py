@@ -1,0 +1,145 @@
+"""Ending runs before their time, and clearing away what finished ones leave behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from suite.errors import UserError
+from suite.executors.slurm import cancel_jobs, require_slurm
+from suite.monitor.job_states import Cluster
+from suite.results.jobs import FOLDER, JobOf, changing, jobs_of_runs, read_submissions, write_submission
+from suite.results.lock import is_alive, owned, owner
+from suite.results.prepare import pending
+from suite.results.status import read_status
+
+BULKY = ("checkpoints", "log", "worker.log")  # of a training folder: needed to go on, and to look at an agent again
+
+
+class Leftovers(NamedTuple):
+    """What finished runs can do without: files and folders, by the training folder they are in."""
+
+    of_runs: dict[Path, list[Path]]
+    of_jobs: list[Path]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        paths = [*self.of_jobs, *(path for paths in self.of_runs.values() for path in paths)]
+        files = (found for path in paths for found in ([path] if path.is_file() else path.rglob("*")))
+        return sum(found.lstat().st_size for found in files if not found.is_dir())
+
+
+def cancel_runs(out: Path, folders: Sequence[Path]) -> list[Path]:
+    """Cancel runs that are under way or wait for it, at Slurm or on this machine; those that were.
+
+    They keep what they have done by their last checkpoint, and `offmap resume` continues them. A run that shares its
+    job with others is only put down in the ledger, where its job looks before it begins and while it works.
+
+    Raises:
+        UserError: a run is worked on where it cannot be reached from here, or Slurm cannot be asked.
+    """
+    with changing(out):
+        cluster = Cluster(out)
+        left = {folder: read_status(folder) for folder in folders if pending(folder)}
+        in_jobs = {folder.name: folder for folder, fields in left.items() if cluster.has(folder.name, fields)}
+        here = _owners({folder: fields for folder, fields in left.items() if folder.name not in in_jobs})
+        unsure = [folder for folder in left if folder not in here and cluster.is_unsure(folder.name, left[folder])]
+        if unsure:
+            jobs = ", ".join(sorted({cluster.jobs[folder.name].name for folder in unsure})[:3])
+            raise UserError(
+                f"Slurm cannot be asked from here about the jobs of {len(unsure)} runs ({jobs}), so nothing was "
+                "cancelled; do so on a login node of the cluster, or in a moment, if its controller is away"
+            )
+        for folder, about in here.items():
+            _interrupt(folder, about)
+        if in_jobs:
+            require_slurm()
+            whole = _jobs_without_others(out, cluster, in_jobs)
+            if whole:
+                cancel_jobs(whole)
+            _remember(out, in_jobs)
+    return [folder for folder in folders if folder.name in in_jobs or folder in here]
+
+
+def _jobs_without_others(out: Path, cluster: Cluster, chosen: Collection[str]) -> list[str]:
+    """The jobs that work on some runs and on no other."""
+    jobs = dict.fromkeys(cluster.jobs[run] for run in chosen)
+
+    def is_needed(run: str, job: JobOf) -> bool:
+        is_its = cluster.jobs[run].name == job.name and pending(out / run)
+        return run not in chosen and is_its and cluster.has(run, read_status(out / run))
+
+    return list(dict.fromkeys(job.name for job in jobs if not any(is_needed(run, job) for run in job.runs)))
+
+
+def _owners(left: Mapping[Path, Mapping[str, Any]]) -> dict[Path, dict[str, Any]]:
+    """The processes of this machine that work on folders, whose status is given.
+
+    One elsewhere that belongs to a job is on its way out: its job has ended, was cancelled, or has seen it die.
+    """
+    found = {}
+    for folder, fields in left.items():
+        about = owner(folder)
+        if about is None or (is_alive(about) is None and "job" in fields):
+            continue
+        if is_alive(about) is None:
+            who = f"process {about['pid']} on {about['host']}" if about else "a process that could not say which it is"
+            raise UserError(f"{folder} is worked on by {who}: end it there")
+        found[folder] = about
+    return found
+
+
+def _interrupt(folder: Path, about: Mapping[str, Any]) -> None:
+    """Ask the process of this machine that owns a folder to end; one that just has ended does not mind."""
+    try:
+        os.kill(about["pid"], signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise UserError(
+            f"{folder} is worked on by process {about['pid']}, which is not yours; have its owner end it"
+        ) from None
+
+
+def _remember(out: Path, runs: Collection[str]) -> None:
+    """Write into the ledger that runs were cancelled: Slurm soon forgets it, and never knew of single runs of a job."""
+    last = jobs_of_runs(read_submissions(out))
+    for submission in read_submissions(out):
+        names = {submission.name(element): packed for element, packed in enumerate(submission.runs)}
+        gone = {run for name, packed in names.items() for run in packed if run in runs and last[run].name == name}
+        if gone:
+            write_submission(out, submission._replace(cancelled=tuple(sorted({*submission.cancelled, *gone}))))
+
+
+def leftovers(out: Path, folders: Iterable[Path]) -> Leftovers:
+    """Checkpoints and logs of the runs that are finished, and of the jobs all of whose runs are."""
+    done = {folder for folder in folders if folder.is_dir() and not pending(folder)}
+    of_runs = {folder: [folder / name for name in BULKY if (folder / name).exists()] for folder in sorted(done)}
+    names = {folder.name for folder in done}
+    of_jobs = [
+        path
+        for submission in read_submissions(out)
+        if all(run in names for runs in submission.runs for run in runs)
+        for path in sorted((out / FOLDER).glob(f"{submission.job}[_.]*"))
+    ]
+    return Leftovers({folder: paths for folder, paths in of_runs.items() if paths}, of_jobs)
+
+
+def clear(out: Path, found: Leftovers) -> None:
+    """Delete leftovers, but for those of runs that were given more to do since they were found.
+
+    Raises:
+        UserError: somebody works on one of the runs at this moment.
+    """
+    for folder, paths in found.of_runs.items():
+        with owned(folder):
+            for path in paths if not pending(folder) else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    with changing(out):
+        for path in found.of_jobs:
+            path.unlink(missing_ok=True)

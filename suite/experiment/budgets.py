@@ -1,0 +1,189 @@
+"""Budgets, given or named, and native protocols: data in `configs/budgets.yaml` and `configs/protocols.yaml`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import Discriminator, Field, PositiveInt, RootModel, Tag, ValidationError, model_validator
+
+from algorithms.base import TrainConfig
+from algorithms.registry import AlgorithmEntry
+from suite.errors import UserError
+from suite.experiment.messages import explain
+from suite.experiment.presets import CONFIGS, presets
+from suite.experiment.specs import EvaluationProtocol
+from tasks.registry import get_family
+from tasks.spec import Frozen, TaskSplit
+
+BudgetName = Literal["native", "matched", "smoke"]
+"""`native`: each algorithm's published scale. `matched`: the paper's, for all. `smoke`: the least that runs it all."""
+
+
+class Budget(Frozen):
+    """When a meta-training stops, and which checkpoints on the way are tested too."""
+
+    env_steps: PositiveInt = Field(description="environment steps, initial exploration included")
+    milestones: tuple[PositiveInt, ...] = Field(
+        default=(), description="env steps at which a checkpoint is kept and tested under `milestone_protocol`"
+    )
+
+    @model_validator(mode="after")
+    def _milestones_on_the_way(self) -> Budget:
+        beyond = [steps for steps in self.milestones if steps >= self.env_steps]
+        if beyond:
+            raise ValueError(f"milestones lie on the way to env_steps ({self.env_steps}); {beyond} do not")
+        return self
+
+
+def _kind_of_budget(value: Any) -> str:
+    return "literal" if isinstance(value, str) else "dict"
+
+
+AnyBudget = Annotated[
+    Annotated[Budget, Tag("dict")] | Annotated[BudgetName, Tag("literal")], Discriminator(_kind_of_budget)
+]
+"""A mapping, or a word."""
+
+
+class Iterations(Frozen):
+    """A budget in outer iterations of whatever algorithm it is for."""
+
+    iterations: PositiveInt = Field(description="how many, the first included")
+
+
+def _kind_of_amount(value: Any) -> str:
+    return "dict" if isinstance(value, dict) else "int"
+
+
+Amount = Annotated[
+    Annotated[PositiveInt, Tag("int")] | Annotated[Iterations, Tag("dict")], Discriminator(_kind_of_amount)
+]
+Rows = dict[str, dict[str, Amount]]
+"""Algorithm -> pattern of splits -> environment steps or iterations."""
+
+
+class BudgetTable(Frozen):
+    """The numbers of every named budget."""
+
+    native: Rows
+    matched: Rows
+    smoke: Rows
+
+
+class NativeFields(Frozen):
+    """What a native protocol may replace of the experiment's."""
+
+    adaptation_transitions: PositiveInt | None = None
+    evaluation_episodes: PositiveInt | None = None
+
+
+class ProtocolTable(RootModel[dict[str, dict[str, NativeFields]]]):
+    """Algorithm -> pattern of splits -> fields."""
+
+
+Table = TypeVar("Table", BudgetTable, ProtocolTable)
+Value = TypeVar("Value")
+
+
+def preset_of(budget: AnyBudget, entry: AlgorithmEntry) -> str | None:
+    """The preset that a budget chooses where the user chose none: that of its own name, if the algorithm has it."""
+    return budget if isinstance(budget, str) and budget in presets(entry.training) else None
+
+
+def steps_and_milestones(
+    budget: AnyBudget, entry: AlgorithmEntry, preset: str | None, split: TaskSplit, config: TrainConfig, num_tasks: int
+) -> tuple[int, tuple[int, ...]]:
+    """Environment steps of a training, and those of its milestones; none where there is nothing to train.
+
+    Raises:
+        UserError: a named budget has no number for the algorithm on the split.
+    """
+    if not entry.trains_on:
+        return 0, ()
+    if isinstance(budget, Budget):
+        return budget.env_steps, budget.milestones
+    return steps_of(budget, entry, preset, split, config, num_tasks), ()
+
+
+def protocol_for(protocol: EvaluationProtocol, native: bool, entry: AlgorithmEntry, split: str) -> EvaluationProtocol:
+    """The protocol itself, or as the algorithm's authors had it."""
+    return native_protocol(protocol, entry, split) if native else protocol
+
+
+def steps_of(
+    name: BudgetName, entry: AlgorithmEntry, preset: str | None, split: TaskSplit, config: TrainConfig, num_tasks: int
+) -> int:
+    """Environment steps that a named budget stands for, for one algorithm on one split.
+
+    Raises:
+        UserError: the file has no number for it.
+    """
+    rows: Rows = getattr(budget_table(), name)
+    candidates = (f"{entry.training}/{preset}", entry.name, entry.training, "*")
+    row = next((rows[key] for key in candidates if key in rows), None)
+    found = [] if row is None else _matching(row, split.full_name)
+    if not found:
+        known = f"algorithms: {', '.join(rows)}" if row is None else f"splits of {entry.name}: {', '.join(row)}"
+        raise UserError(
+            f"budget: {name} has no number for {entry.name} on {split.full_name}; configs/budgets.yaml "
+            f"knows {known}. Add one there, or give budget: {{env_steps: ...}}"
+        )
+    amount = found[-1]
+    if isinstance(amount, Iterations):
+        later = config.later_steps(num_tasks, get_family(split.family).spaces.horizon)
+        return config.first_steps(num_tasks) + (amount.iterations - 1) * later
+    return amount
+
+
+def native_protocol(protocol: EvaluationProtocol, entry: AlgorithmEntry, split: str) -> EvaluationProtocol:
+    """The protocol under which an algorithm's authors tested it, as far as the suite has it; named `native`.
+
+    Raises:
+        UserError: the file has none for it.
+    """
+    rows = protocol_table().root
+    row = next((rows[key] for key in (entry.name, entry.training) if key in rows), None)
+    if row is None and not entry.is_reference:
+        raise UserError(
+            f"native_protocol: {entry.name} has none; configs/protocols.yaml knows {', '.join(rows)}. Add one there, "
+            f"or leave native_protocol out"
+        )
+    fields: dict[str, Any] = {"name": "native"}
+    for found in _matching(row or {}, split):
+        fields |= found.model_dump(exclude_unset=True)
+    return EvaluationProtocol.model_validate(protocol.model_dump() | fields)
+
+
+def _matching(row: Mapping[str, Value], split: str) -> list[Value]:
+    return [value for pattern, value in row.items() if fnmatch(split, pattern)]
+
+
+@functools.cache
+def budget_table() -> BudgetTable:
+    """The named budgets."""
+    return read_table(CONFIGS / "budgets.yaml", BudgetTable)
+
+
+@functools.cache
+def protocol_table() -> ProtocolTable:
+    """The native protocols."""
+    return read_table(CONFIGS / "protocols.yaml", ProtocolTable)
+
+
+def read_table(path: Path, model: type[Table]) -> Table:
+    """A file of such data.
+
+    Raises:
+        UserError: it cannot be read, is not YAML, or has an unknown key or an impossible value.
+    """
+    try:
+        return model.model_validate(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise UserError(explain(error, str(path), model)) from None

@@ -1,0 +1,87 @@
+"""Presets: what differs from the defaults in code, per algorithm and split, from `configs/algorithms/*.yaml`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from algorithms.base import AdaptConfig, TrainConfig
+from algorithms.registry import ALGORITHMS, AlgorithmEntry
+from suite.errors import UserError
+from suite.experiment.messages import explain, nearest
+from tasks.spec import TaskSplit
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+Blocks = dict[str, dict[str, Any]]
+
+
+@functools.cache
+def presets(training: str) -> dict[str, Any]:
+    """The presets of a meta-training by name; `default` applies to every run."""
+    path = CONFIGS / "algorithms" / f"{training}.yaml"
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def resolve_blocks(
+    entry: AlgorithmEntry, split: TaskSplit, preset: str | None, train: dict[str, Any], adapt: dict[str, Any],
+    device: str,
+) -> tuple[TrainConfig, AdaptConfig]:  # fmt: skip
+    """Both configuration blocks with every value: code, default preset, named preset, experiment, in that order.
+
+    `auto` precisions become what they stand for on this machine, so that they are part of the run's identity.
+
+    Raises:
+        UserError: an unknown preset or key, or an impossible value.
+    """
+    known = presets(entry.training)
+    if preset is not None and preset not in known:
+        raise UserError(f"{entry.name} has no preset {preset!r}; {nearest(preset, known)}")
+    layers = [known.get("default", {})] + ([known[preset]] if preset else [])
+    blocks: dict[str, dict[str, Any]] = {"train": {}, "adapt": {}}
+    for layer in layers:
+        matching = (part for pattern, part in layer.get("splits", {}).items() if fnmatch(split.full_name, pattern))
+        for part in (layer, *matching):
+            for name, block in blocks.items():
+                block |= part.get(name) or {}
+    for field in _fields_of_siblings(entry):
+        blocks["adapt"].pop(field, None)
+    resolved = [
+        _validated(entry.load(name), blocks[name] | own, f"{entry.name}.{name}")
+        for name, own in (("train", train), ("adapt", adapt))
+    ]
+    return _with_precision(resolved[0], device), resolved[1]
+
+
+def _fields_of_siblings(entry: AlgorithmEntry) -> set[str]:
+    """What only others with this meta-training adapt with: they share a file of presets (MIER and MIER-wR)."""
+    siblings = [other for other in ALGORITHMS.values() if other.training == entry.training]
+    return {field for other in siblings for field in other.load("adapt").model_fields} - set(
+        entry.load("adapt").model_fields
+    )
+
+
+def _validated(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
+    try:
+        config = model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, where, model)) from None
+    for name, value in config.model_dump().items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{where}: {name} must be a finite number, given {value}")
+    return config
+
+
+def _with_precision(config: TrainConfig, device: str) -> TrainConfig:
+    from algorithms.kit.networks import resolve_precision
+
+    automatic = [name for name in type(config).model_fields if name.endswith("precision")]
+    device_type = device.partition(":")[0]
+    resolved = {name: resolve_precision(getattr(config, name), device_type) for name in automatic}
+    return config.model_copy(update=resolved)

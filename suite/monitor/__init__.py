@@ -1,0 +1,1 @@
+"""How far the runs of a results folder are, and what Slurm knows of them."""

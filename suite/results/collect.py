@@ -1,0 +1,186 @@
+"""From the files of many runs to one tidy table."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from suite.errors import UserError
+from suite.results.json_files import read_json
+from suite.results.records import (
+    METRICS_SCHEMA,
+    SCHEMA,
+    SCHEMA_VERSION,
+    RecordsError,
+    protocol_kind,
+    read_table,
+    write_table,
+)  # fmt: skip
+
+GROUP_ROWS = 200_000  # written at once: all that is held in memory of a table of any length
+
+
+def metrics_table(folder: Path) -> None:
+    """Write `metrics.parquet` of a training folder from its `metrics.jsonl`: one row per iteration and metric."""
+    config = read_json(folder / "config.json")
+    splits = [read_json(path)["split"] for path in sorted(folder.glob("metatests/*/config.json"))]
+    fixed = {
+        "training": folder.name, "algorithm": config["algorithm"], "seed": config["seed"],
+        "split": f"{splits[0]['family']}.{splits[0]['name']}" if splits else config["family"],
+    }  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        place = {"env_steps": entry.pop("env_steps"), "wall_seconds": entry.pop("seconds")}
+        entry.pop("iteration")
+        rows += [fixed | place | {"name": name, "value": value} for name, value in entry.items() if value is not None]
+    write_table(folder / "metrics.parquet", rows, METRICS_SCHEMA, {"training": folder.name})
+
+
+def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda sentence: None) -> Path:
+    """Write `results.parquet` in a results folder: the records of all its runs as one tidy table; returns its path.
+
+    Rows go from file to file in groups, so that memory does not grow with the number of runs. `say` hears of each
+    records file that is damaged and left out; the table's metadata lists them too.
+
+    Raises:
+        UserError: there are no records, or (unless `mix`) runs of one split disagree about its tasks or the protocol.
+    """
+    if not folder.is_dir():
+        raise UserError(f"there is no results folder {folder}")
+    scratch = folder / ".results.parquet.partial"
+    broken: list[str] = []
+    runs = 0
+    try:
+        with _Writer(scratch) as writer:
+            kinds = _Kinds(folder)
+            for path in _visible(folder, ("records.parquet",)):
+                try:
+                    table, metadata = _tidy(path)
+                except RecordsError as error:
+                    broken.append(str(error))
+                    say(f"left out: {error}")
+                    continue
+                if not mix:
+                    kinds.refuse_mixture(table, metadata)
+                writer.add(table)
+                runs += 1
+            if not runs:
+                what = "; ".join(broken) if broken else "no run has finished; `offmap status` tells how far they are"
+                raise UserError(f"{folder}: nothing to collect: {what}")
+            writer.describe({"schema_version": SCHEMA_VERSION, "broken": broken, "runs": runs})
+        return scratch.replace(folder / "results.parquet")
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+class _Writer:
+    """A parquet file that tables are added to; it writes them in groups of `GROUP_ROWS` rows or more."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
+        self._held: list[pa.Table] = []
+
+    def __enter__(self) -> _Writer:
+        """Ready for tables."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file; what it is worth is the caller's to say."""
+        self._file.close()
+
+    def add(self, table: pa.Table) -> None:
+        """Append the rows of a table."""
+        self._held.append(table)
+        if sum(map(len, self._held)) >= GROUP_ROWS:
+            self._flush()
+
+    def describe(self, document: dict[str, Any]) -> None:
+        """Write what is still held, and the file's metadata."""
+        self._flush()
+        self._file.add_key_value_metadata({"offmap": json.dumps(document)})
+
+    def _flush(self) -> None:
+        if self._held:
+            self._file.write_table(pa.concat_tables(self._held))
+        self._held = []
+
+
+def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """All files of these names below a folder, without what was set aside."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if name in names]
+    return sorted(found)
+
+
+def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """The rows of a records file in the columns of the schema, and its metadata.
+
+    Raises:
+        RecordsError: it cannot be read, or lacks columns.
+    """
+    table, metadata = read_table(path)
+    missing = [name for name in SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise RecordsError(f"{path}: lacks the columns {', '.join(missing)}; delete it and run the experiment again")
+    return table.select(SCHEMA.names).replace_schema_metadata(None).cast(SCHEMA), metadata
+
+
+class _Kinds:
+    """The task lists and kinds of protocol that the results on each split were made with so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[tuple[str, str], set[str]] = {}
+
+    def refuse_mixture(self, table: pa.Table, metadata: dict[str, Any]) -> None:
+        """Nothing, if the results in `table` go with those before them.
+
+        Raises:
+            UserError: they were made with other task lists, or another protocol.
+        """
+        final = table.filter(table["is_final"])
+        columns = (final[name].to_pylist() for name in ("split", "split_hash", "protocol_hash"))
+        for split, lists, protocol in sorted(set(zip(*columns))):
+            for what, kind in (("task lists", lists), ("protocols", protocol_kind(metadata, protocol))):
+                kinds = self._seen.setdefault((split, what), set())
+                kinds.add(kind)
+                if len(kinds) > 1:
+                    raise UserError(
+                        f"{self._folder}: runs on {split} were made with different {what} "
+                        f"({', '.join(sorted(kinds))}) and cannot stand in one table; collect them from separate "
+                        f"folders, or ask for the mixture"
+                    )
+
+
+KEPT = ("experiment.json", "cells.json", "config.json", "execution.json", "label.json", "provenance.json",
+        "records.parquet", "diagnostics.parquet", "metrics.parquet")  # fmt: skip
+"""Names of the files that a report reads, or that say where its numbers come from."""
+
+
+def export(folder: Path, out: Path) -> list[Path]:
+    """Copies of everything a report needs of a results folder, without checkpoints and logs; the files written.
+
+    Raises:
+        UserError: `out` is not empty, or `folder` has no records.
+    """
+    found = _visible(folder, KEPT)
+    if not any(path.name == "records.parquet" for path in found):
+        raise UserError(f"{folder}: there is nothing to copy, no run has finished")
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty; choose a new folder for the copy")
+    written = []
+    for path in found:
+        target = out / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        written.append(Path(shutil.copy2(path, target)))
+    return written

@@ -1,0 +1,95 @@
+"""Which job of a cluster works on which run: one small file per submission in `jobs/` of a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from suite.results.json_files import read_json, write_json
+from suite.results.lock import owned
+
+FOLDER = "jobs"  # of a results folder: this ledger, and what submitit and the jobs themselves write
+
+
+@contextmanager
+def changing(out: Path) -> Iterator[None]:
+    """Within, nobody else prepares, submits or cancels runs of a results folder; waits for those who do at the moment.
+
+    Raises:
+        UserError: they take longer than a minute.
+    """
+    with owned(out, "preparing, submitting or cancelling runs of this folder", patience=60.0):
+        yield
+
+
+class Submission(NamedTuple):
+    """One job or array that was submitted, and the training folders that its elements work on, by name."""
+
+    job: str  # Slurm's number
+    runs: tuple[tuple[str, ...], ...]  # per element of the array
+    submitted: float  # Unix seconds
+    code: str = ""  # folder of the code that runs, and its revision
+    revision: str | None = None
+    cancelled: tuple[str, ...] = ()  # runs
+    canary: str = ""  # the run whose success it waits for
+
+    def name(self, element: int) -> str:
+        """What Slurm calls an element."""
+        return self.job if len(self.runs) == 1 else f"{self.job}_{element}"
+
+
+class JobOf(NamedTuple):
+    """The job that was last given a run."""
+
+    name: str
+    runs: tuple[str, ...]  # all that it works on
+    submitted: float
+    is_cancelled: bool  # this run of it
+    canary: str = ""
+
+
+def write_submission(out: Path, submission: Submission) -> None:
+    """Put a submission into the ledger, or change it."""
+    write_json(out / FOLDER / f"{submission.job}.json", submission._asdict())
+
+
+def read_submissions(out: Path) -> list[Submission]:
+    """All submissions of a results folder, oldest first."""
+    found = [_submission(read_json(path)) for path in (out / FOLDER).glob("[0-9]*.json")]
+    return sorted(found, key=lambda submission: (submission.submitted, submission.job))
+
+
+def _submission(document: dict[str, Any]) -> Submission:
+    runs = tuple(map(tuple, document["runs"]))
+    return Submission(**document | {"runs": runs, "cancelled": tuple(document["cancelled"])})
+
+
+def log_files(out: Path, job: str) -> list[Path]:
+    """What a job itself prints, apart from its runs: standard output and standard error."""
+    return [out / FOLDER / f"{job}_0_log.{kind}" for kind in ("out", "err")]
+
+
+def jobs_of_runs(submissions: Iterable[Submission]) -> dict[str, JobOf]:
+    """The last job of each training folder that was ever submitted, by the folder's name."""
+    return {
+        run: JobOf(submission.name(element), runs, submission.submitted, run in cancelled, submission.canary)
+        for submission in submissions
+        for cancelled in [frozenset(submission.cancelled)]
+        for element, runs in enumerate(submission.runs)
+        for run in runs
+    }
+
+
+def given_up(submissions: Sequence[Submission], job: str) -> set[str]:
+    """The runs of a job that it is not to work on any more: each was cancelled, or given to a later job since."""
+    last = jobs_of_runs(submissions)
+    return {
+        run
+        for submission in submissions
+        for element, runs in enumerate(submission.runs)
+        if submission.name(element) == job
+        for run in runs
+        if last[run].name != job or last[run].is_cancelled
+    }

@@ -1,0 +1,207 @@
+"""The folders of an experiment: one per training, its meta-tests below it, all prepared before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from suite.errors import UserError
+from suite.experiment.declaration import Cell, Experiment, expand
+from suite.experiment.specs import SCHEMA_VERSION
+from suite.monitor.overview import read_cells
+from suite.results.jobs import changing
+from suite.results.json_files import keep_json, read_json, write_json
+from suite.results.lock import owned
+from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
+from tasks.spec import fingerprint
+
+SET_ASIDE = ".set-aside"  # hidden, so that nothing below it is collected or reported
+
+
+def prepare(experiment: Experiment, out: Path) -> list[Path]:
+    """Write every training folder of an experiment; returns them, in the order of the grid.
+
+    A folder holds `config.json` (training), `execution.json`, and `metatests/<hash>/config.json` and `label.json`.
+    Preparing again adds what is new, extends budgets, and repeats nothing that is done. Meta-tests that the grid no
+    longer asks for, such as those of a protocol since changed, move to `.set-aside`, and come back when it does.
+
+    Raises:
+        UserError: `out` belongs to another experiment or cannot be written, a run that has to change is being worked
+            on, somebody else takes a minute or more to change the folder, or the experiment is not valid.
+    """
+    cells = expand(experiment)
+    identity = {"name": experiment.name, "experiment": experiment.model_dump(mode="json")}
+    refuse_foreign(experiment, out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out} cannot be made: {error.strerror}; choose another folder with --out") from None
+    trainings: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.training is not None:
+            trainings.setdefault(cell.training.hash, []).append(cell)
+    with changing(out):  # two who prepare the same at once would write into each other's scratch files
+        refuse_foreign(experiment, out)
+        write_json(out / "experiment.json", identity)
+        folders = [_prepare_training(out / name, found) for name, found in trainings.items()]
+        write_json(out / "cells.json", declared_cells(cells))
+    return folders
+
+
+def refuse_foreign(experiment: Experiment, out: Path) -> None:
+    """Nothing, if `out` can hold the results of an experiment: it is new, empty, or its own.
+
+    Raises:
+        UserError: `out` belongs to another experiment, or holds other files.
+    """
+    marker = out / "experiment.json"
+    # Looked at before the marker, which is what somebody who prepares at this moment writes first.
+    held = [path.name for path in out.iterdir()] if out.is_dir() else []
+    if marker.exists():
+        try:
+            owner = read_json(marker)["name"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{marker} cannot be read; choose another folder with --out, or delete it") from None
+        if owner != experiment.name:
+            raise UserError(
+                f"{out} belongs to the experiment {owner!r}, not to {experiment.name!r}; choose another folder with "
+                f"--out, or use the experiment's own name"
+            )
+    elif any(not name.startswith((".", "lock-")) for name in held):
+        raise UserError(f"{out} holds files but no experiment; choose an empty or new folder with --out")
+
+
+def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
+    """Write the folder of a training that all of `cells` share."""
+    training, execution = cells[0].training, cells[0].execution
+    assert training is not None
+    assert execution is not None
+    folder.mkdir(exist_ok=True)
+    _set_aside(folder, cells)
+    keep_json(folder / "config.json", training.model_dump(mode="json"))
+    known = folder / "execution.json"
+    if known.exists():  # checkpoints that were kept for a meta-test stay kept, those of a smaller budget too
+        before = read_json(known)
+        milestones = sorted({*execution.milestones, *before["milestones"], before["env_steps"]} - {execution.env_steps})
+        execution = execution.model_copy(update={"milestones": tuple(milestones)})
+    keep_json(known, execution.model_dump(mode="json"))
+    for cell in cells:
+        for metatest in cell.metatests:
+            below = folder / "metatests" / metatest.hash
+            if (folder / SET_ASIDE / metatest.hash).exists():
+                below.parent.mkdir(exist_ok=True)
+                (folder / SET_ASIDE / metatest.hash).rename(below)
+            below.mkdir(parents=True, exist_ok=True)
+            keep_json(below / "config.json", metatest.model_dump(mode="json"))
+            keep_json(below / "label.json", {"variant": cell.variant})
+            relabel(below, cell.variant, metatest.is_final, execution.env_steps)
+    return folder
+
+
+def _set_aside(folder: Path, cells: list[Cell]) -> None:
+    """Move away the meta-tests that `cells` do not ask for, if unfinished or if they ask for another in its place."""
+    asked = {metatest.hash for cell in cells for metatest in cell.metatests}
+    places = {(cell.variant, cell.split.full_name) for cell in cells}
+    for below in metatest_folders(folder):
+        if below.name in asked:
+            continue
+        split = read_json(below / "config.json")["split"]
+        place = (read_json(below / "label.json")["variant"], f"{split['family']}.{split['name']}")
+        if place in places or not (below / "records.parquet").exists():
+            with owned(folder):
+                (folder / SET_ASIDE).mkdir(exist_ok=True)
+                below.rename(folder / SET_ASIDE / below.name)
+
+
+def relabel(below: Path, variant: str, is_final: bool, budget: int) -> None:
+    """Bring the records of a finished meta-test up to what the grid calls it now; the rows' numbers stay."""
+    for kind, schema in (("diagnostics", DIAGNOSTICS_SCHEMA), ("records", SCHEMA)):
+        path = below / f"{kind}.parquet"
+        if not path.exists():
+            continue
+        try:
+            table, metadata = read_table(path)
+        except RecordsError:  # whoever collects it says so
+            continue
+        renamed = table
+        for name, value in (("variant", variant), ("is_final", is_final)):
+            if name in schema.names:
+                column = pa.array([value] * len(table), schema.field(name).type)
+                renamed = renamed.set_column(schema.get_field_index(name), schema.field(name), column)
+        described = metadata | {"variant": variant, "budget_env_steps": budget}
+        if described != metadata or not renamed.equals(table):
+            write_table(path, renamed.to_pylist(), schema, described)
+
+
+def declared_cells(cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Cells as `cells.json` holds them: what was declared, and the folder that tells how far each is."""
+    return [
+        {
+            "variant": cell.variant, "algorithm": cell.algorithm, "split": cell.split.full_name, "seed": cell.seed,
+            "run": cell.metatests[-1].hash if cell.metatests else None,
+            "training": cell.training.hash if cell.training else None,
+            "status": "unsupported" if cell.reason else "pending", "reason": cell.reason,
+        }
+        for cell in cells
+    ]  # fmt: skip
+
+
+def refuse_altered(folder: Path) -> None:
+    """Nothing, if a training folder holds the training that its name is the hash of.
+
+    Raises:
+        UserError: its `config.json` is gone, was made by another version, or was changed since.
+    """
+    path = folder / "config.json"
+    try:
+        config = read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no training: it has no config.json; prepare it with `offmap run`") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; {_PREPARE_AGAIN}") from None
+    version = config.get("schema_version") if isinstance(config, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} was made by another version of offmap (format {version}, this one has {SCHEMA_VERSION}); use that "
+            "version, or give another --out"
+        )
+    refuse_other_hash(folder, fingerprint(config))
+
+
+def refuse_other_hash(folder: Path, identity: str) -> None:
+    """Nothing, if a training or meta-test folder is called by the hash of what its `config.json` holds.
+
+    Raises:
+        UserError: it is not: the file was changed by hand.
+    """
+    if identity != folder.name:
+        raise UserError(
+            f"{folder / 'config.json'} was changed since it was made: it describes {identity}, its folder is "
+            f"{folder.name}; {_PREPARE_AGAIN}, or put the change into the experiment"
+        )
+
+
+_PREPARE_AGAIN = "give the `offmap run` command again, which writes it anew"
+
+
+def metatest_folders(folder: Path) -> list[Path]:
+    """The meta-tests of a training folder: those of early checkpoints first, so that curves grow from the left."""
+    found = [path.parent for path in folder.glob("metatests/*/config.json")]
+    return sorted(found, key=lambda path: (read_json(path / "config.json")["env_steps"], path.name))
+
+
+def pending(folder: Path) -> bool:
+    """Whether a training folder has work left: a meta-test without records."""
+    return any(not (below / "records.parquet").exists() for below in metatest_folders(folder))
+
+
+def refresh_cells(out: Path) -> list[dict[str, Any]]:
+    """`cells.json` with every cell's status as it is now: done, running, pending, killed, failed or unsupported."""
+    cells = read_json(out / "cells.json")
+    for cell, found in zip(cells, read_cells(out)):
+        cell["status"], cell["reason"] = found.state, found.reason
+    write_json(out / "cells.json", cells)
+    return cells

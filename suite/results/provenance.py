@@ -1,0 +1,88 @@
+"""Where a result comes from: revision, versions, processor, command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from suite.results.json_files import read_json, write_json
+
+REVISION_FILE = "revision.json"  # at the root of a copy of the code, which has no git of its own
+PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
+
+
+def provenance(command: str, device: str) -> dict[str, Any]:
+    """A JSON document: git revision and dirtiness, package versions, host, processor, device, threads, command."""
+    import torch
+
+    return {
+        **code_revision(Path(__file__).resolve().parents[2]),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "host": socket.gethostname(),
+        "cpu": _processor(),
+        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
+        "threads": torch.get_num_threads(),
+        "command": command,
+    }
+
+
+def write_provenance(path: Path, document: dict[str, Any]) -> None:
+    """Write where a run's work is done now; what it was done by before, where that differs, is kept in `earlier`."""
+    if path.exists():
+        before = read_json(path)
+        earlier = before.pop("earlier", [])
+        if any(before.get(name) != document[name] for name in document if name not in ("command", "git_dirty")):
+            earlier = [*earlier, before]
+        if earlier:
+            document = document | {"earlier": earlier}
+    write_json(path, document)
+
+
+def code_revision(root: Path) -> dict[str, Any]:
+    """The git revision of the code in `root`, and whether it was changed since; None where there is no telling.
+
+    Of a copy that was made for a cluster: of what it is a copy of.
+    """
+    if (root / REVISION_FILE).exists():
+        return dict(read_json(root / REVISION_FILE))
+    changed = changed_files(root)
+    if changed is None:
+        return {"git_revision": None, "git_dirty": None}
+    return {"git_revision": _ask_git(root, "rev-parse", "HEAD"), "git_dirty": bool(changed)}
+
+
+def changed_files(root: Path) -> list[str] | None:
+    """Files below `root` that differ from their revision; None where `root` is no git repository of its own."""
+    top = _ask_git(root, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root.resolve():  # installed below somebody's repository is not part of it
+        return None
+    told = _ask_git(root, "status", "--porcelain", "--untracked-files=no")
+    return None if told is None else [line.split(maxsplit=1)[1] for line in told.splitlines()]
+
+
+def _ask_git(root: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The processor's model name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

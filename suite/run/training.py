@@ -1,0 +1,164 @@
+"""The meta-training stage: outer iterations until the budget, checkpoints on the way, continuation after a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from algorithms.base import Algorithm
+from algorithms.registry import training_entry
+from suite.experiment.specs import Execution, TrainingSpec
+from suite.results.json_files import read_json
+from suite.results.status import Status
+from suite.run.checkpoints import (
+    checkpoint_names,
+    discard_after,
+    discard_log_after,
+    discard_partials,
+    load_checkpoint,
+    newest_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from suite.run.event_files import event_files
+from suite.run.rollout import Meter, RevealingTrainingSource, TrainingSource
+from suite.run.stop_signals import Stopped
+from tasks.registry import get_family
+
+
+class Training(NamedTuple):
+    """A training as far as it has come."""
+
+    spec: TrainingSpec
+    algorithm: Algorithm
+    source: TrainingSource
+    meter: Meter
+    counters: dict[str, Any]
+
+
+def read_training_spec(folder: Path) -> TrainingSpec:
+    """The specification of a training folder."""
+    return TrainingSpec.model_validate(read_json(folder / "config.json"))
+
+
+def training_source(spec: TrainingSpec, meter: Meter) -> TrainingSource:
+    """What the algorithm of a training sees: its training tasks, and their parameters only if it is privileged."""
+    entry = training_entry(spec.algorithm)
+    source = RevealingTrainingSource if entry.privileged else TrainingSource
+    return source(get_family(spec.family), spec.train_tasks, spec.seed, meter)
+
+
+def open_training(folder: Path, device: str, capacity: int, checkpoint: str | None = None) -> Training:
+    """The training in `folder` at a checkpoint, or at its beginning where there is none.
+
+    `capacity`: transitions worth reserving memory for.
+    """
+    spec = read_training_spec(folder)
+    entry = training_entry(spec.algorithm)
+    meter = Meter()
+    source = training_source(spec, meter)
+    config = entry.load("train").model_validate(spec.config)
+    where = torch.device(device)
+    algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
+    counters: dict[str, Any] = {"env_steps": 0, "iterations": 0, "episodes": 0, "seconds": 0.0, "metrics_bytes": 0}
+    if checkpoint is not None:
+        state, log, counters = load_checkpoint(folder / "checkpoints", checkpoint, where)
+        algorithm.load_state(state, log)
+        meter.steps, source.episodes = counters["env_steps"], counters["episodes"]
+    return Training(spec, algorithm, source, meter, dict(counters))
+
+
+def train(
+    folder: Path, execution: Execution, status: Status, asked_to_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Meta-train until the budget, continuing from the newest whole checkpoint; the last state is checkpointed.
+
+    Where there is nothing to train, the only checkpoint is that of the algorithm as it is built, at 0 steps.
+    `asked_to_stop` is asked after each outer iteration, before anything of it is written.
+
+    Raises:
+        Diverged: a loss or an action stopped being finite.
+        Stopped: it was asked to; the last state is checkpointed.
+    """
+    checkpoints = folder / "checkpoints"
+    discard_partials(folder)
+    name, passed_over = newest_checkpoint(checkpoints)
+    for sentence in passed_over:
+        status.note(sentence)
+    discard_after(checkpoints, name)
+    training = open_training(folder, execution.device, execution.env_steps, name)
+    _, algorithm, source, meter, counters = training
+    log = algorithm.log()
+    discard_log_after(folder / "log", 0 if log is None else len(log))
+    status.follow(meter, execution.env_steps)
+    if name is None and math.isinf(algorithm.steps_of_next_iteration()):
+        save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), log, counters)
+    with (folder / "metrics.jsonl").open("a") as metrics, ExitStack() as open_events:
+        metrics.truncate(_whole_metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status))
+        events = open_events.enter_context(event_files(folder, execution.tensorboard))
+        saved_at = clock = time.monotonic()
+        milestones = [steps for steps in execution.milestones if steps > meter.steps]
+        while meter.steps + algorithm.steps_of_next_iteration() <= execution.env_steps:
+            row = algorithm.iterate()
+            stops = asked_to_stop()
+            counters["iterations"] += 1
+            now = time.monotonic()
+            counters["seconds"], clock = counters["seconds"] + now - clock, now
+            counters |= {"env_steps": meter.steps, "episodes": source.episodes}
+            events(_write_metrics(metrics, row, counters))
+            status.training_return(row["return"])
+            upcoming = meter.steps + algorithm.steps_of_next_iteration()
+            passed = [steps for steps in milestones if upcoming > steps]
+            milestones = milestones[len(passed) :]
+            is_due = passed or now - saved_at >= execution.checkpoint_seconds or upcoming > execution.env_steps
+            if is_due or stops:
+                save_checkpoint(checkpoints, checkpoint_name(meter.steps), algorithm.state(), algorithm.log(), counters)
+                prune_checkpoints(checkpoints, kept_checkpoints(checkpoints, execution))
+                saved_at = time.monotonic()
+            if stops:
+                raise Stopped
+
+
+def checkpoint_name(env_steps: int) -> str:
+    """Checkpoints are named by the environment steps taken."""
+    return f"{env_steps:012d}"
+
+
+def checkpoint_for(folder: Path, env_steps: int) -> str | None:
+    """The last checkpoint within a budget of `env_steps`: what a meta-test of that budget tests; None if none."""
+    within = [name for name in checkpoint_names(folder / "checkpoints") if int(name) <= env_steps]
+    return within[-1] if within else None
+
+
+def kept_checkpoints(checkpoints: Path, execution: Execution) -> set[str]:
+    """Names of the checkpoints that stand for a milestone or for the budget."""
+    wanted = [*execution.milestones, execution.env_steps]
+    return {name for steps in wanted if (name := checkpoint_for(checkpoints.parent, steps)) is not None}
+
+
+def _whole_metrics(path: Path, expected: int, status: Status) -> int:
+    """Bytes of the metrics to keep: those written by the checkpoint, or the whole lines of a file that was cut."""
+    held = path.read_bytes()
+    if len(held) >= expected:
+        return expected
+    status.note(f"{path.name} was cut: the training curve has a gap, the training itself has none")
+    return held.rfind(b"\n") + 1
+
+
+def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> dict[str, Any]:
+    """The line of metrics of an iteration, which is on the disk when this returns."""
+    known = {"env_steps": counters["env_steps"], "iteration": counters["iterations"], "seconds": counters["seconds"]}
+    finite = {name: value if value == value else None for name, value in row.items()}  # JSON has no NaN
+    handle.write(json.dumps(known | finite) + "\n")
+    handle.flush()
+    os.fsync(handle.fileno())
+    counters["metrics_bytes"] = handle.tell()
+    return known | finite

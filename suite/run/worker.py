@@ -1,0 +1,239 @@
+"""All work of one training folder, in one process: `python -P -m suite.run.worker FOLDER`.
+
+Reads everything it needs from the folder, continues from the newest whole checkpoint, runs the meta-tests that have
+no records yet, and leaves with 0 when done, 1 when failed, 2 when the user has to do something first, and 75 when asked
+to end (SIGTERM), with all that was done kept; `status.json` tells what happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from algorithms.base import Diverged
+from suite.errors import UserError
+from suite.experiment.specs import Execution, MetatestSpec
+from suite.results.collect import metrics_table
+from suite.results.json_files import read_json
+from suite.results.lock import owned
+from suite.results.prepare import metatest_folders, refuse_altered, refuse_other_hash
+from suite.results.provenance import provenance, write_provenance
+from suite.results.records import RecordsError
+from suite.results.status import JOB, Status
+from suite.run.checkpoints import DISK_FULL, checkpoint_names, discard_partials
+from suite.run.metatest import adaptation_transitions, run_metatest
+from suite.run.processes import STOPPED, end_with_parent
+from suite.run.stop_signals import Stop, Stopped, listening
+from suite.run.training import Training, checkpoint_for, open_training, train
+from tasks.registry import get_family
+from tasks.spec import TaskFamily
+
+PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status of the work on one folder."""
+    end_with_parent()
+    if len(arguments) != 1:
+        print("usage: python -P -m suite.run.worker FOLDER", file=sys.stderr)
+        return 2
+    return work(Path(arguments[0]))
+
+
+def work(folder: Path) -> int:
+    """All work of a training folder that is left, in this process; its exit status. What every executor runs."""
+    torch.set_num_threads(1)
+    try:
+        patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # whoever sits before a terminal hears at once
+        with listening() as stop, owned(folder, patience=patience) as end_if_lost:
+            refuse_altered(folder)
+
+            def asked_to_stop() -> bool:
+                end_if_lost()
+                return stop.requested()
+
+            with Status(folder) as status:
+                return _work(folder, status, stop, asked_to_stop)
+    except Stopped:  # before the work began, or after it
+        return STOPPED
+    except UserError as error:
+        _say(str(error))
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        _say(_disk_full(folder, error))
+    return 2
+
+
+def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], bool]) -> int:
+    try:
+        execution = Execution.model_validate(read_json(folder / "execution.json"))
+        require_device(execution.device)
+        command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
+        write_provenance(folder / "provenance.json", provenance(command, execution.device))
+        with stop.held():
+            train(folder, execution, status, asked_to_stop)
+        run_metatests(folder, execution, status)
+    except Stopped:
+        discard_partials(folder)
+        message = f"asked to end at env step {status.env_steps}; what was done by then is kept"
+        return _ended(status, "stopped", STOPPED, message)
+    except Diverged as error:
+        return _failed(status, 1, f"diverged: {error}, near env step {status.env_steps}")
+    except (UserError, RecordsError) as error:
+        return _failed(status, 2, str(error))
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            return _failed(status, 2, _disk_full(folder, error))
+        return _unforeseen(status, error)
+    except Exception as error:
+        return _unforeseen(status, error)
+    status.write(state="done", stage="done")
+    return 0
+
+
+def _failed(status: Status, code: int, message: str) -> int:
+    return _ended(status, "failed", code, message)
+
+
+def _ended(status: Status, state: str, code: int, message: str) -> int:
+    status.write(state=state, message=message)
+    _say(message)
+    return code
+
+
+def _unforeseen(status: Status, error: Exception) -> int:
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+    status.write(state="failed", message=f"{type(error).__name__}: {error}")
+    return 1
+
+
+def _disk_full(folder: Path, error: OSError) -> str:
+    discard_partials(folder)
+    newest = checkpoint_names(folder / "checkpoints")[-1:]
+    kept = f"the checkpoint at env step {int(newest[0])}" if newest else "the beginning: there is no checkpoint yet"
+    return (
+        f"the disk is full: {error.filename or folder} could not be written. Nothing half-written is left: free "
+        f"space, then run again to continue from {kept}."
+    )
+
+
+def _say(message: str) -> None:
+    """On standard error, which may be a file on the disk that is full."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
+def require_device(device: str) -> None:
+    """Nothing, if this machine has the device.
+
+    Raises:
+        UserError: it has not.
+    """
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"device: {device} was asked for, and there is no CUDA device here; set device: cpu")
+    if ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
+        raise UserError(f"device: {device} was asked for, and there are {torch.cuda.device_count()} CUDA devices here")
+
+
+def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
+    """The training's metrics as a table, then every meta-test of the folder that has no records yet.
+
+    Raises:
+        UserError: the checkpoint at the end of a meta-test's budget is not there.
+    """
+    metrics_table(folder)  # before the last records, with which all is done
+    held: tuple[str, Training] | None = None
+    for below in metatest_folders(folder):
+        if (below / "records.parquet").exists():
+            continue
+        spec = MetatestSpec.model_validate(read_json(below / "config.json"))
+        refuse_other_hash(below, spec.hash)
+        variant = read_json(below / "label.json")["variant"]
+        name = checkpoint_for(folder, spec.env_steps)
+        if name is None:
+            raise UserError(_no_checkpoint(folder, spec.env_steps))
+        if held is None or held[0] != name:
+            held = (name, open_training(folder, execution.device, int(name), name))
+        if held[1].meter.steps + held[1].algorithm.steps_of_next_iteration() <= spec.env_steps:
+            raise UserError(_no_checkpoint(folder, spec.env_steps))  # an earlier one would stand for a smaller budget
+        started = time.monotonic()
+
+        def report(fraction: float, label: str = f"{variant} on {spec.split.name}", since: float = started) -> None:
+            seconds = time.monotonic() - since
+            status.write(
+                stage="meta-test", metatest=label, fraction=fraction,
+                remaining_seconds=seconds / fraction - seconds if fraction else None,
+            )  # fmt: skip
+
+        report(0.0)
+        metadata = describe(folder, spec, held[1], variant, execution)
+        run_metatest(below, spec, held[1], metadata, report)
+
+
+def _no_checkpoint(folder: Path, env_steps: int) -> str:
+    kept = ", ".join(str(int(name)) for name in checkpoint_names(folder / "checkpoints"))
+    return (
+        f"{folder}: the checkpoint of a budget of {env_steps} env steps is not there; kept are those at env steps "
+        f"{kept or '(none)'}: ask for one of these budgets or milestones, or give another --out to train anew"
+    )
+
+
+def describe(
+    folder: Path, spec: MetatestSpec, training: Training, variant: str, execution: Execution
+) -> dict[str, Any]:
+    """What a records file says of itself: all that a figure or a table needs without a simulator."""
+    split, family = spec.split, get_family(spec.split.family)
+    scalar = family.parameter_dim == 1
+    axis = family.parameters[0]
+    lists = {name: split.tasks(name) for name in spec.protocol.task_lists}
+    return {
+        "run": spec.hash, "training": spec.training, "algorithm": spec.algorithm, "variant": variant,
+        "seed": training.spec.seed, "env_steps": training.meter.steps, "budget_env_steps": execution.env_steps,
+        "split": {
+            "full_name": split.full_name, "hash": split.hash, "shift": split.shift, "description": split.description,
+            "drawn": split.drawn, "axis": split.axis, "axis_unit": axis.unit if scalar else "",
+            "train_axis_values": [row[0] for row in split.train] if scalar else None,
+            "test_lists": {name: [task.values[0] for task in tasks] if scalar else len(tasks)
+                           for name, tasks in lists.items()},
+            "parameters": [parameter.model_dump(exclude={"description"}) for parameter in family.parameters],
+            "tasks": {name: drawable([task.values for task in tasks], family)
+                      for name, tasks in {"train": split.tasks("train"), **lists}.items() if tasks},
+            "test_id_is_train": split.test_id_is_train, "adaptation_transitions": split.adaptation_transitions,
+            "references": split.references.model_dump(),
+        },
+        "protocol": spec.protocol.model_dump(mode="json")
+        | {"adaptation_transitions": adaptation_transitions(spec)},
+        "protocol_hash": spec.protocol.hash,
+        "config": {"train": training.spec.config, "adapt": spec.config},
+        "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps},
+        "provenance": read_json(folder / "provenance.json"),
+    }  # fmt: skip
+
+
+WHOLE_TASKS = 8
+"""Values a task may have for its lists to be written into the records whole."""
+
+
+def drawable(values: list[tuple[float, ...]], family: TaskFamily) -> Any:
+    """What the picture of a task list needs: its values (task, parameter), of large tasks quartiles by parameter."""
+    if family.parameter_dim <= WHOLE_TASKS:
+        return values
+    ends = np.cumsum([parameter.size for parameter in family.parameters])
+    columns = np.split(np.array(values), ends[:-1], axis=1)
+    shares = np.linspace(0, 1, 5)
+    return {p.name: np.quantile(part, shares).tolist() for p, part in zip(family.parameters, columns)}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+"""Cancelling and clearing away: no more than was asked for, and nothing that is still needed."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from suite.errors import UserError
+from suite.executors.cancel import cancel_runs, clear, leftovers
+from suite.executors.launch import left_to_do, submit_runs
+from suite.monitor.job_states import Cluster
+from suite.results.jobs import read_submissions
+from suite.results.json_files import write_json
+from suite.results.lock import owned, this_process
+from suite.results.prepare import pending, prepare
+from suite.results.status import read_status
+from suite.run.processes import STOPPED, worker_command, worker_environment
+
+
+@pytest.fixture
+def submitted(tiny_experiment, tmp_path, slurm):
+    """A function (**executor) -> results folder and training folders of four seeds, submitted as job 41."""
+
+    def build(**executor):
+        experiment = tiny_experiment(seeds=[0, 1, 2, 3], executor={"kind": "slurm", **executor})
+        out = tmp_path / "out"
+        folders = prepare(experiment, out)
+        submit_runs(out, folders, experiment.executor)
+        return out, folders
+
+    return build
+
+
+def states_of(out, folders):
+    cluster = Cluster(out)
+    return [cluster.judge(folder.name, read_status(folder))["state"] for folder in folders]
+
+
+def test_single_runs_of_an_array(submitted, slurm):
+    out, folders = submitted()
+    (slurm / "queue").write_text("".join(f"41_{n}|PENDING|Resources\n" for n in range(4)))
+    assert cancel_runs(out, folders[1:3]) == folders[1:3]
+    assert (slurm / "cancelled").read_text() == "41_1 41_2\n"
+    (slurm / "queue").write_text("41_0|PENDING|Resources\n")  # it has forgotten the others
+    assert states_of(out, folders) == ["pending", "cancelled", "cancelled", "lost"]
+    assert cancel_runs(out, folders[1:]) == []  # nothing that is under way
+    assert read_submissions(out)[0].cancelled == tuple(sorted(folder.name for folder in folders[1:3]))
+
+
+def test_what_is_done_is_not_cancelled_though_its_job_goes_on(submitted, slurm):
+    out, folders = submitted(runs_per_job=4)
+    (slurm / "queue").write_text("41|COMPLETING|None\n")
+    for folder in folders:
+        for below in folder.glob("metatests/*"):
+            (below / "records.parquet").touch()
+    assert cancel_runs(out, folders) == []
+    assert not (slurm / "cancelled").exists()
+
+
+def test_nothing_is_said_to_be_cancelled_where_slurm_cannot_be_asked(submitted, slurm):
+    out, folders = submitted()
+    (slurm / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(UserError, match=r"jobs of 4 runs \(41_0, 41_1, 41_2\), so nothing was cancelled"):
+        cancel_runs(out, folders)
+    assert not (slurm / "cancelled").exists()
+
+
+def test_who_works_elsewhere_is_named_and_nobody_else_is_killed(submitted, slurm):
+    """A process number means nothing where it was not given."""
+    out, folders = submitted()
+    about = this_process() | {"machine": "another"}
+    (folders[0] / "lock-000001").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=f"is worked on by process {about['pid']} on {about['host']}: end it there"):
+        cancel_runs(out, folders)
+    (folders[0] / "lock-000001").write_text("")
+    with pytest.raises(UserError, match="a process that could not say which it is"):
+        cancel_runs(out, folders)
+    fields = {"state": "stopped", "job": "41_0", "host": about["host"], "heartbeat": time.time()}
+    write_json(folders[0] / "status.json", fields)
+    assert cancel_runs(out, folders) == []  # the worker of a job that is ending, as after a first `cancel`
+
+
+def test_one_run_of_a_job_that_goes_on_with_the_other(submitted, slurm):
+    """Such a run is only put down: what its job makes of it, `test_job` shows."""
+    out, folders = submitted(runs_per_job=2)
+    (slurm / "queue").write_text("41_0|RUNNING|None\n41_1|PENDING|Resources\n")
+    assert cancel_runs(out, [folders[0], *folders[2:]]) == [folders[0], *folders[2:]]
+    assert (slurm / "cancelled").read_text() == "41_1\n"
+    (slurm / "queue").write_text("41_0|RUNNING|None\n")
+    assert states_of(out, folders) == ["cancelled", "running", "cancelled", "cancelled"]
+    assert left_to_do(out, folders) == ([folders[0], *folders[2:]], [folders[1]])
+    assert cancel_runs(out, folders) == [folders[1]]  # the last of its job, which goes with it
+    assert (slurm / "cancelled").read_text() == "41_1\n41_0\n"
+    assert cancel_runs(out, folders) == []
+
+
+def test_a_run_that_has_failed_in_its_job_keeps_nobody_from_cancelling_the_others(submitted, slurm):
+    out, folders = submitted(runs_per_job=2)
+    (slurm / "queue").write_text("41_0|RUNNING|None\n41_1|PENDING|Resources\n")
+    write_json(folders[0] / "status.json", {"state": "failed", "job": "41_0", "host": "e1", "heartbeat": time.time()})
+    assert cancel_runs(out, folders[:2]) == [folders[1]]
+    assert (slurm / "cancelled").read_text() == "41_0\n"
+    assert states_of(out, folders[:2]) == ["failed", "cancelled"]
+
+
+def test_a_run_on_this_machine_is_asked_to_end(tiny_experiment, tmp_path):
+    out = tmp_path / "out"
+    (folder,) = prepare(tiny_experiment(train={"steps_per_iteration": 100}), out)
+    assert cancel_runs(out, [folder]) == []
+    process = subprocess.Popen(worker_command(folder), env=worker_environment(), stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert cancel_runs(out, [folder]) == [folder]
+    assert process.wait(60) in (STOPPED, -signal.SIGTERM)
+    assert read_status(folder)["state"] == "stopped"
+
+
+def test_only_what_finished_runs_can_do_without(tiny_experiment, tmp_path, run_here, slurm):
+    experiment = tiny_experiment(seeds=[0, 1], env_steps=1000, executor={"kind": "slurm"})
+    out = tmp_path / "out"
+    (done,) = run_here(experiment.model_copy(update={"seeds": (0,)}), out)
+    done, begun = prepare(experiment, out)
+    (begun / "checkpoints").mkdir()
+    submit_runs(out, [begun], experiment.executor)
+    kept = {path: path.read_bytes() for path in done.rglob("*.parquet")}
+    found = leftovers(out, [done, begun])
+    assert found.of_runs == {done: [done / "checkpoints", done / "log"]}
+    assert found.of_jobs == []  # that of the unfinished run is still needed
+    assert found.size == sum(path.stat().st_size for name in ("checkpoints", "log") for path in (done / name).rglob("*")
+                             if path.is_file())  # fmt: skip
+    with owned(done), pytest.raises(UserError, match="another process is working on this run"):
+        clear(out, found)
+    assert (done / "checkpoints").exists()
+    record = next(done.glob("metatests/*/records.parquet"))
+    record.rename(tmp_path / "aside")  # it was given more to do while somebody thought about the question
+    clear(out, found)
+    assert (done / "checkpoints").exists()
+    (tmp_path / "aside").rename(record)
+    clear(out, found)
+    assert not (done / "checkpoints").exists()
+    assert (begun / "checkpoints").exists()
+    assert {path: path.read_bytes() for path in done.rglob("*.parquet")} == kept
+    assert not pending(done)
+    assert leftovers(out, [done, begun]).of_runs == {}
+
+
+def test_files_of_jobs_whose_runs_are_all_done(submitted):
+    out, folders = submitted()
+    for folder in folders:
+        for below in folder.glob("metatests/*"):
+            (below / "records.parquet").touch()
+    (out / "jobs" / "410_submission.sh").touch()  # of another job
+    found = leftovers(out, folders)
+    assert {path.name for path in found.of_jobs} == {
+        "41.json", "41_submission.sh", *(f"41_{n}_submitted.pkl" for n in range(4)),
+    }  # fmt: skip
+    clear(out, found)
+    assert [path.name for path in (out / "jobs").iterdir()] == ["410_submission.sh"]

@@ -1,0 +1,134 @@
+"""A finished agent comes back in three lines, acts, adapts, and is the one that was tested."""
+
+import numpy as np
+import pytest
+
+import suite
+from algorithms.base import Transition
+from suite.errors import UserError
+from suite.experiment.specs import MetatestSpec
+from suite.results.json_files import write_json
+from suite.results.prepare import metatest_folders, prepare
+from suite.results.records import read_table
+from suite.run.metatest import Meters, adaptation_transitions, run_trial, trials_of
+from suite.run.rollout import Meter
+from suite.run.training import checkpoint_for, open_training
+from tasks.registry import get_family
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return {}
+
+
+@pytest.fixture
+def finished(tiny_experiment, run_here, tmp_path_factory, kept):
+    """Training folders of MIER with MIER-wR, and of PEARL, run once."""
+    if not kept:
+        experiment = tiny_experiment(("mier", "mier-wr", "pearl"))
+        kept["mier"], kept["pearl"] = run_here(experiment, tmp_path_factory.mktemp("runs") / "out")
+    return kept
+
+
+def test_three_lines(finished):
+    agent = suite.load_agent(finished["pearl"])
+    action = agent.act(np.zeros((1, 2), np.float32), explore=False)
+    assert action.shape == (1, 2)
+    assert (np.abs(action) <= 1).all()
+
+
+@pytest.mark.parametrize("variant", ["mier", "mier-wr", "pearl"])
+def test_it_acts_in_a_batch_and_adapts(finished, variant):
+    below = next(path for path in metatest_folders(finished["pearl" if variant == "pearl" else "mier"])
+                 if f'"{variant}"' in (path / "label.json").read_text())  # fmt: skip
+    agent = suite.load_agent(str(below), num_tasks=3, seed=1)
+    observations = np.random.default_rng(0).standard_normal((3, 2)).astype(np.float32)
+    before = agent.fork(1).act(observations, explore=False)
+    for step in range(40):
+        actions = agent.act(observations, explore=True)
+        rewards = -np.abs(actions).sum(1) * np.array([0.0, 1.0, 3.0], np.float32)
+        end = np.full(3, step % 20 == 19)
+        agent.observe(Transition(observations, actions, rewards, observations, end & False), np.ones(3, bool), end)
+    points = list(agent.adapt(every=3))
+    assert points[-1].updates == (6 if variant == "mier" else 0)
+    after = agent.fork(1).act(observations, explore=False)
+    assert after.shape == (3, 2)
+    assert (before != after).any(axis=1).all()
+
+
+def test_it_is_the_agent_that_was_tested(finished):
+    """The adapted agent repeats the returns in the records."""
+    (below,) = metatest_folders(finished["pearl"])
+    spec = MetatestSpec.model_validate_json((below / "config.json").read_text())
+    trial = next(trials_of(spec, get_family(spec.split.family)))
+    agent = suite.load_agent(below, num_tasks=len(trial.tasks), seed=trial.agent_seed)
+    agent.begin = lambda num_tasks: None  # it has begun
+    rows, _ = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), Meters(Meter(), Meter()))
+    recorded = read_table(below / "records.parquet")[0].to_pandas()
+    recorded = recorded[recorded.task_list == trial.list_name]
+    assert [row["return"] for row in rows] == recorded["return"].tolist()
+
+
+def test_the_seed_decides_how_it_explores(finished):
+    observations = np.zeros((1, 2), np.float32)
+    draws = [suite.load_agent(finished["pearl"], seed=seed).act(observations, explore=True) for seed in (0, 0, 1)]
+    assert (draws[0] == draws[1]).all()
+    assert (draws[0] != draws[2]).any()
+
+
+def test_two_ways_to_adapt_have_to_be_told_apart(finished):
+    with pytest.raises(
+        UserError, match="holds agents that adapt differently; give the folder of one of them: "
+    ) as caught:
+        suite.load_agent(finished["mier"])
+    for below in metatest_folders(finished["mier"]):
+        assert str(below) in str(caught.value)
+
+
+def test_meta_tests_that_adapt_alike_are_one_agent(tiny_experiment, run_here, tmp_path):
+    longer = {"budget": {"env_steps": 1400, "milestones": [1000]}, "splits": ["point-goal.ood", "point-goal.near"],
+              "own_splits": [{"family": "point-goal", "name": "near", "shift": "out_of_distribution",
+                              "adaptation_transitions": 40, "train": {"same_as": "point-goal.ood.train"},
+                              "test": {"values": [5.0]}}]}  # fmt: skip
+    (folder,) = run_here(tiny_experiment(**longer), tmp_path)
+    assert len(metatest_folders(folder)) == 4
+    final = open_training(folder, "cpu", 1, checkpoint_for(folder, 1400)).algorithm
+    assert (suite.load_agent(folder).policy[0] == final.sac.policy[0]).all()
+
+
+def test_folders_that_are_no_run(finished, tiny_experiment, tmp_path):
+    out = finished["pearl"].parent
+    with pytest.raises(UserError, match=r"is no run folder: it holds no meta-test; its runs are .*") as caught:
+        suite.load_agent(out)
+    assert str(finished["pearl"]) in str(caught.value)
+    with pytest.raises(UserError, match="give the folder of a training or of a meta-test"):
+        suite.load_agent(tmp_path)
+    with pytest.raises(UserError, match="is no run folder"):
+        suite.load_agent("/nowhere/at/all")
+    (folder,) = prepare(tiny_experiment(), tmp_path / "new")
+    with pytest.raises(UserError, match="has no checkpoint within 1600 env steps; run it first"):
+        suite.load_agent(folder)
+    other = tmp_path / "x" / "metatests" / "y"
+    other.mkdir(parents=True)
+    for document in ({"unlike": 1}, []):
+        write_json(other / "config.json", document)
+        with pytest.raises(UserError, match="does not describe a meta-test"):
+            suite.load_agent(other)
+    (other / "config.json").write_text("{")
+    with pytest.raises(UserError, match="does not describe a meta-test"):
+        suite.load_agent(other)
+
+
+def test_a_damaged_checkpoint_is_said(tiny_experiment, run_here, tmp_path):
+    (folder,) = run_here(tiny_experiment(("pearl",)), tmp_path)
+    state = folder / "checkpoints" / checkpoint_for(folder, 1600) / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(
+        UserError, match=r"checkpoint .* is damaged \(its tensors do not match their digest\); delete it"
+    ):
+        suite.load_agent(folder)
+
+
+def test_a_name_that_the_package_has_not():
+    with pytest.raises(AttributeError, match="has no attribute 'load_agnet'"):
+        _ = suite.load_agnet

@@ -1,0 +1,133 @@
+"""A user's own split: three ways to give a list, and what is checked before it counts as one."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split
+from tasks.split_declaration import SplitDeclaration, TaskList
+
+GOOD = {
+    "family": "cheetah-velocity", "name": "mine", "shift": "out_of_distribution", "adaptation_transitions": 200,
+    "train": {"uniform": [0.0, 2.0], "number": 20, "seed": 4}, "test": {"values": [2.5, 3.0]},
+}  # fmt: skip
+
+
+def declared(**changes):
+    return SplitDeclaration.model_validate(GOOD | changes).split()
+
+
+def test_a_declared_split_is_a_split():
+    split = declared()
+    assert split.full_name == "cheetah-velocity.mine"
+    assert split.test == ((2.5,), (3.0,))
+    assert split.train == tuple((value,) for value in np.random.RandomState(4).uniform(0, 2, 20))
+    assert (split.test_id, split.test_id_is_train) == (split.train, True)
+    assert (split.axis, split.adaptation_transitions) == ("target_speed", 200)
+    assert (split.references.null, split.references.ceiling) == (0.0, None)
+    assert split.drawn == split.description == "declared by the user"
+
+
+def test_the_hash_follows_the_lists_and_not_the_words():
+    base = declared()
+    assert declared(description="other", null_return=-500.0, ceiling=0).hash == base.hash
+    changes = (
+        {"test": {"values": [2.5]}}, {"name": "other"}, {"adaptation_transitions": 400},
+        {"train": {"uniform": [0.0, 2.0], "number": 20, "seed": 5}}, {"test_id": {"values": [1.0]}},
+    )  # fmt: skip
+    assert len({declared(**change).hash for change in changes} | {base.hash}) == len(changes) + 1
+    assert declared(test={"values": [2.5]}).train_hash == base.train_hash
+
+
+def test_a_list_may_be_another_splits():
+    hard = get_split("cheetah-velocity.hard")
+    split = declared(train={"same_as": "cheetah-velocity.hard.train"}, test_id={"same_as": "cheetah-vel.hard.test_id"})
+    assert split.train == hard.train
+    assert (split.test_id, split.test_id_is_train) == (hard.test_id, False)
+    assert split.train_hash == hard.train_hash
+    ant = declared(family="ant-negated-joints", train={"same_as": "ant-negated-joints.ood.train"},
+                   test={"same_as": "ant-negated-joints.ood.test_random"})  # fmt: skip
+    assert len(ant.test) == 15
+    assert ant.axis == ""
+
+
+def test_a_family_may_be_given_by_its_nickname():
+    assert declared(family="cheetah-vel") == declared()
+
+
+def test_several_parameters_are_given_row_by_row():
+    split = declared(family="ant-goal", train={"values": [[1, 2], [0, 1]]}, test={"values": [[2.5, -1]]})
+    assert split.train == ((1.0, 2.0), (0.0, 1.0))
+    assert get_family("ant-goal").parameter_dim == 2
+
+
+def test_what_is_built_in_runs_as_declared():
+    split = declared(family="point-goal", train={"values": [0.0, 1.0]}, test={"values": [2.0]}, shift="in_distribution")
+    assert [task.values for task in split.tasks("test")] == [(2.0,)]
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"test": {"values": [[2.5, 1.0]]}}, "test task 0: 2 values given, cheetah-velocity takes 1: target_speed"),
+    ({"train": {"values": []}}, "its train list is empty"),
+    ({"test": {"values": []}}, "its test list is empty"),
+    ({"family": "cheetah-direction", "train": {"values": [-1]}, "test": {"values": [1.5]}},
+     "test task 0: direction = 1.5, allowed: -1.0 to 1.0"),
+    ({"family": "ant-goal"}, "train task 0: 1 values given, ant-goal takes 2: goal"),
+    ({"test": {"values": [2.5, 3.0]}, "train": {"values": [3.0, 2.5, 1.0]}},
+     "2 tasks are both in train and in test, such as"),
+    ({"test_id": {"values": [[1.0, 2.0]]}}, "test_id task 0: 2 values given"),
+    ({"name": "hard"}, "split 'cheetah-velocity.hard' exists already; give yours a name of its own"),
+])  # fmt: skip
+def test_what_is_no_split(changes, said):
+    with pytest.raises(InvalidDeclaration) as caught:
+        declared(**changes)
+    assert said in str(caught.value)
+
+
+def test_shared_tasks_have_to_be_declared():
+    shared = {"train": {"values": [1.0, 2.0]}, "test": {"values": [2.0]}}
+    with pytest.raises(InvalidDeclaration, match="declare shift: same_tasks"):
+        declared(**shared)
+    assert declared(**shared, shift="same_tasks").test == ((2.0,),)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"family": "cheetah-velocty"}, "'cheetah-velocity'"),
+    ({"train": {"same_as": "cheetah-velocity.hrad.train"}}, "'cheetah-velocity.hard'"),
+    ({"train": {"same_as": "cheetah-velocity.hard.trian"}}, "'cheetah-velocity.hard.train'"),
+    ({"train": {"same_as": "cheetah-velocity.hard.references"}}, "there is no task list"),
+    ({"train": {"same_as": "cheetah-velocity.hard"}}, "there is no split 'cheetah-velocity'"),
+    ({"train": {"same_as": ""}}, "there is no"),
+])  # fmt: skip
+def test_names_that_are_unknown_show_the_nearest(changes, said):
+    with pytest.raises(UnknownName) as caught:
+        declared(**changes)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("fields", "said"), [
+    ({}, "give exactly one of values, uniform and same_as, not none"),
+    ({"values": [1.0], "uniform": [0, 1], "number": 1, "seed": 1}, "not values and uniform"),
+    ({"uniform": [0, 1]}, "a uniform draw needs number and seed"),
+    ({"uniform": [0, 1], "number": 3}, "a uniform draw needs number and seed"),
+    ({"uniform": [1, 0], "number": 3, "seed": 1}, "low end below its high end"),
+    ({"uniform": [1, 1], "number": 3, "seed": 1}, "low end below its high end"),
+    ({"uniform": [0, float("inf")], "number": 3, "seed": 1}, "finite number"),
+    ({"values": [float("nan")]}, "finite number"),
+    ({"values": [[float("inf"), 1.0]]}, "finite number"),
+    ({"values": [1.0], "number": 3}, "number and seed belong to a uniform draw"),
+    ({"uniform": [0, 1], "number": 0, "seed": 1}, "greater than 0"),
+    ({"uniform": [0, 1], "number": 1, "seed": -1}, "greater than or equal to 0"),
+    ({"uniform": [0, 1], "number": 1, "seed": 2**32}, "less than 4294967296"),
+    ({"vlaues": [1.0]}, "Extra inputs are not permitted"),
+])  # fmt: skip
+def test_what_is_no_list(fields, said):
+    with pytest.raises(ValidationError, match=said):
+        TaskList.model_validate(fields)
+
+
+def test_no_global_random_state_is_touched():
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    declared()
+    assert (np.random.get_state()[1] == before).all()
