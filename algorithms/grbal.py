@@ -41,7 +41,21 @@ from algorithms.kit.model_based.windows import RecentTransitions, WindowIndex, W
 from algorithms.kit.networks import adam, as_leaves, frozen, glorot_uniform, resolve_precision, step
 from algorithms.kit.replay import EpisodeStore
 from algorithms.kit.state import Part
+from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskFamily, TaskSource
+
+ALGORITHMS = (
+    AlgorithmEntry(
+        name="grbal", algorithm="Grbal", train="GrbalTrain", adapt="GrbalAdapt",
+        summary="meta-learned dynamics model, adapted before every action; planning under a known reward",
+        source="Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn 2018",
+        title="GrBAL", colour="#85837A", marker="p", dashes="-.", hatch="|-",
+        tiny_train={"initial_transitions": 20, "tasks_per_iteration": 4, "transitions": 20, "steps_per_iteration": 3,
+                    "model_hidden": [16, 16, 16], "past": 4, "future": 4, "meta_batch": 4, "validation_windows": 8,
+                    "candidates": 20, "plan_horizon": 3},
+    ),
+)  # fmt: skip
+
 
 PLANNED_AT_ONCE = 500  # candidates on the CPU: more do not stay in its cache
 

@@ -30,6 +30,19 @@ from algorithms.kit.on_policy.policy_gradient import (
     task_chunks,
 )
 from algorithms.kit.on_policy.trust_region import conjugate_gradient, flatten, line_search, unflatten
+from algorithms.registry import AlgorithmEntry
+
+ALGORITHMS = (
+    AlgorithmEntry(
+        name="maml", algorithm="Maml", train="MamlTrain", adapt="MamlAdapt",
+        summary="a policy that one policy-gradient step per task improves most, meta-trained by TRPO",
+        source="Finn, Abbeel, Levine 2017",
+        title="MAML", colour="#E36FC0", marker="v", hatch="xx",
+        tiny_train={"tasks_per_iteration": 4, "rollouts_per_task": 2, "rollout_transitions": 20, "policy_hidden": [16,
+                    16], "action_scale": 1.0},
+        tiny_adapt={"gradient_steps": 4},
+    ),
+)  # fmt: skip
 
 
 class MamlTrain(InnerGradientTrain):

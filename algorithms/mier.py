@@ -41,7 +41,29 @@ from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.state import Part
 from algorithms.kit.trial_data import TrialData
+from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, TaskSource
+
+ALGORITHMS = (
+    AlgorithmEntry(
+        name="mier", algorithm="Mier", train="MierTrain", adapt="MierAdapt",
+        summary="model identification, then fine-tuning on experience relabeled by the adapted model",
+        source="Mendonca, Geng, Finn, Levine 2020",
+        title="MIER", colour="#D94801", marker="o",
+        tiny_train={"initial_transitions": 20, "prior_transitions": 20, "adapted_transitions": 20,
+                    "steps_per_iteration": 3, "policy_hidden": [16, 16, 16], "model_hidden": [16, 16, 16],
+                    "task_batch": 10, "meta_batch": 4},
+        tiny_adapt={"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6,
+                    "relabel_transitions": 200, "relabel_interval": 4, "batch": 32},
+    ),
+    AlgorithmEntry(
+        name="mier-wr", training="mier", algorithm="Mier", train="MierTrain", adapt="MierWithoutRelabelingAdapt",
+        summary="MIER without relabeling: the context variable alone is adapted",
+        source="Mendonca, Geng, Finn, Levine 2020",
+        title="MIER-wR", colour="#DDA000", marker="s", dashes="--", hatch="//",
+        tiny_adapt={"context_steps": 3},
+    ),
+)  # fmt: skip
 
 
 class MierTrain(TrainConfig):

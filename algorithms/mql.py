@@ -48,7 +48,20 @@ from algorithms.kit.off_policy.td3 import Network, Sizes, Td3Settings, TwinDelay
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.state import Part
 from algorithms.kit.trial_data import TrialData, rows_of
+from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
+
+ALGORITHMS = (
+    AlgorithmEntry(
+        name="mql", algorithm="Mql", train="MqlTrain", adapt="MqlAdapt",
+        summary="multi-task TD3 with a recurrent context, continued per task on propensity-weighted replay",
+        source="Fakoor, Chaudhari, Soatto, Smola 2020",
+        title="MQL", colour="#00734F", marker="^", hatch="\\\\",
+        tiny_train={"initial_transitions": 20, "burn_in": 0, "initial_episode": 1.0, "steps_per_iteration": 3,
+                    "full_steps_from": 0, "hidden": [16, 16], "context_hidden": 4, "history_length": 5, "batch": 16},
+        tiny_adapt={"new_data_updates": 2, "replay_updates": 4, "replay_batch": 32},
+    ),
+)  # fmt: skip
 
 
 class MqlTrain(TrainConfig):

@@ -34,7 +34,19 @@ from algorithms.kit.off_policy.gaussian_policy import act
 from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions, on_device
 from algorithms.kit.state import Part
+from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, RevealingSource, SpaceSpec
+
+ALGORITHMS = (
+    AlgorithmEntry(
+        name="oracle", algorithm="Oracle", train="OracleTrain", adapt="OracleAdapt",
+        summary="reference: SAC told the true task parameters, trained on the test tasks",
+        source="this benchmark", trains_on=("test", "test_id"),
+        colour="#8F9499", marker="*", dashes=":",
+        tiny_train={"initial_transitions": 20, "transitions_per_task": 20, "steps_per_iteration": 3, "hidden": [16,
+                    16], "batch": 16},
+    ),
+)  # fmt: skip
 
 
 class OracleTrain(TrainConfig):

@@ -40,7 +40,21 @@ from algorithms.kit.off_policy.sac_value import ValueSacSettings, ValueSoftActor
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.state import Part
 from algorithms.kit.trial_data import TrialData
+from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, TaskSource
+
+ALGORITHMS = (
+    AlgorithmEntry(
+        name="pearl", algorithm="Pearl", train="PearlTrain", adapt="PearlAdapt",
+        summary="posterior over a latent task embedding, off-policy actor-critic conditioned on it",
+        source="Rakelly, Zhou, Quillen, Finn, Levine 2019",
+        title="PEARL", colour="#1F6FD0", marker="D", hatch="||",
+        tiny_train={"initial_transitions": 20, "prior_transitions": 20, "posterior_transitions": 40,
+                    "steps_per_iteration": 3, "policy_hidden": [16, 16, 16], "encoder_hidden": [16, 16, 16],
+                    "meta_batch": 4, "batch": 8, "context_batch": 10},
+    ),
+)  # fmt: skip
+
 
 EVALUATION = 1  # tells the noise of evaluations from that of exploration, which has the same seed
 

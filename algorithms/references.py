@@ -16,6 +16,22 @@ from pydantic import Field
 
 from algorithms.base import Adaptation, AdaptConfig, Agent, Algorithm, TrainConfig, Transition
 from algorithms.kit.state import Part
+from algorithms.registry import AlgorithmEntry
+
+ALGORITHMS = (
+    AlgorithmEntry(
+        name="null", algorithm="Null", train="UntrainedTrain", adapt="UntrainedAdapt",
+        summary="reference: the zero action",
+        source="this benchmark", trains_on=(),
+        colour="#8F9499", marker="+", dashes=":",
+    ),
+    AlgorithmEntry(
+        name="random", algorithm="Random", train="UntrainedTrain", adapt="UntrainedAdapt",
+        summary="reference: uniform actions",
+        source="this benchmark", trains_on=(),
+        colour="#8F9499", marker="x", dashes=":",
+    ),
+)  # fmt: skip
 
 
 class UntrainedTrain(TrainConfig):

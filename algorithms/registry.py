@@ -1,29 +1,59 @@
-"""Every algorithm by name. Reading it imports no torch: an algorithm's file is imported when it is used.
+"""Every algorithm by name, as its own file declares it: `ALGORITHMS = (AlgorithmEntry(name=..., ...), ...)`.
 
-The last rows are references: what doing nothing and knowing everything return on a split.
+A declaration is read from the text of the file, so that looking a name up imports no torch; the file itself is imported
+when the algorithm is used. The references among them say what doing nothing and knowing everything return on a split.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
+import algorithms
 from tasks.spec import TaskFamily
 
+ORDER = ("mier", "pearl", "mql", "maml", "promp", "rl2", "grbal", "references", "oracle")
+"""Files in the order of every list and legend; those that are not named here follow by name."""
 
-class AlgorithmEntry(NamedTuple):
-    """One row of a comparison: a meta-training and a way to adapt. Entries may share a meta-training."""
+DECLARATION = "ALGORITHMS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlgorithmEntry:
+    """One row of a comparison: a meta-training and a way to adapt. Entries may share a meta-training.
+
+    Declared by keywords with literal values. `colour`, `marker`, `dashes` and `hatch` are how figures draw it; without
+    a colour they choose. `tiny_train` and `tiny_adapt` are the smallest values that exercise everything: what the
+    contract tests run with.
+    """
 
     name: str
-    training: str  # name of the meta-training; entries that share it share its runs
-    module: str
     algorithm: str  # class in the module
     train: str  # config class of the meta-training
     adapt: str  # config class of the adaptation
     summary: str
     source: str
+    training: str = ""  # name of the meta-training, by default that of the entry; entries that share it share its runs
     trains_on: tuple[str, ...] = ("train",)  # lists of the split that are its training tasks
+    title: str = ""  # its name in tables and figures, by default that of the entry
+    colour: str = ""
+    marker: str = ""
+    dashes: str = "-"
+    hatch: str = ""
+    tiny_train: Mapping[str, Any] = field(default_factory=dict)
+    tiny_adapt: Mapping[str, Any] = field(default_factory=dict)
+    module: str = ""  # filled in by whoever reads the declaration
+
+    def __post_init__(self) -> None:
+        """Put in the defaults that depend on the name."""
+        for attribute in ("training", "title"):
+            object.__setattr__(self, attribute, getattr(self, attribute) or self.name)
 
     @property
     def is_reference(self) -> bool:
@@ -45,64 +75,62 @@ class AlgorithmEntry(NamedTuple):
         return rule(self.name, family) if rule is not None else None
 
 
-ALGORITHMS: dict[str, AlgorithmEntry] = {
-    entry.name: entry
-    for entry in (
-        AlgorithmEntry(
-            "mier", "mier", "algorithms.mier", "Mier", "MierTrain", "MierAdapt",
-            "model identification, then fine-tuning on experience relabeled by the adapted model",
-            "Mendonca, Geng, Finn, Levine 2020",
-        ),
-        AlgorithmEntry(
-            "mier-wr", "mier", "algorithms.mier", "Mier", "MierTrain", "MierWithoutRelabelingAdapt",
-            "MIER without relabeling: the context variable alone is adapted",
-            "Mendonca, Geng, Finn, Levine 2020",
-        ),
-        AlgorithmEntry(
-            "pearl", "pearl", "algorithms.pearl", "Pearl", "PearlTrain", "PearlAdapt",
-            "posterior over a latent task embedding, off-policy actor-critic conditioned on it",
-            "Rakelly, Zhou, Quillen, Finn, Levine 2019",
-        ),
-        AlgorithmEntry(
-            "maml", "maml", "algorithms.maml", "Maml", "MamlTrain", "MamlAdapt",
-            "a policy that one policy-gradient step per task improves most, meta-trained by TRPO",
-            "Finn, Abbeel, Levine 2017",
-        ),
-        AlgorithmEntry(
-            "promp", "promp", "algorithms.promp", "Promp", "PrompTrain", "PrompAdapt",
-            "as MAML, with low-variance curvature and PPO's clipped loss outside",
-            "Rothfuss, Lee, Clavera, Asfour, Abbeel 2019",
-        ),
-        AlgorithmEntry(
-            "rl2", "rl2", "algorithms.rl2", "Rl2", "Rl2Train", "Rl2Adapt",
-            "recurrent policy whose hidden state is the adaptation, trained by PPO over trials",
-            "Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel 2016",
-        ),
-        AlgorithmEntry(
-            "mql", "mql", "algorithms.mql", "Mql", "MqlTrain", "MqlAdapt",
-            "multi-task TD3 with a recurrent context, continued per task on propensity-weighted replay",
-            "Fakoor, Chaudhari, Soatto, Smola 2020",
-        ),
-        AlgorithmEntry(
-            "grbal", "grbal", "algorithms.grbal", "Grbal", "GrbalTrain", "GrbalAdapt",
-            "meta-learned dynamics model, adapted before every action; planning under a known reward",
-            "Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn 2018",
-        ),
-        AlgorithmEntry(
-            "null", "null", "algorithms.references", "Null", "UntrainedTrain", "UntrainedAdapt",
-            "reference: the zero action", "this benchmark", trains_on=(),
-        ),
-        AlgorithmEntry(
-            "random", "random", "algorithms.references", "Random", "UntrainedTrain", "UntrainedAdapt",
-            "reference: uniform actions", "this benchmark", trains_on=(),
-        ),
-        AlgorithmEntry(
-            "oracle", "oracle", "algorithms.oracle", "Oracle", "OracleTrain", "OracleAdapt",
-            "reference: SAC told the true task parameters, trained on the test tasks",
-            "this benchmark", trains_on=("test", "test_id"),
-        ),
-    )
-}  # fmt: skip
+class InvalidRegistration(ValueError):
+    """A file's declaration of its algorithms cannot be read; the message says where and what it has to be."""
+
+
+def read_entries(path: Path, module: str) -> list[AlgorithmEntry]:
+    """The entries that a file declares, read from its text; none where it declares no algorithm.
+
+    Raises:
+        InvalidRegistration: the declaration is not what this module's docstring shows.
+    """
+    tree = ast.parse(path.read_text(), str(path))
+    values = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == DECLARATION for target in node.targets)
+    ]
+    return [_entry(call, path, module) for value in values for call in getattr(value, "elts", [value])]
+
+
+def _entry(call: ast.expr, path: Path, module: str) -> AlgorithmEntry:
+    try:
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("it takes keywords alone")
+        return AlgorithmEntry(
+            module=module, **{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        )
+    except (ValueError, TypeError) as error:
+        raise InvalidRegistration(
+            f"{path}, line {call.lineno}: {DECLARATION} is a tuple of AlgorithmEntry(name=..., ...) with keywords and "
+            f"literal values, since it is read without importing the file: {error}"
+        ) from None
+
+
+def _all_entries() -> dict[str, AlgorithmEntry]:
+    """The entries of every file of the package, by name.
+
+    Raises:
+        InvalidRegistration: two entries have one name, or one cannot be read.
+    """
+    files = {
+        info.name: Path(info.module_finder.path) / f"{info.name}.py"  # type: ignore[union-attr]
+        for info in pkgutil.iter_modules(algorithms.__path__)
+        if not info.ispkg
+    }
+    rank = {name: place for place, name in enumerate(ORDER)}
+    entries: dict[str, AlgorithmEntry] = {}
+    for name in sorted(files, key=lambda name: (rank.get(name, len(ORDER)), name)):
+        for entry in read_entries(files[name], f"algorithms.{name}"):
+            if entry.name in entries:
+                other = entries[entry.name].module
+                raise InvalidRegistration(f"{other} and {entry.module} both declare an algorithm {entry.name!r}")
+            entries[entry.name] = entry
+    return entries
+
+
+ALGORITHMS: dict[str, AlgorithmEntry] = _all_entries()
 
 
 class UnknownAlgorithm(LookupError):

@@ -39,7 +39,19 @@ from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy, Sizes
 from algorithms.kit.on_policy.recurrent_ppo import PpoSettings, RecurrentPpo, Trials
 from algorithms.kit.on_policy.running_moments import RunningMoments
 from algorithms.kit.state import Part
+from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
+
+ALGORITHMS = (
+    AlgorithmEntry(
+        name="rl2", algorithm="Rl2", train="Rl2Train", adapt="Rl2Adapt",
+        summary="recurrent policy whose hidden state is the adaptation, trained by PPO over trials",
+        source="Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel 2016",
+        title="RL2", colour="#4FB3E8", marker="X", hatch="++",
+        tiny_train={"trial_transitions": 40, "trials_per_iteration": 3, "hidden": 8, "epochs": 2,
+                    "backpropagation": 16},
+    ),
+)  # fmt: skip
 
 
 class Rl2Train(TrainConfig):

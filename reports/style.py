@@ -6,7 +6,9 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
+
+from algorithms.registry import ALGORITHMS
 
 INK = "#262626"
 """Text and axes. In the page it follows the reader's colour scheme."""
@@ -33,25 +35,25 @@ class Look(NamedTuple):
     hatch: str = ""
 
 
+def _declared_looks(references: bool) -> dict[str, Look]:
+    """The looks that algorithms declare in their own files, by the letters and digits of their names."""
+    return {
+        _key(entry.name): Look(entry.title, entry.colour, entry.marker, cast(Dashes, entry.dashes), entry.hatch)
+        for entry in ALGORITHMS.values()
+        if entry.is_reference == references and entry.colour
+    }
+
+
+def _key(variant: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", variant.lower())
+
+
 # Chosen for distance under simulated red- and green-blindness and for contrast on white and on near-black;
 # a marker, a line style and a hatch of their own carry the same information without colour.
-LOOKS = {
-    "mier": Look("MIER", "#D94801", "o", "-"),
-    "mierwr": Look("MIER-wR", "#DDA000", "s", "--", "//"),
-    "pearl": Look("PEARL", "#1F6FD0", "D", "-", "||"),
-    "mql": Look("MQL", "#00734F", "^", "-", "\\\\"),
-    "maml": Look("MAML", "#E36FC0", "v", "-", "xx"),
-    "promp": Look("ProMP", "#8E2F9E", "P", "--", "--"),
-    "rl2": Look("RL2", "#4FB3E8", "X", "-", "++"),
-    "grbal": Look("GrBAL", "#85837A", "p", "-.", "|-"),
-}
+LOOKS = _declared_looks(references=False)
 
 # Rows to read the others by: grey, thin and dotted, and last in every table and legend.
-REFERENCES = {
-    "null": Look("null", "#8F9499", "+", ":"),
-    "random": Look("random", "#8F9499", "x", ":"),
-    "oracle": Look("oracle", "#8F9499", "*", ":"),
-}
+REFERENCES = _declared_looks(references=True)
 """By the registered name of the algorithm."""
 
 REFERENCE = " (reference)"
@@ -166,10 +168,6 @@ def _from_linear(light: float) -> float:
 def is_reference(variant: str) -> bool:
     """Whether a variant's label is marked as a reference: it is compared with, and never the best."""
     return REFERENCE in variant
-
-
-def _key(variant: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", variant.lower())
 
 
 def ordered(variants: Iterable[str]) -> list[str]:

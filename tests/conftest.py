@@ -7,41 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from algorithms.registry import ALGORITHMS, get_algorithm
+
 torch.set_num_threads(1)
 
-TINY = {
-    "mier": {"initial_transitions": 20, "prior_transitions": 20, "adapted_transitions": 20, "steps_per_iteration": 3,
-             "policy_hidden": [16, 16, 16], "model_hidden": [16, 16, 16], "task_batch": 10, "meta_batch": 4},
-    "pearl": {"initial_transitions": 20, "prior_transitions": 20, "posterior_transitions": 40, "steps_per_iteration": 3,
-              "policy_hidden": [16, 16, 16], "encoder_hidden": [16, 16, 16], "meta_batch": 4, "batch": 8,
-              "context_batch": 10},
-    "maml": {"tasks_per_iteration": 4, "rollouts_per_task": 2, "rollout_transitions": 20, "policy_hidden": [16, 16],
-             "action_scale": 1.0},
-    "promp": {"tasks_per_iteration": 4, "rollouts_per_task": 2, "rollout_transitions": 20, "policy_hidden": [16, 16],
-              "action_scale": 1.0},
-    "rl2": {"trial_transitions": 40, "trials_per_iteration": 3, "hidden": 8, "epochs": 2, "backpropagation": 16},
-    "mql": {"initial_transitions": 20, "burn_in": 0, "initial_episode": 1.0, "steps_per_iteration": 3,
-            "full_steps_from": 0, "hidden": [16, 16], "context_hidden": 4, "history_length": 5, "batch": 16},
-    "grbal": {"initial_transitions": 20, "tasks_per_iteration": 4, "transitions": 20, "steps_per_iteration": 3,
-              "model_hidden": [16, 16, 16], "past": 4, "future": 4, "meta_batch": 4, "validation_windows": 8,
-              "candidates": 20, "plan_horizon": 3},
-    "null": {},
-    "random": {},
-    "oracle": {"initial_transitions": 20, "transitions_per_task": 20, "steps_per_iteration": 3, "hidden": [16, 16],
-               "batch": 16},
-}  # fmt: skip
-TINY_ADAPT = {
-    "mier": {"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6, "relabel_transitions": 200,
-             "relabel_interval": 4, "batch": 32},
-    "mier-wr": {"context_steps": 3},
-    "pearl": {}, "maml": {"gradient_steps": 4}, "promp": {"gradient_steps": 4},
-    "rl2": {},
-    "mql": {"new_data_updates": 2, "replay_updates": 4, "replay_batch": 32},
-    "grbal": {},
-    "null": {},
-    "random": {},
-    "oracle": {},
-}  # fmt: skip
+TINY = {entry.training: dict(entry.tiny_train) for entry in reversed(ALGORITHMS.values())}
+TINY_ADAPT = {name: dict(entry.tiny_adapt) for name, entry in ALGORITHMS.items()}
+"""The smallest configurations that exercise everything, as each algorithm's file declares them."""
 
 
 @pytest.fixture
@@ -50,7 +22,6 @@ def tiny_experiment():
 
     `train` and `adapt` change the blocks of every algorithm.
     """
-    from algorithms.registry import get_algorithm
     from suite.experiment.declaration import Experiment
 
     def build(algorithms=("mier",), split="point-goal.ood", env_steps=1600, train=None, adapt=None, **fields):

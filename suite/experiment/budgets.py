@@ -1,4 +1,4 @@
-"""Budgets, given or named, and native protocols: data in `configs/budgets.yaml` and `configs/protocols.yaml`."""
+"""Budgets, given or named, and native protocols: data in `configs/budgets.yaml` and each algorithm's own file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import Discriminator, Field, PositiveInt, RootModel, Tag, ValidationError, model_validator
+from pydantic import Discriminator, Field, PositiveInt, Tag, ValidationError, model_validator
 
 from algorithms.base import TrainConfig
 from algorithms.registry import AlgorithmEntry
 from suite.errors import UserError
 from suite.experiment.messages import explain
-from suite.experiment.presets import CONFIGS, presets
+from suite.experiment.presets import CONFIGS, NATIVE, algorithm_document, algorithm_file, presets
 from suite.experiment.specs import EvaluationProtocol
 from tasks.registry import get_family
 from tasks.spec import Frozen, TaskSplit
@@ -63,16 +63,15 @@ def _kind_of_amount(value: Any) -> str:
 Amount = Annotated[
     Annotated[PositiveInt, Tag("int")] | Annotated[Iterations, Tag("dict")], Discriminator(_kind_of_amount)
 ]
-Rows = dict[str, dict[str, Amount]]
-"""Algorithm -> pattern of splits -> environment steps or iterations."""
+Amounts = dict[str, Amount]
+"""Pattern of splits -> environment steps or iterations."""
 
 
 class BudgetTable(Frozen):
-    """The numbers of every named budget."""
+    """The numbers of the named budgets that are the same for every algorithm."""
 
-    native: Rows
-    matched: Rows
-    smoke: Rows
+    matched: Amounts
+    smoke: Amounts
 
 
 class NativeFields(Frozen):
@@ -82,11 +81,17 @@ class NativeFields(Frozen):
     evaluation_episodes: PositiveInt | None = None
 
 
-class ProtocolTable(RootModel[dict[str, dict[str, NativeFields]]]):
-    """Algorithm -> pattern of splits -> fields."""
+class NativeNumbers(Frozen):
+    """How an algorithm's authors ran it: `native:` of its file in `configs/algorithms`."""
+
+    env_steps: Amounts = Field(default_factory=dict, description="budget of meta-training by pattern of splits")
+    presets: dict[str, Amounts] = Field(default_factory=dict, description="budgets of presets whose scale is another")
+    protocol: dict[str, NativeFields] | None = Field(
+        default=None, description="how it was tested, by pattern of splits"
+    )
 
 
-Table = TypeVar("Table", BudgetTable, ProtocolTable)
+Numbers = TypeVar("Numbers", BudgetTable, NativeNumbers)
 Value = TypeVar("Value")
 
 
@@ -123,21 +128,26 @@ def steps_of(
     Raises:
         UserError: the file has no number for it.
     """
-    rows: Rows = getattr(budget_table(), name)
-    candidates = (f"{entry.training}/{preset}", entry.name, entry.training, "*")
-    row = next((rows[key] for key in candidates if key in rows), None)
-    found = [] if row is None else _matching(row, split.full_name)
-    if not found:
-        known = f"algorithms: {', '.join(rows)}" if row is None else f"splits of {entry.name}: {', '.join(row)}"
+    amounts, place = _amounts(name, entry, preset)
+    matching = _matching(amounts, split.full_name)
+    if not matching:
         raise UserError(
-            f"budget: {name} has no number for {entry.name} on {split.full_name}; configs/budgets.yaml "
-            f"knows {known}. Add one there, or give budget: {{env_steps: ...}}"
+            f"budget: {name} has no number for {entry.name} on {split.full_name}; {place} knows "
+            f"{', '.join(amounts) or 'none'}. Add one there, or give budget: {{env_steps: ...}}"
         )
-    amount = found[-1]
+    amount = matching[-1]
     if isinstance(amount, Iterations):
         later = config.later_steps(num_tasks, get_family(split.family).spaces.horizon)
         return config.first_steps(num_tasks) + (amount.iterations - 1) * later
     return amount
+
+
+def _amounts(name: BudgetName, entry: AlgorithmEntry, preset: str | None) -> tuple[Amounts, str]:
+    """The numbers of a named budget for one algorithm, and the place where they stand."""
+    if name != "native":
+        return getattr(budget_table(), name), "configs/budgets.yaml"
+    native = native_numbers(entry.training)
+    return native.presets.get(preset or "", native.env_steps), f"`native` in configs/algorithms/{entry.training}.yaml"
 
 
 def native_protocol(protocol: EvaluationProtocol, entry: AlgorithmEntry, split: str) -> EvaluationProtocol:
@@ -146,16 +156,15 @@ def native_protocol(protocol: EvaluationProtocol, entry: AlgorithmEntry, split: 
     Raises:
         UserError: the file has none for it.
     """
-    rows = protocol_table().root
-    row = next((rows[key] for key in (entry.name, entry.training) if key in rows), None)
+    row = native_numbers(entry.training).protocol
     if row is None and not entry.is_reference:
         raise UserError(
-            f"native_protocol: {entry.name} has none; configs/protocols.yaml knows {', '.join(rows)}. Add one there, "
-            f"or leave native_protocol out"
+            f"native_protocol: {entry.name} has none; add `native: {{protocol: ...}}` to "
+            f"configs/algorithms/{entry.training}.yaml, or leave native_protocol out"
         )
     fields: dict[str, Any] = {"name": "native"}
-    for found in _matching(row or {}, split):
-        fields |= found.model_dump(exclude_unset=True)
+    for replaced in _matching(row or {}, split):
+        fields |= replaced.model_dump(exclude_unset=True)
     return EvaluationProtocol.model_validate(protocol.model_dump() | fields)
 
 
@@ -166,24 +175,34 @@ def _matching(row: Mapping[str, Value], split: str) -> list[Value]:
 @functools.cache
 def budget_table() -> BudgetTable:
     """The named budgets."""
-    return read_table(CONFIGS / "budgets.yaml", BudgetTable)
+    return read_budgets(CONFIGS / "budgets.yaml")
 
 
 @functools.cache
-def protocol_table() -> ProtocolTable:
-    """The native protocols."""
-    return read_table(CONFIGS / "protocols.yaml", ProtocolTable)
+def native_numbers(training: str) -> NativeNumbers:
+    """The published budgets and protocols of a meta-training.
+
+    Raises:
+        UserError: its file has an unknown key or an impossible value.
+    """
+    return _checked(algorithm_document(training).get(NATIVE, {}), NativeNumbers, f"{algorithm_file(training)}: native")
 
 
-def read_table(path: Path, model: type[Table]) -> Table:
-    """A file of such data.
+def read_budgets(path: Path) -> BudgetTable:
+    """A file of named budgets.
 
     Raises:
         UserError: it cannot be read, is not YAML, or has an unknown key or an impossible value.
     """
     try:
-        return model.model_validate(yaml.safe_load(path.read_text()))
+        document = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    return _checked(document, BudgetTable, str(path))
+
+
+def _checked(document: Any, model: type[Numbers], where: str) -> Numbers:
+    try:
+        return model.model_validate(document)
     except ValidationError as error:
-        raise UserError(explain(error, str(path), model)) from None
+        raise UserError(explain(error, where, model)) from None

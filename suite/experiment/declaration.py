@@ -62,12 +62,12 @@ class Experiment(Frozen):
         default=(0,), min_length=1, description="of the meta-trainings; references run once, with the first of them"
     )
     budget: AnyBudget = Field(
-        description="env_steps and milestones, or a word: `native`, `matched` or `smoke` (configs/budgets.yaml)"
+        description="env_steps and milestones, or a word: `native`, `matched` or `smoke` (docs/protocol.md)"
     )
     protocol: EvaluationProtocol = EvaluationProtocol()
     native_protocol: bool = Field(
         default=False,
-        description="test each algorithm as its authors did (configs/protocols.yaml): another table than without",
+        description="test each algorithm as its authors did (`native` in configs/algorithms): another table",
     )
     milestone_protocol: EvaluationProtocol = Field(
         default=EvaluationProtocol(max_tasks=10, max_updates=2000), description="how checkpoints on the way are tested"

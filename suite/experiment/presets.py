@@ -22,11 +22,25 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Blocks = dict[str, dict[str, Any]]
 
 
+NATIVE = "native"
+"""The key of an algorithm's file that is no preset: published budgets and test protocols (`budgets.NativeNumbers`)."""
+
+
+def algorithm_file(training: str) -> Path:
+    """Where the presets and the published numbers of a meta-training stand; it need not exist."""
+    return CONFIGS / "algorithms" / f"{training}.yaml"
+
+
 @functools.cache
+def algorithm_document(training: str) -> dict[str, Any]:
+    """What that file holds; empty where there is none."""
+    path = algorithm_file(training)
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
 def presets(training: str) -> dict[str, Any]:
     """The presets of a meta-training by name; `default` applies to every run."""
-    path = CONFIGS / "algorithms" / f"{training}.yaml"
-    return yaml.safe_load(path.read_text()) if path.exists() else {}
+    return {name: preset for name, preset in algorithm_document(training).items() if name != NATIVE}
 
 
 def resolve_blocks(

@@ -6,16 +6,9 @@ import yaml
 from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
 from suite.experiment import budgets
-from suite.experiment.budgets import (
-    BudgetTable,
-    ProtocolTable,
-    budget_table,
-    native_protocol,
-    protocol_table,
-    read_table,
-)
+from suite.experiment.budgets import NativeNumbers, budget_table, native_numbers, native_protocol, read_budgets
 from suite.experiment.declaration import Experiment, expand
-from suite.experiment.presets import CONFIGS
+from suite.experiment.presets import CONFIGS, NATIVE
 from suite.experiment.specs import EvaluationProtocol
 from tasks.registry import get_split
 from tasks.splits import BUILDERS
@@ -42,8 +35,7 @@ def test_the_matched_budget_is_the_papers_for_every_algorithm():
 
 
 def row(name, split):
-    rows = budget_table().native[name]
-    return budgets._matching(rows, split)[-1]
+    return budgets._matching(native_numbers(name).env_steps, split)[-1]
 
 
 @pytest.mark.parametrize(("name", "split", "expected"), [
@@ -82,9 +74,11 @@ def test_every_algorithm_of_the_paper_has_numbers_on_every_split_built_or_not():
     for name in PUBLISHED:
         for split in BUILDERS:
             assert row(name, split) > 0
-            assert budgets._matching(protocol_table().root[name], split)
-    table = budget_table()
-    for pattern in {p for rows in (table.native, table.matched, table.smoke) for held in rows.values() for p in held}:
+            assert budgets._matching(native_numbers(name).protocol, split)
+    natives = [native_numbers(entry.training) for entry in ALGORITHMS.values()]
+    tables = [budget_table().matched, budget_table().smoke, *(native.env_steps for native in natives)]
+    tables += [rows for native in natives for rows in (*native.presets.values(), native.protocol or {})]
+    for pattern in {pattern for rows in tables for pattern in rows}:
         assert any(budgets.fnmatch(split, pattern) for split in BUILDERS), pattern
 
 
@@ -137,48 +131,56 @@ def test_a_named_budget_chooses_the_preset_of_its_name_unless_the_user_names_one
     assert given.training.config["context_dim"] == 5
 
 
-def test_a_row_may_be_that_of_a_preset_of_a_name_or_of_a_training(monkeypatch):
-    table = BudgetTable.model_validate({"native": {
-        "mier": {"*": 1_000_000}, "mier-wr": {"*": 2_000_000}, "mier/small": {"*": 3_000_000}, "*": {"*": 4_000_000},
-    }, "matched": {}, "smoke": {}})  # fmt: skip
-    monkeypatch.setattr(budgets, "budget_table", lambda: table)
-    choices = ["mier", "mier-wr", {"name": "mier", "preset": "small", "label": "small"}, "pearl"]
-    found = [cell.execution.env_steps for cell in cells_of("native", algorithms=choices)]
-    assert found == [1_000_000, 2_000_000, 3_000_000, 4_000_000]
+def natively(monkeypatch, **numbers):
+    """Has `native_numbers` give these numbers, by meta-training, and none to any other."""
+    known = {training: NativeNumbers.model_validate(given) for training, given in numbers.items()}
+    monkeypatch.setattr(budgets, "native_numbers", lambda training: known.get(training, NativeNumbers()))
+
+
+def test_a_presets_own_number_goes_before_that_of_its_training(monkeypatch):
+    natively(monkeypatch, mier={"env_steps": {"*": 1_000_000}, "presets": {"small": {"*": 3_000_000}}})
+    choices = ["mier", "mier-wr", {"name": "mier", "preset": "small", "label": "small"}]
+    steps = [cell.execution.env_steps for cell in cells_of("native", algorithms=choices)]
+    assert steps == [1_000_000, 1_000_000, 3_000_000]
 
 
 # Mistakes ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_number_names_what_is_known(monkeypatch):
-    table = BudgetTable.model_validate({"native": {"mier": {"ant-*": 1_000_000}}, "matched": {}, "smoke": {}})
-    monkeypatch.setattr(budgets, "budget_table", lambda: table)
-    with pytest.raises(UserError, match=r"native has no number for pearl on .*; .*budgets.yaml knows algorithms: mier"):
+    natively(monkeypatch, mier={"env_steps": {"ant-*": 1_000_000}})
+    with pytest.raises(UserError, match=r"native has no number for pearl on .*; .*/pearl.yaml knows none. Add one"):
         cells_of("native", algorithms=["pearl"])
-    with pytest.raises(UserError, match=r"for mier on cheetah-velocity.hard; .* knows splits of mier: ant-\*"):
+    with pytest.raises(UserError, match=r"for mier on cheetah-velocity.hard; .* knows ant-\*"):
         cells_of("native", algorithms=["mier"])
     cells_of("native", algorithms=["null"])  # needs no number
 
 
 @pytest.mark.parametrize(("text", "parts"), [
-    ("natve: {}", ["natve is not a known key; did you mean native?"]),
-    ("smoke: {'*': {'*': {iteration: 4}}}", ["smoke.*.*.iteration is not a known key", "iterations is missing"]),
-    ("native: {mier: {'*': -5}}", ["native.mier.*", "greater than 0", "given -5"]),
-    ("native: [1]", ["native", "valid dictionary"]),
-    ("native: [", ["cannot be read"]),
+    ("mached: {}", ["mached is not a known key; did you mean matched?"]),
+    ("smoke: {'*': {iteration: 4}}", ["smoke.*.iteration is not a known key", "iterations is missing"]),
+    ("matched: {'*': -5}", ["matched.*", "greater than 0", "given -5"]),
+    ("matched: [1]", ["matched", "valid dictionary"]),
+    ("matched: [", ["cannot be read"]),
 ])  # fmt: skip
 def test_mistakes_in_the_file_of_budgets_are_explained(tmp_path, text, parts):
     path = tmp_path / "budgets.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
-        read_table(path, BudgetTable)
+        read_budgets(path)
     for part in (str(path), *parts):
         assert part in str(caught.value)
 
 
 def test_the_names_of_the_file_are_those_an_experiment_may_use():
     names = set(yaml.safe_load((CONFIGS / "budgets.yaml").read_text()))
-    assert names == set(budgets.BudgetName.__args__)
+    assert names | {NATIVE} == set(budgets.BudgetName.__args__)
+
+
+def test_mistakes_in_the_native_numbers_of_an_algorithm_are_explained(monkeypatch):
+    monkeypatch.setattr(budgets, "algorithm_document", lambda training: {NATIVE: {"env_step": {"*": 1}}})
+    with pytest.raises(UserError, match=r"new.yaml: native: env_step is not a known key; did you mean env_steps"):
+        native_numbers("new")
 
 
 # Native protocols ----------------------------------------------------------------------------------------------------
@@ -213,8 +215,8 @@ def test_an_experiment_under_native_protocols_shares_trainings_and_no_meta_test(
 
 
 def test_an_algorithm_without_a_native_protocol_is_named(monkeypatch):
-    monkeypatch.setattr(budgets, "protocol_table", lambda: ProtocolTable.model_validate({"pearl": {}}))
-    with pytest.raises(UserError, match=r"native_protocol: mier has none; .*protocols.yaml knows pearl"):
+    natively(monkeypatch, pearl={"protocol": {}})
+    with pytest.raises(UserError, match=r"native_protocol: mier has none; add .* to configs/algorithms/mier.yaml"):
         cells_of("matched", algorithms=["mier"], native_protocol=True)
 
 
