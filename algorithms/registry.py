@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import algorithms
-from tasks.spec import TaskFamily
+
+if TYPE_CHECKING:
+    from tasks.spec import TaskFamily
 
 ORDER = ("mier", "pearl", "mql", "maml", "promp", "rl2", "grbal", "references", "oracle")
 """Files in the order of every list and legend; those that are not named here follow by name."""

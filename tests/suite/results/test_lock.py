@@ -16,7 +16,7 @@ from suite.results import lock
 from suite.results.lock import LOST, owned, owner
 
 HOLDER = (
-    "import sys, time; from pathlib import Path; from suite import lock;"
+    "import sys, time; from pathlib import Path; from suite.results import lock;"
     "lock.BEAT_SECONDS = 0.05\n"
     "with lock.owned(Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)"
 )
@@ -147,7 +147,7 @@ def test_an_owner_that_was_taken_for_dead_ends_before_it_does_harm(tmp_path, hol
 def test_an_owner_can_make_sure_before_it_writes(tmp_path):
     """Also where its heart has not come to it yet."""
     script = (
-        "import sys; from pathlib import Path; from suite import lock\n"
+        "import sys; from pathlib import Path; from suite.results import lock\n"
         "with lock.owned(Path(sys.argv[1])) as end_if_lost:\n"
         "    end_if_lost(); print('mine', flush=True); input(); end_if_lost(); print('written', flush=True)"
     )

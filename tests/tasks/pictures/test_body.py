@@ -66,7 +66,7 @@ def test_the_picture_shows_a_grey_body_and_both_colours(tmp_path):
 
 def test_anchors_lie_on_the_body(tmp_path):
     code = (
-        "from tasks import body_picture as b\nfrom tasks.registry import get_family\n"
+        "from tasks.pictures import body as b\nfrom tasks.registry import get_family\n"
         "try: image, at = b._render(b.body_model(get_family('ant-goal')))\n"
         "except b.RenderingUnavailable as reason: print(reason); raise SystemExit\n"
         "assert at.shape == (8, 2)\n"

@@ -63,7 +63,7 @@ def test_positions_of_an_episode():
 def run_alone(code, folder, backend):
     """MuJoCo chooses its OpenGL when it is imported, so films are made in a process of their own."""
     environment = {"MUJOCO_GL": backend, "PYTHONPATH": ":".join(filter(None, sys.path))}
-    command = [sys.executable, "-c", "import numpy as np, pathlib\nfrom tasks import render\n" + code]
+    command = [sys.executable, "-c", "import numpy as np, pathlib\nfrom tasks.pictures import split as render\n" + code]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environment).stdout
 
 
