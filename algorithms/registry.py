@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import algorithms
+from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from tasks.spec import TaskFamily
@@ -77,7 +78,7 @@ class AlgorithmEntry:
         return rule(self.name, family) if rule is not None else None
 
 
-class InvalidRegistration(ValueError):
+class InvalidRegistration(UserError, ValueError):
     """A file's declaration of its algorithms cannot be read; the message says where and what it has to be."""
 
 
@@ -135,7 +136,7 @@ def _all_entries() -> dict[str, AlgorithmEntry]:
 ALGORITHMS: dict[str, AlgorithmEntry] = _all_entries()
 
 
-class UnknownAlgorithm(LookupError):
+class UnknownAlgorithm(UserError, LookupError):
     """No algorithm of that name; the message lists the nearest."""
 
 

@@ -1,18 +1,4 @@
 """Task families, their splits, and the environments that simulate them.
 
-Importing this package registers the built-in families with gymnasium, so that
-`gymnasium.make("tasks:offmap/CheetahVelocity-v1", split="hard")` works; it imports no simulator.
+Importing this package imports nothing else: neither a simulator, nor gymnasium, nor the lists of the splits.
 """
-
-import gymnasium
-
-from tasks.families import FAMILIES
-
-for family in FAMILIES:
-    gymnasium.register(
-        id=f"offmap/{family.name.title().replace('-', '')}-v{family.version}",
-        entry_point="tasks.environments.gymnasium_env:TaskEnv",
-        vector_entry_point="tasks.environments.gymnasium_env:TaskVectorEnv",
-        max_episode_steps=family.horizon,
-        kwargs={"family": family.name},
-    )

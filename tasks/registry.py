@@ -11,6 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from tasks.errors import UserError
 from tasks.families import FAMILIES
 from tasks.spec import BatchedEnvironment, RewardRule, TaskFamily, TaskSplit
 from tasks.splits import BUILDERS
@@ -19,7 +20,7 @@ _own_families: dict[str, TaskFamily] = {}
 _own_splits: dict[str, TaskSplit] = {}
 
 
-class UnknownName(LookupError):
+class UnknownName(UserError, LookupError):
     """A family or split that the registry does not hold; the message lists the nearest ones."""
 
     def __init__(self, kind: str, given: str, allowed: Iterable[str], advice: str) -> None:
@@ -30,7 +31,7 @@ class UnknownName(LookupError):
         self.given, self.nearest = given, tuple(near)
 
 
-class InvalidDeclaration(ValueError):
+class InvalidDeclaration(UserError, ValueError):
     """A family or split that cannot be registered; the message says what is wrong with it and what would be right."""
 
 

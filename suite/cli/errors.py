@@ -8,16 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# By name, since an error of a module that was never imported cannot have been raised: importing them all here would
-# make every command as slow as the slowest.
-MISTAKES = (
-    ("suite.errors", "UserError"),
-    ("suite.results.records", "RecordsError"),
-    ("tasks.registry", "UnknownName"),
-    ("tasks.registry", "InvalidDeclaration"),
-    ("tasks.pictures.split", "RenderingUnavailable"),
-    ("algorithms.registry", "UnknownAlgorithm"),
-)
+from suite.errors import UserError
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ADVICE = {
     errno.ENOENT: "check the path",
@@ -32,12 +24,11 @@ MISTAKE, INTERRUPTED = 2, 130
 
 def mistake(error: BaseException) -> str | None:
     """The message for a user's mistake, or None where the error is none."""
-    for module, name in MISTAKES:
-        if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
-            return str(error)
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, OSError):
         return _system_mistake(error)
-    pydantic = sys.modules.get("pydantic")
+    pydantic = sys.modules.get("pydantic")  # where it was never imported, no error of its was raised
     if pydantic is not None and isinstance(error, pydantic.ValidationError):
         places = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         return f"a file does not fit its format ({error.title}): " + "; ".join(places)

@@ -19,10 +19,10 @@ from pydantic import (
 
 from algorithms.base import TrainConfig
 from algorithms.registry import AlgorithmEntry, UnknownAlgorithm, get_algorithm
-from suite.errors import UserError
+from suite.errors import UserError, nearest
 from suite.experiment.budgets import AnyBudget, preset_of, protocol_for, steps_and_milestones
 from suite.experiment.executor import ExecutorSpec
-from suite.experiment.messages import explain, nearest
+from suite.experiment.messages import explain
 from suite.experiment.overrides import as_choice, parse_yaml, put
 from suite.experiment.presets import resolve_blocks
 from suite.experiment.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec

@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from suite.errors import UserError
-from suite.experiment.messages import explain, nearest
+from suite.errors import UserError, nearest
+from suite.experiment.messages import explain
 from tasks.spec import Frozen
 
 Kind = Literal["local", "slurm", "inline"]

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-
-def nearest(given: str, known: Iterable[str]) -> str:
-    """`did you mean X?`, or all that is known where nothing is near."""
-    names = [str(name) for name in known]
-    near = difflib.get_close_matches(given, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
+from suite.errors import nearest
 
 
 def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from suite.errors import UserError
-from suite.experiment.messages import nearest
+from suite.errors import UserError, nearest
 
 
 class _Loader(yaml.SafeLoader):

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from algorithms.base import AdaptConfig, TrainConfig
 from algorithms.registry import ALGORITHMS, AlgorithmEntry
-from suite.errors import UserError
-from suite.experiment.messages import explain, nearest
+from suite.errors import UserError, nearest
+from suite.experiment.messages import explain
 from tasks.spec import TaskSplit
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from suite.errors import UserError
+
 SCHEMA_VERSION = 1
 
 PHASES = ("before", "collect", "during", "after")
@@ -77,7 +79,7 @@ METRICS_SCHEMA = pa.schema(
 )
 
 
-class RecordsError(Exception):
+class RecordsError(UserError):
     """A records file cannot be read; the message says which, why, and what to do."""
 
 

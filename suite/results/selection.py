@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from suite.errors import UserError
-from suite.experiment.messages import nearest
+from suite.errors import UserError, nearest
 from suite.monitor.overview import no_results_folder
 from suite.results.json_files import read_json
 

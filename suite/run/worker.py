@@ -27,7 +27,6 @@ from suite.results.json_files import read_json
 from suite.results.lock import owned
 from suite.results.prepare import metatest_folders, refuse_altered, refuse_other_hash
 from suite.results.provenance import provenance, write_provenance
-from suite.results.records import RecordsError
 from suite.results.status import JOB, Status
 from suite.run.checkpoints import DISK_FULL, checkpoint_names, discard_partials
 from suite.run.metatest import adaptation_transitions, run_metatest
@@ -89,7 +88,7 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         return _ended(status, "stopped", STOPPED, message)
     except Diverged as error:
         return _failed(status, 1, f"diverged: {error}, near env step {status.env_steps}")
-    except (UserError, RecordsError) as error:
+    except UserError as error:
         return _failed(status, 2, str(error))
     except OSError as error:
         if error.errno in DISK_FULL:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Wedge
 from PIL import Image
 
+from tasks.errors import UserError
 from tasks.registry import get_family, make_batch
 from tasks.spec import Act, TaskFamily, TaskSplit
 
@@ -28,7 +29,7 @@ OTHER_COLOUR = "#8E2F9E"  # further test lists
 FEWEST_FOR_RANGE = 5  # below this many training tasks there is no range to shade
 
 
-class RenderingUnavailable(RuntimeError):
+class RenderingUnavailable(UserError, RuntimeError):
     """A film was asked for that cannot be made here; the message says what is missing."""
 
 

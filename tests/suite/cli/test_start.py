@@ -9,10 +9,14 @@ from importlib.metadata import EntryPoint
 import pytest
 from pydantic import TypeAdapter
 
+from algorithms.registry import UnknownAlgorithm
 from suite.bench.memory import HELP_LIMIT, help_seconds
 from suite.cli import plugins
 from suite.cli.errors import explained
 from suite.errors import UserError
+from suite.results.records import RecordsError
+from tasks.pictures.split import RenderingUnavailable
+from tasks.registry import InvalidDeclaration, UnknownName
 
 VERBS = ("plan", "run", "status", "collect", "report", "video", "schema", "bench", "tasks", "algorithms")
 HEAVY = ("torch", "mujoco", "pandas", "matplotlib", "pyarrow")
@@ -67,6 +71,11 @@ def test_schema_describes_an_experiment(offmap):
     ("error", "parts"),
     [
         (UserError("no such thing"), ["offmap: no such thing"]),
+        (UnknownName("split", "point-goal.odd", ["point-goal.ood"], "Look."), ["did you mean 'point-goal.ood'? Look."]),
+        (InvalidDeclaration("its train list is empty."), ["offmap: its train list is empty."]),
+        (UnknownAlgorithm("there is no algorithm 'x'"), ["offmap: there is no algorithm 'x'"]),
+        (RecordsError("results.parquet: is damaged"), ["offmap: results.parquet: is damaged"]),
+        (RenderingUnavailable("no OpenGL"), ["offmap: no OpenGL"]),
         (OSError(errno.ENOSPC, "No space left on device"), ["the disk is full.", "free space", "same command"]),
         (FileNotFoundError(errno.ENOENT, "No such file", "a/b.yaml"), ["a/b.yaml", "No such file", "check the path"]),
         (PermissionError(errno.EACCES, "Permission denied", "/out"), ["/out", "--out"]),

@@ -20,21 +20,22 @@ IDS = {
     "point-goal": "PointGoal",
     "point-dynamics": "PointDynamics",
 }
+POINT = "tasks.environments:offmap/PointGoal-v1"
 
 
 @pytest.mark.filterwarnings("ignore:.*A Box observation space")
 @pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
 def test_gymnasium_accepts_every_family(family):
-    environment = gymnasium.make(f"tasks:offmap/{IDS[family.name]}-v1")
+    environment = gymnasium.make(f"tasks.environments:offmap/{IDS[family.name]}-v1")
     assert environment.spec.max_episode_steps == family.horizon
     check_env(environment.unwrapped)
-    vector = gymnasium.make_vec(f"tasks:offmap/{IDS[family.name]}-v1", num_envs=2)
+    vector = gymnasium.make_vec(f"tasks.environments:offmap/{IDS[family.name]}-v1", num_envs=2)
     assert isinstance(vector.unwrapped, TaskVectorEnv)
     assert vector.single_observation_space == environment.observation_space
 
 
 def test_the_time_limit_truncates():
-    environment = gymnasium.make("tasks:offmap/CheetahVelocity-v1", split="standard")
+    environment = gymnasium.make("tasks.environments:offmap/CheetahVelocity-v1", split="standard")
     environment.reset(seed=0)
     ends = [environment.step(np.zeros(6, np.float32))[2:4] for _ in range(200)]
     assert ends == [(False, False)] * 199 + [(False, True)]
@@ -90,10 +91,10 @@ def test_names_that_do_not_exist():
 
 
 def test_vector_rows_are_single_environments():
-    vector = gymnasium.make_vec("tasks:offmap/PointGoal-v1", num_envs=3, split="ood", max_episode_steps=4)
+    vector = gymnasium.make_vec(POINT, num_envs=3, split="ood", max_episode_steps=4)
     observations, infos = vector.reset(seed=10, options={"task": [0, 5, None]})
     assert infos["task"][:2].tolist() == [0, 5]
-    singles = [gymnasium.make("tasks:offmap/PointGoal-v1", split="ood", max_episode_steps=4) for _ in range(3)]
+    singles = [gymnasium.make(POINT, split="ood", max_episode_steps=4) for _ in range(3)]
     starts = [
         env.reset(seed=10 + row, options={"task": task}) for row, (env, task) in enumerate(zip(singles, (0, 5, None)))
     ]
