@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from suite.errors import UserError
-from suite.experiment.declaration import Cell, Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import Cell, expand
 from suite.experiment.specs import MetatestSpec
 from suite.monitor.progress import duration
 from suite.results.prepare import SET_ASIDE, refuse_foreign

@@ -12,7 +12,7 @@ from conftest import TINY, TINY_ADAPT
 from safetensors.torch import load_file
 
 from algorithms.registry import training_entry
-from suite.experiment.declaration import training_tasks
+from suite.experiment.expansion import training_tasks
 from suite.experiment.specs import TrainingSpec
 from suite.results.json_files import read_json
 from suite.results.records import read_table

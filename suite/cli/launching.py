@@ -43,7 +43,7 @@ def show_submissions(experiment: Experiment, folder: Path) -> None:
     """
     from suite.executors.launch import left_to_do, requests_of
     from suite.executors.slurm import described, largest_array, make_arrays, require_slurm
-    from suite.experiment.declaration import expand
+    from suite.experiment.expansion import expand
     from suite.results.prepare import declared_cells, refuse_foreign
 
     spec = experiment.executor

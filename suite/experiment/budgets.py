@@ -6,19 +6,21 @@ import functools
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import Discriminator, Field, PositiveInt, Tag, ValidationError, model_validator
 
-from algorithms.base import TrainConfig
-from algorithms.registry import AlgorithmEntry
 from suite.errors import UserError
 from suite.experiment.messages import explain
 from suite.experiment.presets import CONFIGS, NATIVE, algorithm_document, algorithm_file, presets
 from suite.experiment.specs import EvaluationProtocol
 from tasks.registry import get_family
 from tasks.spec import Frozen, TaskSplit
+
+if TYPE_CHECKING:
+    from algorithms.base import TrainConfig
+    from algorithms.registry import AlgorithmEntry
 
 BudgetName = Literal["native", "matched", "smoke"]
 """`native`: each algorithm's published scale. `matched`: the paper's, for all. `smoke`: the least that runs it all."""

@@ -1,33 +1,25 @@
-"""Experiments: a declared grid of splits, algorithms, hyper-parameter axes and seeds, from YAML."""
+"""Experiments as they are declared: a grid of splits, algorithms, hyper-parameter axes and seeds, from YAML.
+
+Reading a declaration imports no torch and no simulator; what it stands for is worked out in `expansion`.
+"""
 
 from __future__ import annotations
 
 import difflib
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import yaml
-from pydantic import (
-    BeforeValidator,
-    Field,
-    NonNegativeInt,
-    ValidationError,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, NonNegativeInt, ValidationError, field_validator
 
-from algorithms.base import TrainConfig
-from algorithms.registry import AlgorithmEntry, UnknownAlgorithm, get_algorithm
-from suite.errors import UserError, nearest
-from suite.experiment.budgets import AnyBudget, preset_of, protocol_for, steps_and_milestones
+from suite.errors import UserError
+from suite.experiment.budgets import AnyBudget
 from suite.experiment.executor import ExecutorSpec
 from suite.experiment.messages import explain
 from suite.experiment.overrides import as_choice, parse_yaml, put
-from suite.experiment.presets import resolve_blocks
-from suite.experiment.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
-from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split
-from tasks.spec import Frozen, TaskSplit
+from suite.experiment.specs import EvaluationProtocol
+from tasks.spec import Frozen
 from tasks.split_declaration import SplitDeclaration
 
 
@@ -110,19 +102,6 @@ class Experiment(Frozen):
         return axes
 
 
-class Cell(NamedTuple):
-    """One cell of the grid: its meta-tests (the final one last), or the reason why there are none."""
-
-    variant: str
-    algorithm: str
-    split: TaskSplit
-    seed: int
-    reason: str | None
-    training: TrainingSpec | None = None
-    execution: Execution | None = None
-    metatests: tuple[MetatestSpec, ...] = ()
-
-
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment in a YAML file, with `a.b=c` overrides put in before it is validated.
 
@@ -147,176 +126,3 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         return Experiment.model_validate(document)
     except ValidationError as error:
         raise UserError(explain(error, str(path), Experiment)) from None
-
-
-def expand(experiment: Experiment) -> list[Cell]:
-    """All cells of the grid, in the order splits, algorithms, axes, seeds.
-
-    Raises:
-        UserError: an unknown algorithm, split, preset or key, an impossible value, two variants that are the same, or
-            a budget that ends before the initial exploration.
-    """
-    own = _own_splits(experiment)
-    splits = [_split(name, own) for name in experiment.splits]
-    choices = list(_variants(experiment))
-    labels = [choice.variant for choice in choices]
-    if len(set(labels)) < len(labels):
-        repeated = sorted({label for label in labels if labels.count(label) > 1})
-        raise UserError(f"algorithms: {', '.join(repeated)} occurs twice; give one of them another `label`")
-    pairs = itertools.product(splits, choices)
-    cells = [cell for split, choice in pairs for cell in _cells(experiment, choice, split)]
-    _refuse_twins(cells)
-    experiment.executor.refuse_unknown(labels)
-    return cells
-
-
-def _own_splits(experiment: Experiment) -> dict[str, TaskSplit]:
-    own: dict[str, TaskSplit] = {}
-    for declaration in experiment.own_splits:
-        try:
-            split = declaration.split()
-        except (UnknownName, InvalidDeclaration) as error:
-            raise UserError(f"own_splits: {error}") from None
-        if split.full_name in own:
-            raise UserError(f"own_splits: {split.full_name} is declared twice; give one of them another name")
-        own[split.full_name] = split
-    return own
-
-
-def _split(name: str, own: dict[str, TaskSplit]) -> TaskSplit:
-    """The split of that name, the user's own among them; its family may be given by its nickname."""
-    try:
-        family, _, last = name.partition(".")
-        full_name = f"{get_family(family).name}.{last}"
-        return own[full_name] if full_name in own else get_split(name)
-    except UnknownName as error:
-        near = difflib.get_close_matches(name, own, n=1)
-        hint = f" Of own_splits, did you mean {near[0]}?" if near else ""
-        raise UserError(f"splits: {error}{hint}") from None
-
-
-def _variants(experiment: Experiment) -> Iterator[Choice]:
-    """Each algorithm, once per combination of the axes that name it."""
-    labels = [choice.variant for choice in experiment.algorithms]
-    axes = {key: _axis(key, labels) for key in experiment.axes}
-    for choice in experiment.algorithms:
-        mine = {place: experiment.axes[key] for key, place in axes.items() if place[0] == choice.variant}
-        for values in itertools.product(*mine.values()):
-            blocks = {"train": dict(choice.train), "adapt": dict(choice.adapt)}
-            for (_, block, field), value in zip(mine, values):
-                blocks[block][field] = value
-            suffix = "".join(f" {field}={value}" for (_, _, field), value in zip(mine, values))
-            label = f"{choice.variant}{suffix}" if suffix else choice.label
-            yield choice.model_copy(update={"label": label, **blocks})
-
-
-def _axis(key: str, labels: list[str]) -> tuple[str, str, str]:
-    """Label, block and field that an axis names; a label may hold dots."""
-    for label in labels:
-        block, _, field = key.removeprefix(f"{label}.").partition(".")
-        if key.startswith(f"{label}.") and block in ("train", "adapt") and field and "." not in field:
-            return label, block, field
-    stem, _, field = key.rpartition(".")
-    hint = nearest(stem, [f"{label}.{block}" for label in labels for block in ("train", "adapt")])
-    raise UserError(f"axes: {key} is not `label.train.field` or `label.adapt.field`; before {field!r}: {hint}")
-
-
-def _refuse_twins(cells: list[Cell]) -> None:
-    """Nothing, if no two variants stand for the same run."""
-    seen: dict[str, Cell] = {}
-    for cell in cells:
-        if cell.metatests:
-            twin = seen.setdefault(cell.metatests[-1].hash, cell)
-            if twin.variant != cell.variant:
-                raise UserError(
-                    f"algorithms: {twin.variant!r} and {cell.variant!r} have the same configuration on "
-                    f"{cell.split.full_name}, so they are one run; take one out or change it"
-                )
-
-
-def training_tasks(entry: AlgorithmEntry, split: TaskSplit) -> tuple[tuple[float, ...], ...]:
-    """The tasks that an algorithm trains on, (task, parameter): of a reference not the train list, each task once."""
-    if not entry.is_reference:
-        return split.train
-    return tuple(dict.fromkeys(task.values for name in entry.trains_on for task in split.tasks(name)))
-
-
-def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator[Cell]:
-    """A variant on a split, with every seed; a reference with the first alone."""
-    try:
-        entry = get_algorithm(choice.name)
-    except UnknownAlgorithm as error:
-        raise UserError(f"algorithms: {error}") from None
-    seeds = experiment.seeds[:1] if entry.is_reference else experiment.seeds
-    family = get_family(split.family)
-    reason = entry.unsupported(family)
-    if reason is not None:
-        yield from (Cell(choice.variant, choice.name, split, seed, reason) for seed in seeds)
-        return
-    for which in ("protocol", "milestone_protocol"):
-        _require_lists(getattr(experiment, which), split, which)
-    preset = choice.preset or preset_of(experiment.budget, entry)
-    train, adapt = resolve_blocks(entry, split, preset, choice.train, choice.adapt, experiment.device)
-    tasks = training_tasks(entry, split)
-    problem = train.problem(family.spaces, len(tasks))
-    if problem is not None:
-        raise UserError(f"{choice.variant} on {split.full_name}: {problem}")
-    execution = _execution(experiment, choice, split, entry, preset, train, len(tasks))
-    protocols = [
-        (steps, protocol_for(declared, experiment.native_protocol, entry, split.full_name))
-        for steps, declared in (
-            *((steps, experiment.milestone_protocol) for steps in sorted(set(execution.milestones))),
-            (execution.env_steps, experiment.protocol),
-        )
-    ]
-    train_config, adapt_config = train.model_dump(mode="json"), adapt.model_dump(mode="json")
-    for seed in seeds:
-        training = TrainingSpec(
-            algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=tasks,
-            config=train_config, seed=seed,
-        )  # fmt: skip
-        tests = tuple(
-            MetatestSpec(
-                training=training.hash, env_steps=steps, is_final=steps == execution.env_steps, algorithm=choice.name,
-                split=split, protocol=protocol, config=adapt_config,
-            )
-            for steps, protocol in protocols
-        )  # fmt: skip
-        yield Cell(choice.variant, choice.name, split, seed, None, training, execution, tests)
-
-
-def _execution(
-    experiment: Experiment, choice: Choice, split: TaskSplit, entry: AlgorithmEntry, preset: str | None,
-    train: TrainConfig, num_tasks: int,
-) -> Execution:  # fmt: skip
-    """How the trainings of a variant on a split are carried out.
-
-    Raises:
-        UserError: the budget, or a milestone, ends before the first iteration does.
-    """
-    budget, milestones = steps_and_milestones(experiment.budget, entry, preset, split, train, num_tasks)
-    least, needed = min((budget, *milestones)), train.first_steps(num_tasks)
-    if least < needed:
-        raise UserError(
-            f"budget: {least} env steps are fewer than the {needed} of the first iteration of {choice.variant} on "
-            f"{split.full_name} ({num_tasks} training tasks); raise the budget or explore less at first"
-        )
-    return Execution(
-        env_steps=budget, milestones=milestones, device=experiment.device,
-        checkpoint_seconds=experiment.checkpoint_seconds, tensorboard=experiment.tensorboard,
-    )  # fmt: skip
-
-
-def _require_lists(protocol: EvaluationProtocol, split: TaskSplit, which: str) -> None:
-    """Nothing, if the split has every list that the protocol tests, and a task in one of them."""
-    known = ["train", "test", "test_id", *split.extra]
-    unknown = [name for name in protocol.task_lists if name not in known]
-    if unknown:
-        raise UserError(
-            f"{which}.task_lists: {split.full_name} has no list {unknown[0]!r}; {nearest(unknown[0], known)}"
-        )
-    if not any(split.values(name) for name in protocol.task_lists):
-        held = ", ".join(name for name in known if split.values(name))
-        raise UserError(
-            f"{which}.task_lists: {list(protocol.task_lists)} of {split.full_name} are empty; it has {held}"
-        )

@@ -6,16 +6,18 @@ import functools
 import math
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from algorithms.base import AdaptConfig, TrainConfig
 from algorithms.registry import ALGORITHMS, AlgorithmEntry
 from suite.errors import UserError, nearest
 from suite.experiment.messages import explain
 from tasks.spec import TaskSplit
+
+if TYPE_CHECKING:
+    from algorithms.base import AdaptConfig, TrainConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

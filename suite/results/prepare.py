@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from suite.errors import UserError
-from suite.experiment.declaration import Cell, Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import Cell, expand
 from suite.experiment.specs import SCHEMA_VERSION
 from suite.monitor.overview import read_cells
 from suite.results.jobs import changing

@@ -12,7 +12,8 @@ from algorithms.kit.model_based.windows import RecentTransitions
 from algorithms.kit.networks import as_leaves
 from algorithms.kit.replay import Transitions
 from suite.errors import UserError
-from suite.experiment.declaration import Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import expand
 from tasks.registry import families, get_family
 
 SMALL = {

@@ -7,7 +7,7 @@ from tests_support import TINY_ADAPT, build_algorithm, tensors_of
 
 from algorithms.base import Transition
 from algorithms.registry import ALGORITHMS
-from suite.experiment.declaration import training_tasks
+from suite.experiment.expansion import training_tasks
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.rollout import Meter
 from tasks.registry import get_family, get_split

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from algorithms.grbal import GrbalAdapt
-from suite.experiment.declaration import Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import expand
 from suite.run.metatest import Meters, Trial, run_trial
 from suite.run.rollout import Meter, TrainingSource
 from tasks.environments.point import START_DISTANCE, STEP

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from algorithms.oracle import OracleAdapt
-from suite.experiment.declaration import Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import expand
 from suite.results.json_files import write_json
 from suite.run.metatest import Meters, run_trial, trial_of, trials_of
 from suite.run.rollout import Meter

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from suite.experiment.declaration import Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import expand
 from suite.run.metatest import Meters, Trial, run_trial
 from suite.run.rollout import Meter
 from suite.run.training import open_training, train

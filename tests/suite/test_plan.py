@@ -6,7 +6,8 @@ import pytest
 
 from suite import calibration
 from suite.calibration import Cost, TrainingCost, TrialCost, time_pieces
-from suite.experiment.declaration import Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import expand
 from suite.plan import Plan, PlannedTraining, make_plan
 
 TRAINING = TrainingCost(first_env_steps=200, first_seconds=5.0, iteration_env_steps=100, iteration_seconds=10.0)

@@ -7,7 +7,8 @@ from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
 from suite.experiment import budgets
 from suite.experiment.budgets import NativeNumbers, budget_table, native_numbers, native_protocol, read_budgets
-from suite.experiment.declaration import Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import expand
 from suite.experiment.presets import CONFIGS, NATIVE
 from suite.experiment.specs import EvaluationProtocol
 from tasks.registry import get_split

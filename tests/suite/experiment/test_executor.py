@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from suite.errors import UserError
-from suite.experiment.declaration import expand, load_experiment
+from suite.experiment.declaration import load_experiment
 from suite.experiment.executor import ExecutorSpec, Request, megabytes_of, minutes_of
+from suite.experiment.expansion import expand
 from suite.experiment.overrides import parse_yaml
 
 FILE = """

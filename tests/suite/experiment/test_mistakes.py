@@ -7,7 +7,8 @@ import yaml
 from tests_support import GOOD, OWN, changed, written
 
 from suite.errors import UserError
-from suite.experiment.declaration import expand, load_experiment
+from suite.experiment.declaration import load_experiment
+from suite.experiment.expansion import expand
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import yaml
 
 from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
-from suite.experiment.declaration import training_tasks
+from suite.experiment.expansion import training_tasks
 from suite.experiment.presets import CONFIGS, presets, resolve_blocks
 from tasks.registry import get_family, get_split, splits
 from tasks.splits import BUILDERS

@@ -8,7 +8,8 @@ from tests_support import outcome, rows_of
 
 import suite.run.metatest
 from algorithms.registry import ALGORITHMS
-from suite.experiment.declaration import expand, load_experiment, training_tasks
+from suite.experiment.declaration import load_experiment
+from suite.experiment.expansion import expand, training_tasks
 from suite.monitor.overview import read_cells
 from suite.monitor.progress import steps_text
 from suite.plan import make_plan
