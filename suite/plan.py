@@ -12,7 +12,7 @@ from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import Cell, expand
 from suite.experiment.specs import MetatestSpec
 from suite.monitor.progress import duration
-from suite.results.prepare import SET_ASIDE, refuse_foreign
+from suite.results.layout import SET_ASIDE, refuse_foreign
 
 
 class PlannedCell(NamedTuple):
@@ -94,7 +94,7 @@ def make_plan(
         UserError: the experiment is not valid, or `out` belongs to another one.
     """
     cells = expand(experiment)
-    refuse_foreign(experiment, out)
+    refuse_foreign(experiment.name, out)
     by_training: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.training is not None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
+import time
 from pathlib import Path
 
 import torch
@@ -14,7 +17,7 @@ from safetensors.torch import load_file
 from algorithms.registry import training_entry
 from suite.experiment.expansion import training_tasks
 from suite.experiment.specs import TrainingSpec
-from suite.results.json_files import read_json
+from suite.results.json_files import read_json, write_json
 from suite.results.records import read_table
 from suite.run.checkpoints import _flattened, checkpoint_names
 from suite.run.rollout import Meter
@@ -22,7 +25,7 @@ from suite.run.training import training_source
 from tasks.registry import get_family, get_split
 
 __all__ = ["GOOD", "OWN", "TINY", "TINY_ADAPT", "build_algorithm", "changed", "checkpoint_of", "outcome", "rows_of",
-           "tensors_of", "written"]  # fmt: skip
+           "tensors_of", "write_metrics", "write_status", "written"]  # fmt: skip
 
 
 GOOD = """
@@ -71,6 +74,18 @@ def build_algorithm(training, split_name, seed=0, meter=None, config=None, **cha
     )  # fmt: skip
     source = training_source(spec, meter or Meter())
     return entry.load("algorithm")(config, source, seed=seed, device=torch.device("cpu"), capacity=5000)
+
+
+def write_status(folder, **fields):
+    """A training folder's status, by default of a training that goes on in this process."""
+    alive = {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time(), "notes": []}
+    write_json(folder / "status.json", alive | {"state": "running", "stage": "training"} | fields)
+
+
+def write_metrics(folder, rows):
+    """The metrics of a training as rows of (iteration, env steps, seconds), the last line cut short."""
+    lines = [json.dumps({"iteration": n, "env_steps": steps, "seconds": s}) for n, steps, s in rows]
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + '\n{"iteration": 9, "env_st')
 
 
 def tensors_of(state):

@@ -18,7 +18,8 @@ import torch
 from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
 from suite.experiment.declaration import Experiment
 from suite.results.json_files import read_json, write_json
-from suite.results.prepare import metatest_folders, prepare
+from suite.results.layout import metatest_folders
+from suite.results.prepare import prepare
 from suite.results.records import SCHEMA, SCHEMA_VERSION
 from suite.results.status import Status
 

@@ -54,7 +54,7 @@ def run(
     """Run what an experiment declares and has not been run yet, then collect the records and write the report."""
     from suite.cli.launching import launch, require_acceptable, show_submissions
     from suite.executors.launch import left_to_do
-    from suite.results.prepare import pending, prepare, refuse_foreign
+    from suite.results.prepare import prepare
 
     declared, folder = _declared(experiment, set_, out)
     spec = declared.executor.changed(kind=executor, workers=workers, canary=canary or None)
@@ -62,11 +62,10 @@ def run(
     if dry_run:
         show_submissions(declared, folder)
         return
-    refuse_foreign(declared, folder)
     require_acceptable(spec, detach)
     folders = prepare(declared, folder)
-    done = sum(not pending(training) for training in folders)
     todo, taken = left_to_do(folder, folders)
+    done = len(folders) - len(todo) - len(taken)
     console().print(_intention(declared, folder, len(folders), done, len(taken)), markup=False, soft_wrap=True)
     launch(folder, todo, spec, detach, _same_command(experiment, set_, out, executor, workers))
 

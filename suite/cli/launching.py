@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from suite.cli.output import console, print_lines
 from suite.errors import UserError
 
 if TYPE_CHECKING:
-    from suite.executors.local import Outcome
+    from suite.executors.base import Outcome
     from suite.experiment.declaration import Experiment
     from suite.experiment.executor import ExecutorSpec
     from suite.monitor.overview import CellState
@@ -44,13 +44,14 @@ def show_submissions(experiment: Experiment, folder: Path) -> None:
     from suite.executors.launch import left_to_do, requests_of
     from suite.executors.slurm import described, largest_array, make_arrays, require_slurm
     from suite.experiment.expansion import expand
-    from suite.results.prepare import declared_cells, refuse_foreign
+    from suite.results.layout import refuse_foreign
+    from suite.results.prepare import declared_cells
 
     spec = experiment.executor
     if spec.kind != "slurm":
         raise UserError("--dry-run shows what would be submitted to Slurm: add --executor slurm, or use `offmap plan`")
     require_slurm()
-    refuse_foreign(experiment, folder)
+    refuse_foreign(experiment.name, folder)
     requests = requests_of(declared_cells(expand(experiment)), spec)
     prepared = [folder / name for name in requests if (folder / name / "config.json").exists()]
     not_left = {*prepared} - {*left_to_do(folder, prepared)[0]}
@@ -65,10 +66,10 @@ def launch(folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool,
 
     `command` is what an interrupted user gives to go on. Exit code 1 if a run failed, 130 if interrupted.
     """
+    from suite.cli.display import display_for
+    from suite.executors.base import Interrupted
     from suite.executors.launch import carry_out, submit_runs
-    from suite.executors.local import Interrupted
-    from suite.monitor.overview import labels, read_cells
-    from suite.monitor.progress import display_for
+    from suite.monitor.overview import labels
 
     if spec.kind == "slurm":
         submit_runs(folder, todo, spec, lambda words: print_lines([words]))
@@ -76,8 +77,9 @@ def launch(folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool,
             print_lines([f"How far they are: offmap status {folder}"])
             return
     outcomes: list[Outcome] = []
+    names = labels(folder)
     try:
-        with display_for(labels(read_cells(folder)), console()) as display:
+        with display_for(names, console()) as display:
             outcomes = carry_out(folder, todo, spec, display.update)
     except (Interrupted, KeyboardInterrupt):
         said = "interrupted: the runs have stopped, and everything up to their last checkpoints is kept."
@@ -85,18 +87,15 @@ def launch(folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool,
             said, command = "interrupted: the jobs go on.", f"offmap status {folder}"
         print_lines([said, f"To continue: {command}"])
         raise typer.Exit(130) from None
-    _finish(folder, outcomes)
+    _finish(folder, outcomes, names)
 
 
-def _finish(folder: Path, outcomes: Sequence[Outcome]) -> None:
+def _finish(folder: Path, outcomes: Sequence[Outcome], names: Mapping[Path, str]) -> None:
     """Collect, report, and name what failed; exit code 1 if anything did."""
-    from suite.monitor.overview import labels, read_cells
+    from suite.monitor.overview import refresh_cells
     from suite.results.collect import collect
-    from suite.results.prepare import refresh_cells
 
-    refresh_cells(folder)
-    cells = read_cells(folder)
-    names = labels(cells)
+    cells = refresh_cells(folder)
     failed = [outcome for outcome in outcomes if outcome.code != 0]
     if any(cell.state == "done" for cell in cells):
         collect(folder, say=lambda words: typer.echo(words, err=True))

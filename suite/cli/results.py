@@ -80,9 +80,9 @@ def collect(
     ] = None,
 ) -> None:
     """Make one tidy table, `results.parquet`, of the records of all runs in a results folder."""
+    from suite.monitor.overview import refresh_cells
     from suite.results.collect import collect as collect_records
     from suite.results.collect import export
-    from suite.results.prepare import refresh_cells
 
     print_lines([str(collect_records(folder, mix, say=lambda sentence: typer.echo(sentence, err=True)))])
     if copy_to is not None:

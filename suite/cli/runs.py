@@ -47,11 +47,11 @@ def cancel(
 ) -> None:
     """Cancel runs that are under way or wait; they keep what they have done, and `offmap resume` continues them."""
     from suite.executors.cancel import cancel_runs
-    from suite.monitor.overview import labels, read_cells
+    from suite.monitor.overview import labels
     from suite.results.selection import training_folders
 
     cancelled = cancel_runs(folder, training_folders(folder, runs or ()))
-    names = labels(read_cells(folder))
+    names = labels(folder)
     print_lines([f"cancelled: {names[run]}" for run in cancelled] or ["nothing to cancel: no run is under way"])
 
 
@@ -82,20 +82,20 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete the checkpoints and logs of finished runs; their records and metrics stay."""
-    from suite.executors.cancel import clear, leftovers
+    from suite.results.clean import clear, leftovers
     from suite.results.selection import training_folders
 
-    found = leftovers(folder, training_folders(folder))
-    if not (found.of_runs or found.of_jobs):
+    unneeded = leftovers(folder, training_folders(folder))
+    if not (unneeded.of_runs or unneeded.of_jobs):
         print_lines(["nothing to clean: no finished run has checkpoints or logs"])
         return
     print_lines([
-        f"checkpoints and logs of {len(found.of_runs)} finished runs and {len(found.of_jobs)} files of their jobs, "
-        f"{found.size / 1e6:,.1f} MB.",
+        f"checkpoints and logs of {len(unneeded.of_runs)} finished runs and {len(unneeded.of_jobs)} files of their "
+        f"jobs, {unneeded.size / 1e6:,.1f} MB.",
         "Without checkpoints these runs can neither be filmed, nor loaded, nor tested anew, nor given a larger budget.",
     ])  # fmt: skip
     if not yes and not typer.confirm("Delete them?"):
         print_lines(["nothing was deleted"])
         raise typer.Exit(1)
-    clear(folder, found)
+    clear(folder, unneeded)
     print_lines(["deleted"])

@@ -1,37 +1,20 @@
-"""Ending runs before their time, and clearing away what finished ones leave behind."""
+"""Cancelling runs: those of this machine by a signal, those of a cluster by its own command and in the ledger."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from suite.errors import UserError
 from suite.executors.slurm import cancel_jobs, require_slurm
 from suite.monitor.job_states import Cluster
-from suite.results.jobs import FOLDER, JobOf, changing, jobs_of_runs, read_submissions, write_submission
-from suite.results.lock import is_alive, owned, owner
-from suite.results.prepare import pending
+from suite.results.jobs import JobOf, changing, jobs_of_runs, read_submissions, write_submission
+from suite.results.layout import pending
+from suite.results.lock import is_alive, owner
 from suite.results.status import read_status
-
-BULKY = ("checkpoints", "log", "worker.log")  # of a training folder: needed to go on, and to look at an agent again
-
-
-class Leftovers(NamedTuple):
-    """What finished runs can do without: files and folders, by the training folder they are in."""
-
-    of_runs: dict[Path, list[Path]]
-    of_jobs: list[Path]
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        paths = [*self.of_jobs, *(path for paths in self.of_runs.values() for path in paths)]
-        files = (found for path in paths for found in ([path] if path.is_file() else path.rglob("*")))
-        return sum(found.lstat().st_size for found in files if not found.is_dir())
 
 
 def cancel_runs(out: Path, folders: Sequence[Path]) -> list[Path]:
@@ -114,32 +97,3 @@ def _remember(out: Path, runs: Collection[str]) -> None:
         gone = {run for name, packed in names.items() for run in packed if run in runs and last[run].name == name}
         if gone:
             write_submission(out, submission._replace(cancelled=tuple(sorted({*submission.cancelled, *gone}))))
-
-
-def leftovers(out: Path, folders: Iterable[Path]) -> Leftovers:
-    """Checkpoints and logs of the runs that are finished, and of the jobs all of whose runs are."""
-    done = {folder for folder in folders if folder.is_dir() and not pending(folder)}
-    of_runs = {folder: [folder / name for name in BULKY if (folder / name).exists()] for folder in sorted(done)}
-    names = {folder.name for folder in done}
-    of_jobs = [
-        path
-        for submission in read_submissions(out)
-        if all(run in names for runs in submission.runs for run in runs)
-        for path in sorted((out / FOLDER).glob(f"{submission.job}[_.]*"))
-    ]
-    return Leftovers({folder: paths for folder, paths in of_runs.items() if paths}, of_jobs)
-
-
-def clear(out: Path, found: Leftovers) -> None:
-    """Delete leftovers, but for those of runs that were given more to do since they were found.
-
-    Raises:
-        UserError: somebody works on one of the runs at this moment.
-    """
-    for folder, paths in found.of_runs.items():
-        with owned(folder):
-            for path in paths if not pending(folder) else ():
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    with changing(out):
-        for path in found.of_jobs:
-            path.unlink(missing_ok=True)

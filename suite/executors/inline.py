@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from suite.executors.local import Outcome, Pool
+from suite.executors.base import Outcome, Pool, Tick
 
 
-def run_inline(folders: Sequence[Path], on_tick: Callable[[Pool], None] = lambda pool: None) -> list[Outcome]:
+def run_inline(folders: Sequence[Path], on_tick: Tick = lambda pool: None) -> list[Outcome]:
     """How the work on each folder ended; what a worker would write to its log appears here."""
     from suite.run.worker import work
 

@@ -8,23 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
+from suite.executors.base import Interrupted, Outcome, Pool, Tick
 from suite.executors.code_snapshot import launched_code
 from suite.executors.inline import run_inline
-from suite.executors.local import Interrupted, Outcome, Pool, run_local
+from suite.executors.local import run_local
 from suite.executors.slurm import largest_array, make_arrays, require_slurm, submit
 from suite.experiment.executor import ExecutorSpec, Request
 from suite.experiment.overrides import put
 from suite.monitor.job_states import ACTIVE, Cluster
-from suite.monitor.overview import no_results_folder
 from suite.results.jobs import Submission, changing
 from suite.results.json_files import keep_json, read_json
-from suite.results.prepare import pending, refuse_altered
+from suite.results.layout import pending, read_grid, refuse_altered
 from suite.results.status import read_status
 from suite.run.processes import available_cores
 
 FOLLOW_SECONDS = 10.0  # between two questions to Slurm while somebody waits for the end
-
-Tick = Callable[[Pool], None]
 
 
 def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> ExecutorSpec:
@@ -33,13 +31,12 @@ def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> Exe
     Raises:
         UserError: it is no results folder, or something is not valid.
     """
-    if not (out / "cells.json").exists():
-        raise UserError(no_results_folder(out))
+    grid = read_grid(out)
     document = dict(read_json(out / "experiment.json")["experiment"].get("executor", {}))
     for override in overrides:
         put(document, override)
     spec = ExecutorSpec().changed(**document | {name: value for name, value in values.items() if value is not None})
-    spec.refuse_unknown(cell[kind] for kind in ("variant", "algorithm") for cell in read_json(out / "cells.json"))
+    spec.refuse_unknown(cell[kind] for kind in ("variant", "algorithm") for cell in grid)
     return spec
 
 
@@ -50,20 +47,24 @@ def remember(out: Path, spec: ExecutorSpec) -> None:
     keep_json(out / "experiment.json", document)
 
 
-def left_to_do(
-    out: Path, folders: Iterable[Path], with_failed: bool = True, cluster: Cluster | None = None
-) -> tuple[list[Path], list[Path]]:
+def left_to_do(out: Path, folders: Sequence[Path], with_failed: bool = True) -> tuple[list[Path], list[Path]]:
     """Training folders with work left that nobody is working on, and those that somebody is, or a job is going to.
 
     Raises:
         UserError: a folder does not hold what its name says.
     """
-    cluster = cluster or Cluster(out)
-    free, taken = [], []
     for folder in folders:
         refuse_altered(folder)
-        if not pending(folder):
-            continue
+    left = [folder for folder in folders if pending(folder)]
+    return _free_and_taken(left, Cluster(out), with_failed) if left else ([], [])
+
+
+def _free_and_taken(
+    folders: Iterable[Path], cluster: Cluster, with_failed: bool = True
+) -> tuple[list[Path], list[Path]]:
+    """Training folders with work left, divided as `left_to_do` divides them."""
+    free, taken = [], []
+    for folder in folders:
         fields = read_status(folder)
         state = cluster.judge(folder.name, fields)["state"]
         if state == "running" or cluster.has(folder.name, fields):
@@ -104,10 +105,10 @@ def submit_runs(
                 "squeue does not answer, so it cannot be told which runs have a job already; nothing was submitted: "
                 "try again in a moment"
             )
-        free, _ = left_to_do(out, folders, cluster=cluster)
+        free, _ = _free_and_taken(filter(pending, folders), cluster)
         if not free:
             return []
-        requests = requests_of(read_json(out / "cells.json"), spec)
+        requests = requests_of(read_grid(out), spec)
         if any(not pending(out / name) for name in requests):  # a canary has been where the others are to go
             spec = spec.changed(canary=False)
         made = make_arrays({folder.name: requests[folder.name] for folder in free}, spec, largest_array())

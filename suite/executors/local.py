@@ -9,37 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
+from suite.executors.base import Interrupted, Outcome, Pool, Tick
 from suite.run.processes import Process, end_workers, release, start_worker, worker_command
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0  # between asking a worker to end and killing it
 
 
-class Outcome(NamedTuple):
-    """How the worker of a folder ended: its exit code, negative for the signal that killed it."""
-
-    folder: Path
-    code: int
-
-
-class Pool(NamedTuple):
-    """What a local executor is doing: folders that wait, folders that run, and how the others ended."""
-
-    waiting: tuple[Path, ...]
-    running: tuple[Path, ...]
-    outcomes: tuple[Outcome, ...]
-
-
-class Interrupted(Exception):
-    """The user, or the system, asked the executor to stop; its workers have ended."""
-
-
 def run_local(
     folders: Sequence[Path],
     workers: int,
-    on_tick: Callable[[Pool], None] = lambda pool: None,
+    on_tick: Tick = lambda pool: None,
     command: Callable[[Path], list[str]] = worker_command,
 ) -> list[Outcome]:
     """How each folder's worker ended, in the order they ended; at most `workers` run at once, a failure stops none.

@@ -18,7 +18,7 @@ from types import FrameType
 from submitit.core.utils import DelayedSubmission
 
 from suite.results.jobs import given_up, read_submissions
-from suite.results.prepare import pending
+from suite.results.layout import pending
 from suite.results.status import JOB, note_end, read_status
 from suite.run.processes import STOPPED, Process, end_workers, release, start_worker, worker_command
 

@@ -1,14 +1,15 @@
-"""How far the runs of a results folder are, read from its files alone: writes nothing and imports no torch."""
+"""How far the runs of a results folder are, read from its files alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from suite.errors import UserError
 from suite.monitor.job_states import Cluster
 from suite.monitor.progress import RunProgress, read_progress
-from suite.results.json_files import read_json
+from suite.results.json_files import write_json
+from suite.results.layout import read_grid
 
 STATES = (
     "done", "running", "requeued", "pending", "stopped", "timed out", "killed", "cancelled", "lost", "failed",
@@ -30,17 +31,34 @@ class CellState(NamedTuple):
 
 
 def read_cells(out: Path) -> list[CellState]:
-    """The cells of a results folder, in the order of the grid.
+    """The cells of a results folder as they are now, in the order of the grid. Writes nothing.
 
     Raises:
         UserError: it is no results folder.
     """
-    if not (out / "cells.json").exists():
-        raise UserError(no_results_folder(out))
+    return _states(out, read_grid(out))
+
+
+def refresh_cells(out: Path) -> list[CellState]:
+    """The cells as they are now, after their states were written into `cells.json`, where a report reads them.
+
+    Raises:
+        UserError: it is no results folder.
+    """
+    grid = read_grid(out)
+    cells = _states(out, grid)
+    for declared, cell in zip(grid, cells):
+        declared["status"], declared["reason"] = cell.state, cell.reason
+    write_json(out / "cells.json", grid)
+    return cells
+
+
+def _states(out: Path, grid: Iterable[Mapping[str, Any]]) -> list[CellState]:
+    """How far each cell of a grid is that was declared in `out`."""
     seen: dict[Path, RunProgress] = {}
     cluster = Cluster(out)
     cells = []
-    for cell in read_json(out / "cells.json"):
+    for cell in grid:
         named = (cell["variant"], cell["split"], cell["seed"], cell["run"])
         if cell["training"] is None:
             cells.append(CellState(*named, None, "unsupported", cell["reason"], None))
@@ -55,14 +73,24 @@ def read_cells(out: Path) -> list[CellState]:
     return cells
 
 
-def labels(cells: list[CellState]) -> dict[Path, str]:
-    """A name for each training folder: the variants and splits that share it, and its seed."""
-    named: dict[Path, str] = {}
-    for folder in dict.fromkeys(cell.folder for cell in cells if cell.folder is not None):
-        mine = [cell for cell in cells if cell.folder == folder]
-        variants, splits = (", ".join(dict.fromkeys(names)) for names in zip(*((c.variant, c.split) for c in mine)))
-        named[folder] = f"{variants} · {splits} · seed {mine[0].seed}"
-    return named
+def labels(out: Path) -> dict[Path, str]:
+    """A name for each training folder of a results folder: the variants and splits that share it, and its seed.
+
+    Raises:
+        UserError: it is no results folder.
+    """
+    sharing: dict[str, list[dict[str, Any]]] = {}
+    for cell in read_grid(out):
+        if cell["training"] is not None:
+            sharing.setdefault(cell["training"], []).append(cell)
+    return {
+        out / training: " · ".join((
+            ", ".join(dict.fromkeys(cell["variant"] for cell in cells)),
+            ", ".join(dict.fromkeys(cell["split"] for cell in cells)),
+            f"seed {cells[0]['seed']}",
+        ))
+        for training, cells in sharing.items()
+    }  # fmt: skip
 
 
 def describe(cell: CellState) -> dict[str, Any]:
@@ -75,14 +103,3 @@ def describe(cell: CellState) -> dict[str, Any]:
         known |= dict.fromkeys(("fraction", "steps_per_second", "remaining_seconds"))
     known["return"] = known.pop("value")
     return fields | known
-
-
-def no_results_folder(out: Path) -> str:
-    """What to say of a folder that holds no results."""
-    if not out.exists():
-        siblings = [path.parent for path in out.parent.glob("*/cells.json")] if out.parent.is_dir() else []
-        hint = f"results folders beside it: {', '.join(map(str, siblings))}" if siblings else "check the path"
-        return f"there is no folder {out}; {hint}"
-    inside = [str(path.parent) for path in sorted(out.glob("*/cells.json"))]
-    hint = f"did you mean {' or '.join(inside[:3])}?" if inside else "`offmap run EXPERIMENT` makes them."
-    return f"{out} is no results folder: it has no cells.json; {hint}"

@@ -1,35 +1,18 @@
-"""How far runs are, read from the small files they keep: a live table on a terminal, plain lines elsewhere."""
+"""How far runs are, read from the small files they keep, and how that is said."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
-from suite.executors.local import Pool
 from suite.monitor.job_states import Cluster
 from suite.results.json_files import read_json
 from suite.results.status import read_status
 
-REFRESH_SECONDS = 1.0
-PLAIN_SECONDS = 30.0  # between two plain lines of a run whose stage has not changed
 RECENT_ITERATIONS = 5  # that the speed of meta-training is taken from
 TAIL_BYTES = 8192
-
-COLOURS = {
-    "running": "cyan", "done": "green", "waiting": "dim", "pending": "dim", "requeued": "yellow", "stopped": "yellow",
-    "failed": "red", "killed": "red", "timed out": "red", "lost": "red",
-}  # fmt: skip
 
 
 class RunProgress(NamedTuple):
@@ -105,134 +88,6 @@ def _declared_budget(folder: Path) -> int | None:
         return read_json(folder / "execution.json")["env_steps"]
     except (OSError, ValueError, KeyError):
         return None
-
-
-class Display(ABC):
-    """Follows the runs of an executor: `update` is its `on_tick`. Base of the live and the plain one."""
-
-    def __init__(self, labels: Mapping[Path, str], console: Console) -> None:
-        self.labels = labels
-        self.console = console
-        self.seen: dict[Path, RunProgress] = {}
-        self._updated = 0.0
-        self._ended = 0
-
-    def __enter__(self) -> Display:
-        """Ready to be updated."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is left behind."""
-        return None
-
-    def update(self, pool: Pool) -> None:
-        """Read how far the running folders are, and how the ended ones ended, about once per second."""
-        now = time.monotonic()
-        if now - self._updated < REFRESH_SECONDS and len(pool.outcomes) == self._ended:
-            return
-        for outcome in pool.outcomes[self._ended :]:
-            self.seen[outcome.folder] = _after(read_progress(outcome.folder), outcome.code)
-        for folder in pool.running:
-            # Before a worker has written anything, its folder still tells of the attempt before it.
-            read = read_progress(folder)
-            known = self.seen.get(folder, RunProgress("running", "starting"))
-            self.seen[folder] = read if read.state == "running" else known
-        self._updated, self._ended = now, len(pool.outcomes)
-        self.show(pool, now)
-
-    @abstractmethod
-    def show(self, pool: Pool, now: float) -> None:
-        """Bring what was seen to the user; `now` is in seconds of a monotonic clock."""
-
-
-def _after(progress: RunProgress, code: int) -> RunProgress:
-    """The progress of a folder whose worker has ended, trusting its exit code more than what it wrote."""
-    if code == 0:
-        return progress._replace(state="done", remaining_seconds=None)
-    message = progress.message or f"exit code {code}; see worker.log"
-    return progress._replace(state="failed", message=message, remaining_seconds=None)
-
-
-def display_for(labels: Mapping[Path, str], console: Console) -> Display:
-    """A live table where `console` is a terminal, plain lines where it is none."""
-    return (LiveDisplay if console.is_terminal else PlainDisplay)(labels, console)
-
-
-class PlainDisplay(Display):
-    """One line per run at every change of state or stage, and every half minute in between."""
-
-    def __init__(self, labels: Mapping[Path, str], console: Console) -> None:
-        super().__init__(labels, console)
-        self._told: dict[Path, tuple[tuple[str, str], float]] = {}
-
-    def show(self, pool: Pool, now: float) -> None:
-        """Print the lines that are due."""
-        for folder, progress in self.seen.items():
-            about = (progress.state, progress.stage)
-            before, told = self._told.get(folder, (None, -PLAIN_SECONDS))
-            if about != before or (progress.state == "running" and now - told >= PLAIN_SECONDS):
-                self._told[folder] = (about, now)
-                line = f"{time.strftime('%H:%M:%S')}  {self.labels[folder]}: {sentence(progress)}"
-                self.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-class LiveDisplay(Display):
-    """A table that is redrawn in place: what runs, what failed, and the last to be done, as far as the screen goes."""
-
-    def __enter__(self) -> LiveDisplay:
-        """Start drawing."""
-        self._live = Live(console=self.console, auto_refresh=False)
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the last state of the table on the screen."""
-        self._live.stop()
-
-    def show(self, pool: Pool, now: float) -> None:
-        """Redraw."""
-        self._live.update(self.table(pool), refresh=True)
-
-    def table(self, pool: Pool) -> Table:
-        """The runs worth seeing, in the order they were started, and how many there are of each kind."""
-        table = Table(caption=_counts(pool), caption_justify="left", box=None, pad_edge=False)
-        for name in ("run", "stage", "", "env steps", "steps/s", "return", "time left"):
-            numbers = name in ("env steps", "steps/s", "return", "time left")
-            table.add_column(name, justify="right" if numbers else "left", no_wrap=name != "stage")
-        for folder in self._worth_showing():
-            table.add_row(*_cells(self.labels[folder], self.seen[folder]))
-        return table
-
-    def _worth_showing(self) -> list[Path]:
-        room = max(self.console.height - 4, 3)
-        order = list(self.seen)
-        rank = {"running": 0, "failed": 1, "killed": 1}
-        ranked = sorted(order, key=lambda folder: (rank.get(self.seen[folder].state, 2), -order.index(folder)))
-        return sorted(ranked[:room], key=order.index)
-
-
-def _counts(pool: Pool) -> str:
-    failed = sum(outcome.code != 0 for outcome in pool.outcomes)
-    numbers = {"running": len(pool.running), "waiting": len(pool.waiting), "done": len(pool.outcomes) - failed}
-    numbers |= {"failed": failed} if failed else {}
-    return ", ".join(f"{number} {word}" for word, number in numbers.items())
-
-
-def _cells(label: str, progress: RunProgress) -> list[Any]:
-    """One row of the table."""
-    state = progress.stage if progress.state == "running" else progress.state
-    if progress.state == "failed":
-        state = f"failed: {progress.message}"
-    bar = "" if progress.fraction is None else ProgressBar(total=1.0, completed=progress.fraction, width=16)
-    return [
-        Text(label),
-        Text(state, style=COLOURS.get(progress.state, "")),
-        bar,
-        steps_text(progress),
-        "" if progress.steps_per_second is None else f"{progress.steps_per_second:,.0f}",
-        "" if progress.value is None else f"{progress.value:.1f}",
-        "" if progress.remaining_seconds is None else duration(progress.remaining_seconds),
-    ]
 
 
 def steps_text(progress: RunProgress) -> str:

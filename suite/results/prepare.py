@@ -1,4 +1,4 @@
-"""The folders of an experiment: one per training, its meta-tests below it, all prepared before anything runs."""
+"""From an experiment to its folders: one per training, its meta-tests below it, all made before anything runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ import pyarrow as pa
 from suite.errors import UserError
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import Cell, expand
-from suite.experiment.specs import SCHEMA_VERSION
-from suite.monitor.overview import read_cells
 from suite.results.jobs import changing
 from suite.results.json_files import keep_json, read_json, write_json
+from suite.results.layout import SET_ASIDE, metatest_folders, refuse_foreign
 from suite.results.lock import owned
 from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
-from tasks.spec import fingerprint
-
-SET_ASIDE = ".set-aside"  # hidden, so that nothing below it is collected or reported
 
 
 def prepare(experiment: Experiment, out: Path) -> list[Path]:
@@ -35,7 +31,7 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
     """
     cells = expand(experiment)
     identity = {"name": experiment.name, "experiment": experiment.model_dump(mode="json")}
-    refuse_foreign(experiment, out)
+    is_prepared = refuse_foreign(experiment.name, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,34 +41,12 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
         if cell.training is not None:
             trainings.setdefault(cell.training.hash, []).append(cell)
     with changing(out):  # two who prepare the same at once would write into each other's scratch files
-        refuse_foreign(experiment, out)
+        if not is_prepared:  # it was new: somebody may have prepared another experiment in it since
+            refuse_foreign(experiment.name, out)
         write_json(out / "experiment.json", identity)
         folders = [_prepare_training(out / name, found) for name, found in trainings.items()]
         write_json(out / "cells.json", declared_cells(cells))
     return folders
-
-
-def refuse_foreign(experiment: Experiment, out: Path) -> None:
-    """Nothing, if `out` can hold the results of an experiment: it is new, empty, or its own.
-
-    Raises:
-        UserError: `out` belongs to another experiment, or holds other files.
-    """
-    marker = out / "experiment.json"
-    # Looked at before the marker, which is what somebody who prepares at this moment writes first.
-    held = [path.name for path in out.iterdir()] if out.is_dir() else []
-    if marker.exists():
-        try:
-            owner = read_json(marker)["name"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{marker} cannot be read; choose another folder with --out, or delete it") from None
-        if owner != experiment.name:
-            raise UserError(
-                f"{out} belongs to the experiment {owner!r}, not to {experiment.name!r}; choose another folder with "
-                f"--out, or use the experiment's own name"
-            )
-    elif any(not name.startswith((".", "lock-")) for name in held):
-        raise UserError(f"{out} holds files but no experiment; choose an empty or new folder with --out")
 
 
 def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
@@ -148,61 +122,3 @@ def declared_cells(cells: Iterable[Cell]) -> list[dict[str, Any]]:
         }
         for cell in cells
     ]  # fmt: skip
-
-
-def refuse_altered(folder: Path) -> None:
-    """Nothing, if a training folder holds the training that its name is the hash of.
-
-    Raises:
-        UserError: its `config.json` is gone, was made by another version, or was changed since.
-    """
-    path = folder / "config.json"
-    try:
-        config = read_json(path)
-    except FileNotFoundError:
-        raise UserError(f"{folder} holds no training: it has no config.json; prepare it with `offmap run`") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}; {_PREPARE_AGAIN}") from None
-    version = config.get("schema_version") if isinstance(config, dict) else None
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path} was made by another version of offmap (format {version}, this one has {SCHEMA_VERSION}); use that "
-            "version, or give another --out"
-        )
-    refuse_other_hash(folder, fingerprint(config))
-
-
-def refuse_other_hash(folder: Path, identity: str) -> None:
-    """Nothing, if a training or meta-test folder is called by the hash of what its `config.json` holds.
-
-    Raises:
-        UserError: it is not: the file was changed by hand.
-    """
-    if identity != folder.name:
-        raise UserError(
-            f"{folder / 'config.json'} was changed since it was made: it describes {identity}, its folder is "
-            f"{folder.name}; {_PREPARE_AGAIN}, or put the change into the experiment"
-        )
-
-
-_PREPARE_AGAIN = "give the `offmap run` command again, which writes it anew"
-
-
-def metatest_folders(folder: Path) -> list[Path]:
-    """The meta-tests of a training folder: those of early checkpoints first, so that curves grow from the left."""
-    found = [path.parent for path in folder.glob("metatests/*/config.json")]
-    return sorted(found, key=lambda path: (read_json(path / "config.json")["env_steps"], path.name))
-
-
-def pending(folder: Path) -> bool:
-    """Whether a training folder has work left: a meta-test without records."""
-    return any(not (below / "records.parquet").exists() for below in metatest_folders(folder))
-
-
-def refresh_cells(out: Path) -> list[dict[str, Any]]:
-    """`cells.json` with every cell's status as it is now: done, running, pending, killed, failed or unsupported."""
-    cells = read_json(out / "cells.json")
-    for cell, found in zip(cells, read_cells(out)):
-        cell["status"], cell["reason"] = found.state, found.reason
-    write_json(out / "cells.json", cells)
-    return cells

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suite.errors import UserError, nearest
-from suite.monitor.overview import no_results_folder
-from suite.results.json_files import read_json
+from suite.results.layout import read_grid
 
 
 def training_folders(out: Path, names: Sequence[str] = ()) -> list[Path]:
@@ -16,17 +15,15 @@ def training_folders(out: Path, names: Sequence[str] = ()) -> list[Path]:
     Raises:
         UserError: it is no results folder, or a name stands for nothing in it.
     """
-    if not (out / "cells.json").exists():
-        raise UserError(no_results_folder(out))
-    cells = [cell for cell in read_json(out / "cells.json") if cell["training"] is not None]
-    found = {cell["training"] for cell in cells} if not names else set()
+    cells = [cell for cell in read_grid(out) if cell["training"] is not None]
+    chosen = {cell["training"] for cell in cells} if not names else set()
     for name in names:
         meant = {cell["training"] for cell in cells if _is_meant(name, cell)}
         if not meant:
             known = dict.fromkeys(text for cell in cells for text in (cell["variant"], cell["training"], cell["run"]))
             raise UserError(f"{out} has no run {name!r}; give a variant or the hash of a run: {nearest(name, known)}")
-        found |= meant
-    return [out / name for name in dict.fromkeys(cell["training"] for cell in cells) if name in found]
+        chosen |= meant
+    return [out / name for name in dict.fromkeys(cell["training"] for cell in cells) if name in chosen]
 
 
 def training_folder(out: Path, name: str) -> Path:
@@ -35,12 +32,12 @@ def training_folder(out: Path, name: str) -> Path:
     Raises:
         UserError: it stands for none, or for several.
     """
-    found = training_folders(out, [name])
-    if len(found) > 1:
+    folders = training_folders(out, [name])
+    if len(folders) > 1:
         raise UserError(
-            f"{name!r} stands for {len(found)} runs; give the hash of one: {', '.join(f.name for f in found)}"
+            f"{name!r} stands for {len(folders)} runs; give the hash of one: {', '.join(f.name for f in folders)}"
         )
-    return found[0]
+    return folders[0]
 
 
 def _is_meant(name: str, cell: dict[str, str]) -> bool:

@@ -10,7 +10,7 @@ from algorithms.registry import get_algorithm
 from suite.errors import UserError
 from suite.experiment.specs import MetatestSpec
 from suite.results.json_files import read_json
-from suite.results.prepare import metatest_folders
+from suite.results.layout import metatest_folders
 from suite.run.training import checkpoint_for, open_training
 
 

@@ -24,8 +24,8 @@ from suite.errors import UserError
 from suite.experiment.specs import Execution, MetatestSpec
 from suite.results.collect import metrics_table
 from suite.results.json_files import read_json
+from suite.results.layout import metatest_folders, refuse_altered, refuse_other_hash
 from suite.results.lock import owned
-from suite.results.prepare import metatest_folders, refuse_altered, refuse_other_hash
 from suite.results.provenance import provenance, write_provenance
 from suite.results.status import JOB, Status
 from suite.run.checkpoints import DISK_FULL, checkpoint_names, discard_partials

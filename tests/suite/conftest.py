@@ -73,3 +73,20 @@ def slurm(tmp_path_factory, monkeypatch):
     for name in ("SLURM_JOB_ID", "SLURM_CONF"):
         monkeypatch.delenv(name, raising=False)
     return folder
+
+
+@pytest.fixture
+def submitted(tiny_experiment, tmp_path, slurm):
+    """A function (**executor) -> results folder and training folders of four seeds, submitted as job 41."""
+
+    from suite.executors.launch import submit_runs
+    from suite.results.prepare import prepare
+
+    def build(**executor):
+        experiment = tiny_experiment(seeds=[0, 1, 2, 3], executor={"kind": "slurm", **executor})
+        out = tmp_path / "out"
+        folders = prepare(experiment, out)
+        submit_runs(out, folders, experiment.executor)
+        return out, folders
+
+    return build

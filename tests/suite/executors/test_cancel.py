@@ -1,4 +1,4 @@
-"""Cancelling and clearing away: no more than was asked for, and nothing that is still needed."""
+"""Cancelling: no more than was asked for."""
 
 import json
 import signal
@@ -8,29 +8,15 @@ import time
 import pytest
 
 from suite.errors import UserError
-from suite.executors.cancel import cancel_runs, clear, leftovers
-from suite.executors.launch import left_to_do, submit_runs
+from suite.executors.cancel import cancel_runs
+from suite.executors.launch import left_to_do
 from suite.monitor.job_states import Cluster
 from suite.results.jobs import read_submissions
 from suite.results.json_files import write_json
-from suite.results.lock import owned, this_process
-from suite.results.prepare import pending, prepare
+from suite.results.lock import this_process
+from suite.results.prepare import prepare
 from suite.results.status import read_status
 from suite.run.processes import STOPPED, worker_command, worker_environment
-
-
-@pytest.fixture
-def submitted(tiny_experiment, tmp_path, slurm):
-    """A function (**executor) -> results folder and training folders of four seeds, submitted as job 41."""
-
-    def build(**executor):
-        experiment = tiny_experiment(seeds=[0, 1, 2, 3], executor={"kind": "slurm", **executor})
-        out = tmp_path / "out"
-        folders = prepare(experiment, out)
-        submit_runs(out, folders, experiment.executor)
-        return out, folders
-
-    return build
 
 
 def states_of(out, folders):
@@ -116,46 +102,3 @@ def test_a_run_on_this_machine_is_asked_to_end(tiny_experiment, tmp_path):
     assert cancel_runs(out, [folder]) == [folder]
     assert process.wait(60) in (STOPPED, -signal.SIGTERM)
     assert read_status(folder)["state"] == "stopped"
-
-
-def test_only_what_finished_runs_can_do_without(tiny_experiment, tmp_path, run_here, slurm):
-    experiment = tiny_experiment(seeds=[0, 1], env_steps=1000, executor={"kind": "slurm"})
-    out = tmp_path / "out"
-    (done,) = run_here(experiment.model_copy(update={"seeds": (0,)}), out)
-    done, begun = prepare(experiment, out)
-    (begun / "checkpoints").mkdir()
-    submit_runs(out, [begun], experiment.executor)
-    kept = {path: path.read_bytes() for path in done.rglob("*.parquet")}
-    found = leftovers(out, [done, begun])
-    assert found.of_runs == {done: [done / "checkpoints", done / "log"]}
-    assert found.of_jobs == []  # that of the unfinished run is still needed
-    assert found.size == sum(path.stat().st_size for name in ("checkpoints", "log") for path in (done / name).rglob("*")
-                             if path.is_file())  # fmt: skip
-    with owned(done), pytest.raises(UserError, match="another process is working on this run"):
-        clear(out, found)
-    assert (done / "checkpoints").exists()
-    record = next(done.glob("metatests/*/records.parquet"))
-    record.rename(tmp_path / "aside")  # it was given more to do while somebody thought about the question
-    clear(out, found)
-    assert (done / "checkpoints").exists()
-    (tmp_path / "aside").rename(record)
-    clear(out, found)
-    assert not (done / "checkpoints").exists()
-    assert (begun / "checkpoints").exists()
-    assert {path: path.read_bytes() for path in done.rglob("*.parquet")} == kept
-    assert not pending(done)
-    assert leftovers(out, [done, begun]).of_runs == {}
-
-
-def test_files_of_jobs_whose_runs_are_all_done(submitted):
-    out, folders = submitted()
-    for folder in folders:
-        for below in folder.glob("metatests/*"):
-            (below / "records.parquet").touch()
-    (out / "jobs" / "410_submission.sh").touch()  # of another job
-    found = leftovers(out, folders)
-    assert {path.name for path in found.of_jobs} == {
-        "41.json", "41_submission.sh", *(f"41_{n}_submitted.pkl" for n in range(4)),
-    }  # fmt: skip
-    clear(out, found)
-    assert [path.name for path in (out / "jobs").iterdir()] == ["410_submission.sh"]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from suite.executors import local
-from suite.executors.local import Interrupted, Outcome, run_local
+from suite.executors.base import Interrupted, Outcome
+from suite.executors.local import run_local
 from suite.run.processes import LEASH, available_cores, worker_command, worker_environment
 
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from suite.errors import UserError
+from suite.executors.base import Outcome
 from suite.executors.launch import changed_spec, follow, left_to_do, remember, submit_runs
-from suite.executors.local import Outcome
 from suite.executors.slurm import require_acceptance, require_slurm
 from suite.executors.slurm_job import Job
 from suite.experiment.executor import ExecutorSpec

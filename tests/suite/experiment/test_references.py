@@ -14,7 +14,8 @@ from suite.monitor.overview import read_cells
 from suite.monitor.progress import steps_text
 from suite.plan import make_plan
 from suite.results.json_files import read_json
-from suite.results.prepare import metatest_folders, pending, prepare
+from suite.results.layout import metatest_folders, pending
+from suite.results.prepare import prepare
 from suite.results.records import read_table
 from suite.run.metatest import trials_of
 from suite.run.worker import main

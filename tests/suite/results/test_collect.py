@@ -8,7 +8,7 @@ import pytest
 
 from suite.errors import UserError
 from suite.results.collect import collect, export, metrics_table
-from suite.results.prepare import metatest_folders
+from suite.results.layout import metatest_folders
 from suite.results.records import SCHEMA, read_table, write_table
 
 

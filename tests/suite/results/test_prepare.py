@@ -1,6 +1,5 @@
 """The folders of an experiment: shared where they can be, refused where they belong to another, never lost."""
 
-import json
 import threading
 
 import pytest
@@ -8,11 +7,11 @@ from tests_support import rows_of
 
 from suite.errors import UserError
 from suite.experiment.specs import MetatestSpec, TrainingSpec
-from suite.monitor.overview import read_cells
 from suite.plan import make_plan
-from suite.results.json_files import read_json, write_json
-from suite.results.lock import owned, this_process
-from suite.results.prepare import metatest_folders, pending, prepare, refresh_cells, refuse_foreign
+from suite.results.json_files import read_json
+from suite.results.layout import metatest_folders, pending
+from suite.results.lock import owned
+from suite.results.prepare import prepare
 from suite.results.records import read_table
 
 
@@ -211,8 +210,6 @@ def test_a_folder_of_another_experiment_is_refused(tiny_experiment, tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     with pytest.raises(UserError, match=r"cannot be made: (Not a directory|File exists)"):
         prepare(experiment, tmp_path / "mine" / "thesis.txt")
-    (tmp_path / "empty").mkdir()
-    refuse_foreign(experiment, tmp_path / "empty")
     (tmp_path / "runs" / "experiment.json").write_text("{")
     with pytest.raises(UserError, match=r"experiment.json cannot be read"):
         prepare(experiment, tmp_path / "runs")
@@ -224,22 +221,6 @@ def test_an_invalid_experiment_leaves_no_folder(tiny_experiment, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_cells_say_how_far_they_are(tiny_experiment, run_here, tmp_path):
-    (done,) = run_here(tiny_experiment(("mier",)), tmp_path)
-    both = tiny_experiment(("mier", "mier-wr", "pearl"))
-    prepare(both, tmp_path)
-    assert [cell["status"] for cell in refresh_cells(tmp_path)] == ["done", "pending", "pending"]
-    (_, pearl) = prepare(both, tmp_path)
-    gone = this_process() | {"pid": 2**22 + 1}
-    dead = {"state": "running", "host": gone["host"], "process": gone, "heartbeat": 0.0, "notes": []}
-    write_json(pearl / "status.json", dead)
-    states = [cell["status"] for cell in refresh_cells(tmp_path)]
-    assert states == ["done", "pending", "killed"]
-    assert "its process is gone" in cells_of(tmp_path)[2]["reason"]
-    assert [cell.state for cell in read_cells(tmp_path)] == states
-    assert json.loads((tmp_path / "cells.json").read_text())[0]["training"] == done.name
-
-
 def test_a_cell_that_cannot_run_says_why(tiny_experiment, tmp_path, monkeypatch):
     rule = "algorithms.pearl.unsupported"
     monkeypatch.setattr(rule, lambda name, family: f"{name} has no use for {family.name}", raising=False)
@@ -248,4 +229,3 @@ def test_a_cell_that_cannot_run_says_why(tiny_experiment, tmp_path, monkeypatch)
     cell = cells_of(tmp_path)[1]
     assert (cell["status"], cell["run"], cell["training"]) == ("unsupported", None, None)
     assert cell["reason"] == "pearl has no use for point-goal"
-    assert refresh_cells(tmp_path)[1]["status"] == "unsupported"

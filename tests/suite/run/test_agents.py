@@ -8,7 +8,8 @@ from algorithms.base import Transition
 from suite.errors import UserError
 from suite.experiment.specs import MetatestSpec
 from suite.results.json_files import write_json
-from suite.results.prepare import metatest_folders, prepare
+from suite.results.layout import metatest_folders
+from suite.results.prepare import prepare
 from suite.results.records import read_table
 from suite.run.metatest import Meters, adaptation_transitions, run_trial, trials_of
 from suite.run.rollout import Meter

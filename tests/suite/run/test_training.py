@@ -10,7 +10,8 @@ from tests_support import checkpoint_of, outcome, rows_of
 
 from suite.experiment.specs import Execution
 from suite.results.json_files import read_json
-from suite.results.prepare import metatest_folders, prepare
+from suite.results.layout import metatest_folders
+from suite.results.prepare import prepare
 from suite.results.status import Status, read_status
 from suite.run.checkpoints import checkpoint_names
 from suite.run.training import checkpoint_for, open_training, train

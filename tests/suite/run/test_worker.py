@@ -12,8 +12,9 @@ import torch
 import suite.run.rollout
 from algorithms.mier import Mier, MierAgent
 from suite.results.json_files import read_json, write_json
+from suite.results.layout import metatest_folders, pending
 from suite.results.lock import owned
-from suite.results.prepare import metatest_folders, pending, prepare
+from suite.results.prepare import prepare
 from suite.results.provenance import provenance, write_provenance
 from suite.results.records import read_table
 from suite.results.status import JOB, read_status
