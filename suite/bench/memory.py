@@ -1,9 +1,8 @@
-"""Figures of `offmap bench`: how soon the command line answers, and a run at the papers' scale: memory, checkpoints."""
+"""Figures of `offmap bench`: a run at the papers' scale, its memory and its checkpoints."""
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -15,8 +14,6 @@ from typing import Any
 from suite.bench.measurement import Figure
 from suite.run.processes import worker_environment
 
-HELP_LIMIT = 0.5  # s
-HELP_ROUNDS = 5
 MEMORY_LIMIT = 3.0  # GB
 TRANSITIONS = 1_500_000
 NUM_TASKS = 100
@@ -28,32 +25,18 @@ CHECKPOINT_LIMIT = 2.0  # % of the time between two checkpoints, which is `check
 CHECKPOINTS, NEW_TRANSITIONS = 3, 30_000  # timed; collected between two of them, more than any run does in that time
 
 
-def process_figures() -> list[Figure]:
-    """Processor seconds of `offmap --help`; peak memory and the cost of checkpoints of a paper-scale run per body."""
-    figures = [Figure("offmap --help", help_seconds(), "s", HELP_LIMIT, note="processor time of the whole command")]
+def memory_figures() -> list[Figure]:
+    """Peak memory and the cost of checkpoints of a paper-scale run per body."""
+    figures = []
     for family in MEMORY_FAMILIES:
         command = [sys.executable, "-P", "-m", "suite.bench.memory", family, str(TRANSITIONS)]
         done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
-        found = json.loads(done.stdout)
+        measured = json.loads(done.stdout)
         note = f"peak, MIER, {TRANSITIONS:,} transitions, then {RELABELED_TASKS} tasks fine-tuned at once"
-        figures.append(Figure(f"memory, {family}", found["memory"], "GB", MEMORY_LIMIT, note=note))
+        figures.append(Figure(f"memory, {family}", measured["memory"], "GB", MEMORY_LIMIT, note=note))
         note = f"of run time, a replay of {TRANSITIONS:,} and {NEW_TRANSITIONS:,} new ones each time"
-        figures.append(Figure(f"checkpoints, {family}", found["checkpoints"], "%", CHECKPOINT_LIMIT, note=note))
+        figures.append(Figure(f"checkpoints, {family}", measured["checkpoints"], "%", CHECKPOINT_LIMIT, note=note))
     return figures
-
-
-def help_seconds(rounds: int = HELP_ROUNDS) -> float:
-    """The least processor time, s, that `offmap --help` takes, from the start of Python to its end."""
-    command = [sys.executable, "-c", "import sys; from suite.cli import main; sys.argv = ['offmap', '--help']; main()"]
-    least = float("inf")
-    for _ in range(rounds):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            _, code, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(code)
-        if process.returncode != 0:
-            raise RuntimeError(f"`offmap --help` ended with {process.returncode}")
-        least = min(least, used.ru_utime + used.ru_stime)
-    return least
 
 
 def at_scale(family_name: str, transitions: int) -> dict[str, float]:
@@ -98,13 +81,13 @@ def checkpoint_share(algorithm: Any, source: Any, new: int) -> float:
 
     between = Execution.model_fields["checkpoint_seconds"].default
     least = float("inf")
-    with tempfile.TemporaryDirectory(prefix="offmap-checkpoints-") as held:
+    with tempfile.TemporaryDirectory(prefix="offmap-checkpoints-") as scratch:
         for number in range(1 + CHECKPOINTS):
             until = source.steps + (new if number else 0)
             while source.steps < until:
                 algorithm.iterate()
             started = time.perf_counter()
-            save_checkpoint(Path(held) / "checkpoints", f"{number:012d}", algorithm.state(), algorithm.log(), {})
+            save_checkpoint(Path(scratch) / "checkpoints", f"{number:012d}", algorithm.state(), algorithm.log(), {})
             if number:
                 least = min(least, time.perf_counter() - started)
     return least / between

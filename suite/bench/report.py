@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
+from suite.bench.measurement import Figure, slowness
 from suite.results.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, write_table
 from suite.run.processes import worker_environment
 from tasks.registry import get_family, get_split
@@ -49,9 +48,7 @@ def report_figures(seeds: int = SEEDS, splits: tuple[str, ...] = SPLITS) -> list
     with tempfile.TemporaryDirectory() as folder:
         rows = write_benchmark(Path(folder) / "runs", seeds, splits)
         seconds, gigabytes = measured([f"{folder}/runs", f"{folder}/report"])
-    left, right = torch.rand(2, PRODUCT_SIZE, PRODUCT_SIZE)
-    product_seconds = least_seconds({"product": lambda: torch.mm(left, right)}, 3)["product"]
-    limit = TIME_LIMIT * REFERENCE_RATE * product_seconds / PRODUCT_GFLOP
+    limit = TIME_LIMIT * slowness(rounds=3)
     note = f"{rows:,} rows: {len(ALGORITHMS)} algorithms, {len(splits)} splits, {seeds} seeds"
     return [
         Figure("report", seconds, "s", limit, note=note),

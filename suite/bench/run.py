@@ -15,7 +15,7 @@ from collections.abc import Callable
 from suite.bench.measurement import Figure
 from suite.run.processes import worker_environment
 
-PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "report", "process", "scale")
+PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "commands", "report", "memory", "scale")
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
@@ -48,9 +48,13 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.report import report_figures
 
         return report_figures()
-    from suite.bench.memory import process_figures
+    if part == "commands":
+        from suite.bench.commands import command_figures
 
-    return process_figures()
+        return command_figures()
+    from suite.bench.memory import memory_figures
+
+    return memory_figures()
 
 
 def run_bench(

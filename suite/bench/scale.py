@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
-from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
+from suite.bench.measurement import Figure, offmap, slowness, spent
 from suite.experiment.declaration import Experiment
 from suite.results.json_files import read_json, write_json
 from suite.results.layout import metatest_folders
@@ -37,52 +33,28 @@ EXPERIMENT: dict[str, Any] = {
 CELLS = 20  # of each seed
 
 
-class Spent(NamedTuple):
-    """What a command took: processor seconds of all its threads, and the most memory, GB."""
-
-    seconds: float
-    memory: float
-
-
 def scale_figures(runs: int = RUNS, records: int = RECORDS) -> list[Figure]:
     """Processor seconds of `plan`, `status` and `collect` for so many runs, each of its own training.
 
     Plan and status are those of prepared runs and, for status, of finished ones, whichever takes longer.
     """
-    left, right = torch.rand(2, PRODUCT_SIZE, PRODUCT_SIZE)
-    product = least_seconds({"product": lambda: torch.mm(left, right)}, rounds=1)["product"]
-    scale = REFERENCE_RATE * product / PRODUCT_GFLOP
-    with tempfile.TemporaryDirectory(prefix="offmap-scale-") as held:
-        file, out = Path(held) / "scale.yaml", Path(held) / "runs"
+    scale = slowness()
+    with tempfile.TemporaryDirectory(prefix="offmap-scale-") as scratch:
+        file, out = Path(scratch) / "scale.yaml", Path(scratch) / "runs"
         declared = EXPERIMENT | {"seeds": list(range(runs // CELLS))}
         write_json(file, declared)  # JSON is YAML
         prepare(Experiment.model_validate(declared), out)
-        spent = {"plan": command("plan", file, "--out", out, "--no-calibrate")}
-        prepared = command("status", out)
+        taken = {"plan": spent(offmap("plan", file, "--out", out, "--no-calibrate"))}
+        prepared = spent(offmap("status", out))
         finish_runs(out, records)
-        spent["status"] = max(prepared, command("status", out))
-        spent["collect"] = command("collect", out)
+        taken["status"] = max(prepared, spent(offmap("status", out)))
+        taken["collect"] = spent(offmap("collect", out))
         if pq.read_metadata(out / "results.parquet").num_rows != runs * records:
             raise RuntimeError("the table that was collected does not hold all rows")
     note = f"{runs:,} runs, processor time of the whole command"
-    figures = [Figure(f"offmap {name}", spent[name].seconds, "s", LIMITS[name] * scale, note=note) for name in LIMITS]
+    figures = [Figure(f"offmap {name}", taken[name].seconds, "s", LIMITS[name] * scale, note=note) for name in LIMITS]
     memory = f"peak, {runs:,} runs of {records:,} records"
-    return [*figures, Figure("memory, offmap collect", spent["collect"].memory, "GB", MEMORY_LIMIT, note=memory)]
-
-
-def command(*words: object) -> Spent:
-    """What an `offmap` command takes.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    line = [sys.executable, "-P", "-m", "suite.cli", *map(str, words)]
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
-        _, code, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(code)
-    if process.returncode != 0:
-        raise RuntimeError(f"`offmap {' '.join(map(str, words))}` ended with {process.returncode}")
-    return Spent(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9)
+    return [*figures, Figure("memory, offmap collect", taken["collect"].memory, "GB", MEMORY_LIMIT, note=memory)]
 
 
 def finish_runs(out: Path, records: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from suite.cli import algorithms, experiments, plugins, results, runs, tasks, tools
+from suite.cli import algorithms, experiments, plugins, results, runs, tasks
 
 app = typer.Typer(
     help="Measures meta-reinforcement learning on tasks outside the distribution it was trained on.",
@@ -24,5 +24,4 @@ app.command()(results.collect)
 for name, function in plugins.commands():
     app.command(name)(function)
 app.command()(results.video)
-app.command()(tools.schema)
-app.command()(tools.bench)
+app.command()(experiments.schema)

@@ -1,4 +1,4 @@
-"""`offmap plan` and `offmap run`: what an experiment would do, and doing it."""
+"""`offmap plan`, `run` and `schema`: what an experiment would do, doing it, and how its file is written."""
 
 from __future__ import annotations
 
@@ -68,6 +68,13 @@ def run(
     done = len(folders) - len(todo) - len(taken)
     console().print(_intention(declared, folder, len(folders), done, len(taken)), markup=False, soft_wrap=True)
     launch(folder, todo, spec, detach, _same_command(experiment, set_, out, executor, workers))
+
+
+def schema() -> None:
+    """The JSON schema of an experiment file, for editors."""
+    from suite.experiment.declaration import Experiment
+
+    print_json(Experiment.model_json_schema())
 
 
 def _declared(path: Path, overrides: list[str] | None, out: Path | None) -> tuple[Experiment, Path]:

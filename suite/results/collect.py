@@ -24,7 +24,7 @@ from suite.results.records import (
     write_table,
 )  # fmt: skip
 
-GROUP_ROWS = 200_000  # written at once: all that is held in memory of a table of any length
+GROUP_ROWS = 200_000  # written at once: all that is in memory of a table of any length
 
 
 def metrics_table(folder: Path) -> None:
@@ -86,7 +86,7 @@ class _Writer:
 
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
-        self._held: list[pa.Table] = []
+        self._tables: list[pa.Table] = []  # not written yet
 
     def __enter__(self) -> _Writer:
         """Ready for tables."""
@@ -98,19 +98,19 @@ class _Writer:
 
     def add(self, table: pa.Table) -> None:
         """Append the rows of a table."""
-        self._held.append(table)
-        if sum(map(len, self._held)) >= GROUP_ROWS:
+        self._tables.append(table)
+        if sum(map(len, self._tables)) >= GROUP_ROWS:
             self._flush()
 
     def describe(self, document: dict[str, Any]) -> None:
-        """Write what is still held, and the file's metadata."""
+        """Write the rest of the rows, and the file's metadata."""
         self._flush()
         self._file.add_key_value_metadata({"offmap": json.dumps(document)})
 
     def _flush(self) -> None:
-        if self._held:
-            self._file.write_table(pa.concat_tables(self._held))
-        self._held = []
+        if self._tables:
+            self._file.write_table(pa.concat_tables(self._tables))
+        self._tables = []
 
 
 def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
@@ -132,7 +132,8 @@ def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise RecordsError(f"{path}: lacks the columns {', '.join(missing)}; delete it and run the experiment again")
-    return table.select(SCHEMA.names).replace_schema_metadata(None).cast(SCHEMA), metadata
+    table = table.select(SCHEMA.names).replace_schema_metadata(None)
+    return table if table.schema.equals(SCHEMA) else table.cast(SCHEMA), metadata
 
 
 class _Kinds:
@@ -143,14 +144,14 @@ class _Kinds:
         self._seen: dict[tuple[str, str], set[str]] = {}
 
     def refuse_mixture(self, table: pa.Table, metadata: dict[str, Any]) -> None:
-        """Nothing, if the results in `table` go with those before them.
+        """Refuse results that cannot stand in one table with those before them.
 
         Raises:
             UserError: they were made with other task lists, or another protocol.
         """
-        final = table.filter(table["is_final"])
-        columns = (final[name].to_pylist() for name in ("split", "split_hash", "protocol_hash"))
-        for split, lists, protocol in sorted(set(zip(*columns))):
+        # Without pyarrow's compute functions, which take 10 MB and a tenth of a second to import.
+        columns = (table[name].to_pylist() for name in ("is_final", "split", "split_hash", "protocol_hash"))
+        for split, lists, protocol in sorted({tuple(row) for is_final, *row in zip(*columns) if is_final}):
             for what, kind in (("task lists", lists), ("protocols", protocol_kind(metadata, protocol))):
                 kinds = self._seen.setdefault((split, what), set())
                 kinds.add(kind)

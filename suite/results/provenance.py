@@ -15,17 +15,18 @@ REVISION_FILE = "revision.json"  # at the root of a copy of the code, which has 
 PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
 
 
-def provenance(command: str, device: str) -> dict[str, Any]:
-    """A JSON document: git revision and dirtiness, package versions, host, processor, device, threads, command."""
-    import torch
+def provenance(command: str, device: str, threads: int) -> dict[str, Any]:
+    """A JSON document: git revision and dirtiness, package versions, host, processor, device, threads, command.
 
+    `device` is `cpu` or the name of another device, `threads` how many a tensor operation may use.
+    """
     return {
         **code_revision(Path(__file__).resolve().parents[2]),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "host": socket.gethostname(),
         "cpu": _processor(),
-        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
-        "threads": torch.get_num_threads(),
+        "device": device,
+        "threads": threads,
         "command": command,
     }
 

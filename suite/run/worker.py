@@ -78,7 +78,8 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         execution = Execution.model_validate(read_json(folder / "execution.json"))
         require_device(execution.device)
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
-        write_provenance(folder / "provenance.json", provenance(command, execution.device))
+        device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)
+        write_provenance(folder / "provenance.json", provenance(command, device, torch.get_num_threads()))
         with stop.held():
             train(folder, execution, status, asked_to_stop)
         run_metatests(folder, execution, status)

@@ -11,7 +11,7 @@ import torch
 from algorithms.kit.networks import native_precision
 from algorithms.mier import Mier, MierTrain
 from suite.bench import measurement, run
-from suite.bench import memory as bench_process
+from suite.bench import memory as bench_memory
 from suite.bench import on_policy as bench_on_policy
 from suite.bench import planning as bench_planning
 from suite.bench import rl2 as bench_rl2
@@ -229,11 +229,11 @@ def test_a_checkpoint_is_timed_with_what_is_new_alone(monkeypatch):
         original(tensors, path, metadata)
 
     monkeypatch.setattr(checkpoints, "_save_tensors", save)
-    share = bench_process.checkpoint_share(algorithm, source, new=150)
+    share = bench_memory.checkpoint_share(algorithm, source, new=150)
     assert 0 < share < 0.02
     assert rows[0] == held >= 5 * 40
     assert all(150 <= number < 150 + 100 for number in rows[1:])
-    assert len(rows) == 1 + bench_process.CHECKPOINTS
+    assert len(rows) == 1 + bench_memory.CHECKPOINTS
 
 
 def test_scale_figures():

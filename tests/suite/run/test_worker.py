@@ -214,7 +214,7 @@ def test_a_device_that_is_not_there_is_said_before_anything_starts(prepared, cap
 
 
 def test_where_the_work_was_done_before_is_not_forgotten(tmp_path):
-    path, now = tmp_path / "provenance.json", provenance("offmap run x", "cpu")
+    path, now = tmp_path / "provenance.json", provenance("offmap run x", "cpu", 1)
     assert now["versions"]["torch"] == torch.__version__
     write_provenance(path, now)
     write_provenance(path, now | {"command": "offmap run y"})

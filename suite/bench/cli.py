@@ -1,4 +1,4 @@
-"""`offmap schema` and `offmap bench`."""
+"""`offmap bench`, which joins the command line through the entry points `offmap.commands`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,6 @@ from typing import Annotated
 import typer
 
 from suite.cli.output import AsJson, print_json, print_lines, print_table
-
-
-def schema() -> None:
-    """The JSON schema of an experiment file, for editors."""
-    from suite.experiment.declaration import Experiment
-
-    print_json(Experiment.model_json_schema())
 
 
 def bench(
