@@ -11,6 +11,7 @@ import pytest
 from submitit.core.utils import DelayedSubmission
 from tests_support import outcome
 
+from suite.executors import job as former
 from suite.executors.cancel import cancel_runs
 from suite.executors.launch import submit_runs
 from suite.executors.slurm_job import Job
@@ -81,6 +82,20 @@ def test_runs_of_one_job_side_by_side(submitted):
         assert (fields["state"], fields["job"]) == ("done", "41")
     revision = read_json(folders[0].parent / "code" / os.listdir(folders[0].parent / "code")[0] / "revision.json")
     assert read_json(folders[0] / "provenance.json")["git_revision"] == revision["git_revision"]
+
+
+def test_a_job_that_was_submitted_under_the_former_name_of_its_module_runs(submitted, tmp_path, monkeypatch):
+    """Its pickle names the module; a copy of the code still has it, and `code: clean` has what is installed now."""
+    (folder,), start = submitted(algorithms=("null",))
+    path = tmp_path / "out" / "jobs" / "41_submitted.pkl"
+    delayed = DelayedSubmission.load(path)
+    monkeypatch.setattr(Job, "__module__", former.__name__)
+    delayed.dump(path)
+    assert b"suite.executors.job" in path.read_bytes()
+    assert b"slurm_job" not in path.read_bytes()
+    process = start()
+    assert process.wait(60) == 0, process.stderr.read()
+    assert read_status(folder)["state"] == "done"
 
 
 def test_a_warning_before_the_end_is_a_checkpoint_and_a_requeue(submitted, slurm, tmp_path):
