@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 import yaml
 
+from suite.executors import launch
+from suite.monitor import job_states, overview
+from suite.results import prepare
 from suite.results.json_files import read_json
 from suite.results.records import read_table
 
@@ -61,6 +65,32 @@ def test_run_collects_and_reports_what_did_not_fail(ran):
     table, _ = read_table(out / "results.parquet")
     assert set(table["variant"].to_pylist()) == {"mier-wr"}
     assert [cell["status"] for cell in read_json(out / "cells.json")] == ["done", "failed"]
+
+
+def test_run_looks_at_a_prepared_folder_once(tmp_path, offmap, monkeypatch):
+    """And once more when the work is done, where there was any; a new folder is checked again once it is locked."""
+    calls = Counter()
+
+    def count(place, name):
+        function = getattr(place, name)
+
+        def counted(*arguments, **named):
+            calls[name] += 1
+            return function(*arguments, **named)
+
+        monkeypatch.setattr(place, name, counted)
+
+    count(prepare, "refuse_foreign")
+    count(launch, "refuse_altered")
+    count(overview, "read_progress")
+    count(job_states, "read_submissions")  # of every `Cluster`
+    monkeypatch.setattr("suite.cli.launching._report", lambda folder: None)
+    command = ("run", write(tmp_path, algorithms=["null"]), "--out", tmp_path / "out", "--executor", "inline")
+    assert offmap(*command).code == 0
+    assert calls == {"refuse_foreign": 2, "refuse_altered": 1, "read_submissions": 2, "read_progress": 1}
+    calls.clear()
+    assert offmap(*command).code == 0
+    assert calls == {"refuse_foreign": 1, "refuse_altered": 1, "read_submissions": 1, "read_progress": 1}
 
 
 def test_status(ran, offmap):
