@@ -88,7 +88,7 @@ class Plan(NamedTuple):
 def make_plan(
     experiment: Experiment, out: Path, workers: int, calibrate: bool, say: Callable[[str], None] = lambda words: None
 ) -> Plan:
-    """The plan of an experiment whose results are in `out`, or would be; `say` hears what is being timed.
+    """The plan of an experiment whose results are in `out`, or would be; `say` is called with what is being timed.
 
     Raises:
         UserError: the experiment is not valid, or `out` belongs to another one.
@@ -100,7 +100,7 @@ def make_plan(
         if cell.training is not None:
             by_training.setdefault(cell.training.hash, []).append(cell)
     done = {test.hash for cell in cells for test in cell.metatests if _is_done(test, out)}
-    trainings = [_planned_training(found, out, done, calibrate, say) for found in by_training.values()]
+    trainings = [_planned_training(sharing, out, done, calibrate, say) for sharing in by_training.values()]
     return Plan(experiment.name, out, workers, [_planned_cell(cell, done) for cell in cells], trainings)
 
 
@@ -126,7 +126,7 @@ def _planned_training(
     taken = 0 if left else execution.env_steps
     if left:
         taken = min(_env_steps_taken(out / training.hash), execution.env_steps)
-    names = [", ".join(dict.fromkeys(found)) for found in zip(*((c.variant, c.split.full_name) for c in cells))]
+    names = [", ".join(dict.fromkeys(column)) for column in zip(*((c.variant, c.split.full_name) for c in cells))]
     label = f"{' · '.join(names)} · seed {training.seed}"
     hours = None
     if calibrate:

@@ -60,7 +60,7 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
 def run_bench(
     parts: tuple[str, ...] = PARTS, device: str = "cpu", on_part: Callable[[str], None] = lambda part: None
 ) -> list[Figure]:
-    """All figures, each part in a process of its own that is set up as a worker; `on_part` hears which one begins.
+    """All figures, each part in a process of its own that is set up as a worker; `on_part` is called as each begins.
 
     Raises:
         RuntimeError: a measurement failed; the message holds what it printed.

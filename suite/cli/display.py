@@ -32,7 +32,7 @@ class Display(ABC):
     def __init__(self, labels: Mapping[Path, str], console: Console) -> None:
         self.labels = labels
         self.console = console
-        self.seen: dict[Path, RunProgress] = {}
+        self.progress: dict[Path, RunProgress] = {}
         self._updated = 0.0
         self._ended = 0
 
@@ -41,7 +41,7 @@ class Display(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is left behind."""
+        """Stop showing anything."""
         return None
 
     def update(self, pool: Pool) -> None:
@@ -50,18 +50,18 @@ class Display(ABC):
         if now - self._updated < REFRESH_SECONDS and len(pool.outcomes) == self._ended:
             return
         for outcome in pool.outcomes[self._ended :]:
-            self.seen[outcome.folder] = _after(read_progress(outcome.folder), outcome.code)
+            self.progress[outcome.folder] = _after(read_progress(outcome.folder), outcome.code)
         for folder in pool.running:
             # Before a worker has written anything, its folder still tells of the attempt before it.
             read = read_progress(folder)
-            known = self.seen.get(folder, RunProgress("running", "starting"))
-            self.seen[folder] = read if read.state == "running" else known
+            before = self.progress.get(folder, RunProgress("running", "starting"))
+            self.progress[folder] = read if read.state == "running" else before
         self._updated, self._ended = now, len(pool.outcomes)
         self.show(pool, now)
 
     @abstractmethod
     def show(self, pool: Pool, now: float) -> None:
-        """Bring what was seen to the user; `now` is in seconds of a monotonic clock."""
+        """Show the progress of every folder; `now` is in seconds of a monotonic clock."""
 
 
 def _after(progress: RunProgress, code: int) -> RunProgress:
@@ -82,15 +82,15 @@ class PlainDisplay(Display):
 
     def __init__(self, labels: Mapping[Path, str], console: Console) -> None:
         super().__init__(labels, console)
-        self._told: dict[Path, tuple[tuple[str, str], float]] = {}
+        self._last_lines: dict[Path, tuple[tuple[str, str], float]] = {}
 
     def show(self, pool: Pool, now: float) -> None:
         """Print the lines that are due."""
-        for folder, progress in self.seen.items():
+        for folder, progress in self.progress.items():
             about = (progress.state, progress.stage)
-            before, told = self._told.get(folder, (None, -PLAIN_SECONDS))
-            if about != before or (progress.state == "running" and now - told >= PLAIN_SECONDS):
-                self._told[folder] = (about, now)
+            before, when = self._last_lines.get(folder, (None, -PLAIN_SECONDS))
+            if about != before or (progress.state == "running" and now - when >= PLAIN_SECONDS):
+                self._last_lines[folder] = (about, now)
                 line = f"{time.strftime('%H:%M:%S')}  {self.labels[folder]}: {sentence(progress)}"
                 self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -119,14 +119,14 @@ class LiveDisplay(Display):
             numbers = name in ("env steps", "steps/s", "return", "time left")
             table.add_column(name, justify="right" if numbers else "left", no_wrap=name != "stage")
         for folder in self._worth_showing():
-            table.add_row(*_cells(self.labels[folder], self.seen[folder]))
+            table.add_row(*_cells(self.labels[folder], self.progress[folder]))
         return table
 
     def _worth_showing(self) -> list[Path]:
         room = max(self.console.height - 4, 3)
-        order = list(self.seen)
+        order = list(self.progress)
         rank = {"running": 0, "failed": 1, "killed": 1}
-        ranked = sorted(order, key=lambda folder: (rank.get(self.seen[folder].state, 2), -order.index(folder)))
+        ranked = sorted(order, key=lambda folder: (rank.get(self.progress[folder].state, 2), -order.index(folder)))
         return sorted(ranked[:room], key=order.index)
 
 

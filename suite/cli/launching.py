@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def require_acceptable(spec: ExecutorSpec, detach: bool) -> None:
-    """Nothing, if an executor can take runs; asked before anything is written.
+    """Refuse an executor that cannot take runs, before anything is written.
 
     Raises:
         UserError: there is no Slurm, or it refuses such jobs, or the runs of another executor are to be left alone.

@@ -55,14 +55,14 @@ def _show(folder: Path, as_json: bool, watch: bool) -> bool:
 def _row(cell: CellState) -> tuple[object, ...]:
     from suite.monitor.progress import duration, stage_text, steps_text
 
-    named = (cell.variant, cell.split, cell.seed, cell.folder.name if cell.folder else "", cell.state)
+    place = (cell.variant, cell.split, cell.seed, cell.folder.name if cell.folder else "", cell.state)
     progress = cell.progress
     if progress is None:
-        return (*named, "", "", "", "", "", cell.reason)
+        return (*place, "", "", "", "", "", cell.reason)
     is_running = cell.state == "running"
     remaining = progress.remaining_seconds
     return (
-        *named,
+        *place,
         stage_text(progress) if is_running else "",
         steps_text(progress),
         progress.steps_per_second if is_running else "",

@@ -71,8 +71,8 @@ def logs(
     paths = [training / "worker.log", *(log_files(folder, job.name) if job is not None else [])]
     for path in paths:
         if path.exists():
-            told = path.read_text(errors="replace").splitlines()[-lines:]
-            print_lines([f"==> {path} <==", *(told or ["(empty)"]), ""])
+            end = path.read_text(errors="replace").splitlines()[-lines:]
+            print_lines([f"==> {path} <==", *(end or ["(empty)"]), ""])
     if not any(path.exists() for path in paths):
         print_lines([f"{training}: nothing has been printed yet"])
 

@@ -25,9 +25,9 @@ def list_splits(as_json: AsJson = False) -> None:
     from tasks.registry import families, get_family, splits
 
     if as_json:
-        known = splits()
+        all_splits = splits()
         document = [
-            _family_document(family) | {"splits": [_split_summary(s) for s in known if s.family == family.name]}
+            _family_document(family) | {"splits": [_split_summary(s) for s in all_splits if s.family == family.name]}
             for family in families()
         ]
         print_json({"families": document})

@@ -65,7 +65,7 @@ def _owners(left: Mapping[Path, Mapping[str, Any]]) -> dict[Path, dict[str, Any]
 
     One elsewhere that belongs to a job is on its way out: its job has ended, was cancelled, or has seen it die.
     """
-    found = {}
+    owners = {}
     for folder, fields in left.items():
         about = owner(folder)
         if about is None or (is_alive(about) is None and "job" in fields):
@@ -73,8 +73,8 @@ def _owners(left: Mapping[Path, Mapping[str, Any]]) -> dict[Path, dict[str, Any]
         if is_alive(about) is None:
             who = f"process {about['pid']} on {about['host']}" if about else "a process that could not say which it is"
             raise UserError(f"{folder} is worked on by {who}: end it there")
-        found[folder] = about
-    return found
+        owners[folder] = about
+    return owners
 
 
 def _interrupt(folder: Path, about: Mapping[str, Any]) -> None:

@@ -32,10 +32,10 @@ def minutes_of(value: Any) -> Any:
     """Whole minutes of a time limit, rounded up: of `HH:MM:SS`, of `D-HH:MM:SS`, or of minutes."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    found = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError("a time limit is HH:MM:SS, D-HH:MM:SS or a whole number of minutes")
-    days, hours, minutes, seconds = (int(found[name] or 0) for name in ("days", "hours", "minutes", "seconds"))
+    days, hours, minutes, seconds = (int(match[name] or 0) for name in ("days", "hours", "minutes", "seconds"))
     return (days * 24 + hours) * 60 + minutes + (seconds > 0)
 
 
@@ -45,10 +45,10 @@ def megabytes_of(memory: Any) -> int:
     Raises:
         ValueError: it is not a number with its unit.
     """
-    found = _MEMORY.fullmatch(memory.strip()) if isinstance(memory, str) else None
-    if found is None:
+    match = _MEMORY.fullmatch(memory.strip()) if isinstance(memory, str) else None
+    if match is None:
         raise ValueError("memory is a number with its unit, such as 500MB or 4GB")
-    return math.ceil(float(found["number"]) * _MEGABYTES[found["unit"].upper()])
+    return math.ceil(float(match["number"]) * _MEGABYTES[match["unit"].upper()])
 
 
 Minutes = Annotated[PositiveInt, BeforeValidator(minutes_of)]
@@ -136,17 +136,17 @@ class ExecutorSpec(Request):
             )
         return next(iter(asked.values()), common)
 
-    def refuse_unknown(self, known: Iterable[str]) -> None:
-        """Nothing, if all of `variants` are among the experiment's.
+    def refuse_unknown(self, names: Iterable[str]) -> None:
+        """Refuse `variants` that are not among the experiment's, whose labels and names are `names`.
 
         Raises:
             UserError: one is not.
         """
-        known = list(dict.fromkeys(known))
+        names = list(dict.fromkeys(names))
         for name in self.variants:
-            if name not in known:
+            if name not in names:
                 raise UserError(
-                    f"executor.variants: there is no variant {name!r} in the experiment; {nearest(name, known)}"
+                    f"executor.variants: there is no variant {name!r} in the experiment; {nearest(name, names)}"
                 )
 
 

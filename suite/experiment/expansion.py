@@ -106,11 +106,11 @@ def _axis(key: str, labels: list[str]) -> tuple[str, str, str]:
 
 
 def _refuse_twins(cells: list[Cell]) -> None:
-    """Nothing, if no two variants stand for the same run."""
-    seen: dict[str, Cell] = {}
+    """Refuse two variants that stand for the same run."""
+    first: dict[str, Cell] = {}  # by run
     for cell in cells:
         if cell.metatests:
-            twin = seen.setdefault(cell.metatests[-1].hash, cell)
+            twin = first.setdefault(cell.metatests[-1].hash, cell)
             if twin.variant != cell.variant:
                 raise UserError(
                     f"algorithms: {twin.variant!r} and {cell.variant!r} have the same configuration on "
@@ -192,15 +192,15 @@ def _execution(
 
 
 def _require_lists(protocol: EvaluationProtocol, split: TaskSplit, which: str) -> None:
-    """Nothing, if the split has every list that the protocol tests, and a task in one of them."""
-    known = ["train", "test", "test_id", *split.extra]
-    unknown = [name for name in protocol.task_lists if name not in known]
+    """Refuse a protocol that tests a list that the split does not have, or lists without a single task."""
+    names = ["train", "test", "test_id", *split.extra]
+    unknown = [name for name in protocol.task_lists if name not in names]
     if unknown:
         raise UserError(
-            f"{which}.task_lists: {split.full_name} has no list {unknown[0]!r}; {nearest(unknown[0], known)}"
+            f"{which}.task_lists: {split.full_name} has no list {unknown[0]!r}; {nearest(unknown[0], names)}"
         )
     if not any(split.values(name) for name in protocol.task_lists):
-        held = ", ".join(name for name in known if split.values(name))
+        filled = ", ".join(name for name in names if split.values(name))
         raise UserError(
-            f"{which}.task_lists: {list(protocol.task_lists)} of {split.full_name} are empty; it has {held}"
+            f"{which}.task_lists: {list(protocol.task_lists)} of {split.full_name} are empty; it has {filled}"
         )

@@ -22,10 +22,10 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
         complaints.setdefault(place, []).append(_complaint(item, _fields_at(model, item["loc"][:-1])))
         given[place] = item
     lines = []
-    for place, found in complaints.items():
+    for place, sentences in complaints.items():
         colon = "" if given[place]["type"] in _SELF_EVIDENT else ":"
         value = "" if given[place]["type"] in _SELF_EVIDENT else f", given {_short(given[place]['input'])}"
-        lines.append(f"{where}: {place}{colon} {' or '.join(dict.fromkeys(found))}{value}")
+        lines.append(f"{where}: {place}{colon} {' or '.join(dict.fromkeys(sentences))}{value}")
     return "\n".join(lines)
 
 
@@ -42,16 +42,16 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(parts) or "the document"
 
 
-def _complaint(item: Any, known: dict[Any, Any]) -> str:
-    """What is wrong at one place, with the nearest name or value where they are known."""
+def _complaint(item: Any, fields: dict[Any, Any]) -> str:
+    """What is wrong at one place, with the nearest name among the `fields` there, or the nearest value."""
     last = item["loc"][-1] if item["loc"] else None
     if item["type"] == "extra_forbidden":
-        names = sorted(map(str, known))
+        names = sorted(map(str, fields))
         hint = nearest(str(last), names)
         listed = f"{hint} (known: {', '.join(names)})" if hint.startswith("did") else hint
-        return f"is not a known key{f'; {listed}' if known else ''}"
+        return f"is not a known key{f'; {listed}' if fields else ''}"
     if item["type"] == "missing":
-        about = known[last].description if last in known else None
+        about = fields[last].description if last in fields else None
         return f"is missing{f': {about}' if about else ''}"
     message: str = item["msg"].removeprefix("Value error, ")
     if item["type"] == "literal_error" and isinstance(item["input"], str):
@@ -67,7 +67,7 @@ def _short(value: Any, longest: int = 80) -> str:
 
 
 def _fields_at(model: Any, location: tuple[int | str, ...]) -> dict[Any, Any]:
-    """The fields of the model found by walking `location` from `model`; {} where it is not a model."""
+    """The fields of the model that is reached by walking `location` from `model`; {} where it is not a model."""
     for part in location:
         if isinstance(part, int) or _BRANCH.fullmatch(part):
             continue
@@ -75,6 +75,6 @@ def _fields_at(model: Any, location: tuple[int | str, ...]) -> dict[Any, Any]:
         if field is None:
             return {}
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        candidates += [inner for found in candidates for inner in getattr(found, "__args__", ())]
-        model = next((found for found in candidates if hasattr(found, "model_fields")), None)
+        candidates += [inner for candidate in candidates for inner in getattr(candidate, "__args__", ())]
+        model = next((candidate for candidate in candidates if hasattr(candidate, "model_fields")), None)
     return dict(getattr(model, "model_fields", {}))

@@ -55,7 +55,7 @@ def refresh_cells(out: Path) -> list[CellState]:
 
 def _states(out: Path, grid: Iterable[Mapping[str, Any]]) -> list[CellState]:
     """How far each cell of a grid is that was declared in `out`."""
-    seen: dict[Path, RunProgress] = {}
+    by_folder: dict[Path, RunProgress] = {}  # cells that share a training share its progress
     cluster = Cluster(out)
     cells = []
     for cell in grid:
@@ -64,7 +64,7 @@ def _states(out: Path, grid: Iterable[Mapping[str, Any]]) -> list[CellState]:
             cells.append(CellState(*named, None, "unsupported", cell["reason"], None))
             continue
         folder = out / cell["training"]
-        progress = seen.get(folder) or seen.setdefault(folder, read_progress(folder, cluster))
+        progress = by_folder.get(folder) or by_folder.setdefault(folder, read_progress(folder, cluster))
         if (folder / "metatests" / cell["run"] / "records.parquet").exists():
             cells.append(CellState(*named, folder, "done", None, progress))
         else:  # a training that is done for some cells has a new one to test
@@ -83,14 +83,11 @@ def labels(out: Path) -> dict[Path, str]:
     for cell in read_grid(out):
         if cell["training"] is not None:
             sharing.setdefault(cell["training"], []).append(cell)
-    return {
-        out / training: " · ".join((
-            ", ".join(dict.fromkeys(cell["variant"] for cell in cells)),
-            ", ".join(dict.fromkeys(cell["split"] for cell in cells)),
-            f"seed {cells[0]['seed']}",
-        ))
-        for training, cells in sharing.items()
-    }  # fmt: skip
+    named: dict[Path, str] = {}
+    for training, cells in sharing.items():
+        variants, splits = (", ".join(dict.fromkeys(cell[key] for cell in cells)) for key in ("variant", "split"))
+        named[out / training] = f"{variants} · {splits} · seed {cells[0]['seed']}"
+    return named
 
 
 def describe(cell: CellState) -> dict[str, Any]:
@@ -98,8 +95,8 @@ def describe(cell: CellState) -> dict[str, Any]:
     fields = cell._asdict() | {"folder": None if cell.folder is None else str(cell.folder)}
     progress = fields.pop("progress")
     details = ("stage", "fraction", "env_steps", "budget", "steps_per_second", "value", "remaining_seconds")
-    known = {name: None if progress is None else getattr(progress, name) for name in details}
+    values = {name: None if progress is None else getattr(progress, name) for name in details}
     if cell.state != "running":
-        known |= dict.fromkeys(("fraction", "steps_per_second", "remaining_seconds"))
-    known["return"] = known.pop("value")
-    return fields | known
+        values |= dict.fromkeys(("fraction", "steps_per_second", "remaining_seconds"))
+    values["return"] = values.pop("value")
+    return fields | values

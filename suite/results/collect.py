@@ -47,8 +47,8 @@ def metrics_table(folder: Path) -> None:
 def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda sentence: None) -> Path:
     """Write `results.parquet` in a results folder: the records of all its runs as one tidy table; returns its path.
 
-    Rows go from file to file in groups, so that memory does not grow with the number of runs. `say` hears of each
-    records file that is damaged and left out; the table's metadata lists them too.
+    Rows go from file to file in groups, so that memory does not grow with the number of runs. `say` is called with a
+    sentence on each records file that is damaged and left out; the table's metadata lists them too.
 
     Raises:
         UserError: there are no records, or (unless `mix`) runs of one split disagree about its tasks or the protocol.
@@ -93,7 +93,7 @@ class _Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file; what it is worth is the caller's to say."""
+        """Close the file."""
         self._file.close()
 
     def add(self, table: pa.Table) -> None:
@@ -115,11 +115,11 @@ class _Writer:
 
 def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """All files of these names below a folder, without what was set aside."""
-    found = []
+    paths = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if name in names]
-    return sorted(found)
+        paths += [Path(place, name) for name in files if name in names]
+    return sorted(paths)
 
 
 def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -174,13 +174,13 @@ def export(folder: Path, out: Path) -> list[Path]:
     Raises:
         UserError: `out` is not empty, or `folder` has no records.
     """
-    found = _visible(folder, KEPT)
-    if not any(path.name == "records.parquet" for path in found):
+    paths = _visible(folder, KEPT)
+    if not any(path.name == "records.parquet" for path in paths):
         raise UserError(f"{folder}: there is nothing to copy, no run has finished")
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty; choose a new folder for the copy")
     written = []
-    for path in found:
+    for path in paths:
         target = out / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         written.append(Path(shutil.copy2(path, target)))

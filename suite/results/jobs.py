@@ -57,8 +57,8 @@ def write_submission(out: Path, submission: Submission) -> None:
 
 def read_submissions(out: Path) -> list[Submission]:
     """All submissions of a results folder, oldest first."""
-    found = [_submission(read_json(path)) for path in (out / FOLDER).glob("[0-9]*.json")]
-    return sorted(found, key=lambda submission: (submission.submitted, submission.job))
+    submissions = (_submission(read_json(path)) for path in (out / FOLDER).glob("[0-9]*.json"))
+    return sorted(submissions, key=lambda submission: (submission.submitted, submission.job))
 
 
 def _submission(document: dict[str, Any]) -> Submission:

@@ -35,10 +35,10 @@ def keep_json(path: Path, document: Any) -> None:
         OSError: it cannot be written.
     """
     try:
-        known = read_json(path)
+        before = read_json(path)
     except (OSError, ValueError):
-        known = None
-    if known != document:
+        before = None
+    if before != document:
         write_json(path, document)
 
 

@@ -44,7 +44,7 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
         if not is_prepared:  # it was new: somebody may have prepared another experiment in it since
             refuse_foreign(experiment.name, out)
         write_json(out / "experiment.json", identity)
-        folders = [_prepare_training(out / name, found) for name, found in trainings.items()]
+        folders = [_prepare_training(out / name, sharing) for name, sharing in trainings.items()]
         write_json(out / "cells.json", declared_cells(cells))
     return folders
 
@@ -57,12 +57,12 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
     folder.mkdir(exist_ok=True)
     _set_aside(folder, cells)
     keep_json(folder / "config.json", training.model_dump(mode="json"))
-    known = folder / "execution.json"
-    if known.exists():  # checkpoints that were kept for a meta-test stay kept, those of a smaller budget too
-        before = read_json(known)
+    path = folder / "execution.json"
+    if path.exists():  # checkpoints that were kept for a meta-test stay kept, those of a smaller budget too
+        before = read_json(path)
         milestones = sorted({*execution.milestones, *before["milestones"], before["env_steps"]} - {execution.env_steps})
         execution = execution.model_copy(update={"milestones": tuple(milestones)})
-    keep_json(known, execution.model_dump(mode="json"))
+    keep_json(path, execution.model_dump(mode="json"))
     for cell in cells:
         for metatest in cell.metatests:
             below = folder / "metatests" / metatest.hash
@@ -78,10 +78,10 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
 
 def _set_aside(folder: Path, cells: list[Cell]) -> None:
     """Move away the meta-tests that `cells` do not ask for, if unfinished or if they ask for another in its place."""
-    asked = {metatest.hash for cell in cells for metatest in cell.metatests}
+    runs = {metatest.hash for cell in cells for metatest in cell.metatests}
     places = {(cell.variant, cell.split.full_name) for cell in cells}
     for below in metatest_folders(folder):
-        if below.name in asked:
+        if below.name in runs:
             continue
         split = read_json(below / "config.json")["split"]
         place = (read_json(below / "label.json")["variant"], f"{split['family']}.{split['name']}")

@@ -67,7 +67,7 @@ def test_a_worker_that_dies_without_a_word_has_failed(folder):
     write_status(folder, env_steps=100, budget=1000, pid=2**22 + 1)  # no such process
     display = plain({folder: "mier"})
     display.update(Pool((), (), (Outcome(folder, -9),)))
-    assert display.seen[folder].state == "failed"
+    assert display.progress[folder].state == "failed"
     (folder / "status.json").unlink()
     display = plain({folder: "mier"})
     display.update(Pool((), (), (Outcome(folder, 1),)))
