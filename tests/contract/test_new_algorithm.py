@@ -62,7 +62,7 @@ def test_one_new_file_is_listed_expanded_and_drawn(toy):
     code, printed = run(toy, """
 from reports.style import look
 from suite.experiment.declaration import Experiment
-from suite.experiment.declaration import expand
+from suite.experiment.expansion import expand
 from suite.cli import main
 experiment = Experiment(name="x", splits=("point-goal.ood",), algorithms=("toy", "mier"), budget="smoke")
 assert [cell.algorithm for cell in expand(experiment)] == ["toy", "mier"]
