@@ -1,6 +1,6 @@
 """The Slurm executor: runs are submitted as job arrays, and go on without whoever submitted them.
 
-What goes to the cluster is made by submitit; which job works on which run is kept in the ledger (`ledger`).
+What goes to the cluster is made by submitit; which job works on which run is kept in the ledger (`suite.results.jobs`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What Slurm knows of jobs: from `squeue`, and for those it has forgotten from `sacct` where accounting is kept.
 
-Many clusters keep none, so nothing here relies on it; what the runs write themselves comes first (`states`).
+Many clusters keep none, so nothing here relies on it; what the runs write themselves comes first (`job_states`).
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def test_who_works_elsewhere_is_named_and_nobody_else_is_killed(submitted, slurm
 
 
 def test_one_run_of_a_job_that_goes_on_with_the_other(submitted, slurm):
-    """Such a run is only put down: what its job makes of it, `test_job` shows."""
+    """Such a run is only put down: what its job makes of it, `test_slurm_job` shows."""
     out, folders = submitted(runs_per_job=2)
     (slurm / "queue").write_text("41_0|RUNNING|None\n41_1|PENDING|Resources\n")
     assert cancel_runs(out, [folders[0], *folders[2:]]) == [folders[0], *folders[2:]]
