@@ -13,8 +13,9 @@ from suite.errors import UserError
 from suite.executors.slurm import cancel_jobs, require_slurm
 from suite.monitor.job_states import Cluster
 from suite.results.jobs import FOLDER, JobOf, changing, jobs_of_runs, read_submissions, write_submission
-from suite.results.lock import is_alive, owned, owner
+from suite.results.lock import owned, owner
 from suite.results.prepare import pending
+from suite.results.process_identity import is_alive
 from suite.results.status import read_status
 
 BULKY = ("checkpoints", "log", "worker.log")  # of a training folder: needed to go on, and to look at an agent again

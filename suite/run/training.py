@@ -98,7 +98,7 @@ def train(
     _, algorithm, source, meter, counters = training
     log = algorithm.log()
     discard_log_after(folder / "log", 0 if log is None else len(log))
-    status.follow(meter, execution.env_steps)
+    status.follow(lambda: meter.steps, execution.env_steps)
     if name is None and math.isinf(algorithm.steps_of_next_iteration()):
         save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), log, counters)
     with (folder / "metrics.jsonl").open("a") as metrics, ExitStack() as open_events:

@@ -54,15 +54,17 @@ def work(folder: Path) -> int:
     torch.set_num_threads(1)
     try:
         patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # whoever sits before a terminal hears at once
-        with listening() as stop, owned(folder, patience=patience) as end_if_lost:
+        with listening() as stop, owned(folder, patience=patience) as ownership:
             refuse_altered(folder)
 
             def asked_to_stop() -> bool:
-                end_if_lost()
+                ownership.end_if_lost()
                 return stop.requested()
 
-            with Status(folder) as status:
-                return _work(folder, status, stop, asked_to_stop)
+            status = Status(folder)
+            status.write()
+            ownership.write_at_beats(status.write)
+            return _work(folder, status, stop, asked_to_stop)
     except Stopped:  # before the work began, or after it
         return STOPPED
     except UserError as error:

@@ -22,14 +22,17 @@ from suite.monitor.progress import (
     sentence,
 )
 from suite.results.json_files import write_json
+from suite.results.lock import owned
 
 
 @pytest.fixture
 def folder(tmp_path):
+    """Of a training that this process works on."""
     made = tmp_path / "run"
     made.mkdir()
     write_json(made / "execution.json", {"env_steps": 1000})
-    return made
+    with owned(made):
+        yield made
 
 
 def write_status(folder, **fields):

@@ -11,8 +11,9 @@ from suite.experiment.specs import MetatestSpec, TrainingSpec
 from suite.monitor.overview import read_cells
 from suite.plan import make_plan
 from suite.results.json_files import read_json, write_json
-from suite.results.lock import owned, this_process
+from suite.results.lock import owned
 from suite.results.prepare import metatest_folders, pending, prepare, refresh_cells, refuse_foreign
+from suite.results.process_identity import this_process
 from suite.results.records import read_table
 
 
@@ -235,7 +236,7 @@ def test_cells_say_how_far_they_are(tiny_experiment, run_here, tmp_path):
     write_json(pearl / "status.json", dead)
     states = [cell["status"] for cell in refresh_cells(tmp_path)]
     assert states == ["done", "pending", "killed"]
-    assert "its process is gone" in cells_of(tmp_path)[2]["reason"]
+    assert "nothing works on it any more" in cells_of(tmp_path)[2]["reason"]
     assert [cell.state for cell in read_cells(tmp_path)] == states
     assert json.loads((tmp_path / "cells.json").read_text())[0]["training"] == done.name
 
