@@ -21,6 +21,7 @@ from algorithms.base import Adaptation, Agent
 from algorithms.registry import get_algorithm
 from suite.experiment.specs import EvaluationProtocol, MetatestSpec
 from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
+from suite.run.agents import agent_of
 from suite.run.rollout import ADAPTATION, EVALUATION, Meter, Watch, collect
 from suite.run.training import Training
 from tasks.registry import get_family, make_batch
@@ -68,8 +69,6 @@ def run_metatest(
 
     `report` is called with the finished fraction.
     """
-    entry = get_algorithm(spec.algorithm)
-    config = entry.load("adapt").model_validate(spec.config)
     family = get_family(spec.split.family)
     trials = list(trials_of(spec, family))
     parts = folder / "parts"
@@ -77,7 +76,7 @@ def run_metatest(
     for number, trial in enumerate(trials):
         name = f"{trial.list_name}-{trial.tasks[0].index:06d}"
         if not _is_whole(parts, name):
-            agent = training.algorithm.agent(config, trial.agent_seed)
+            agent = agent_of(training, spec, trial.agent_seed)
             started, meters = time.monotonic(), Meters(Meter(), Meter())
             rows, diagnostics = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), meters)
             cost = {"seconds": time.monotonic() - started, "adaptation": meters.adaptation.steps}

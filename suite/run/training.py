@@ -15,6 +15,7 @@ import torch
 
 from algorithms.base import Algorithm
 from algorithms.registry import training_entry
+from suite.errors import UserError
 from suite.experiment.specs import Execution, TrainingSpec
 from suite.results.json_files import read_json
 from suite.results.status import Status
@@ -74,6 +75,27 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
         algorithm.load_state(state, log)
         meter.steps, source.episodes = counters["env_steps"], counters["episodes"]
     return Training(spec, algorithm, source, meter, dict(counters))
+
+
+def open_at_budget(folder: Path, env_steps: int, device: str) -> Training:
+    """The training in `folder` at the end of a budget: what a meta-test of that budget tests.
+
+    Raises:
+        UserError: the checkpoint is not there, because the training has not come so far or because it went further.
+    """
+    name = checkpoint_for(folder, env_steps)
+    if name is not None:
+        training = open_training(folder, device, int(name), name)
+        if training.meter.steps + training.algorithm.steps_of_next_iteration() > env_steps:
+            return training  # an earlier checkpoint stands for a smaller budget
+    kept = [int(other) for other in checkpoint_names(folder / "checkpoints")]
+    if max(kept, default=0) <= env_steps:
+        reached = f"its newest checkpoint is at {kept[-1]}" if kept else "it has no checkpoint"
+        raise UserError(f"{folder} has not been trained for {env_steps} env steps yet: {reached}; run it first")
+    raise UserError(
+        f"{folder}: the checkpoint of a budget of {env_steps} env steps is not there; kept are those at env steps "
+        f"{', '.join(map(str, kept))}: ask for one of these budgets or milestones, or give another --out to train anew"
+    )
 
 
 def train(

@@ -32,7 +32,7 @@ from suite.run.metadata import describe
 from suite.run.metatest import run_metatest
 from suite.run.processes import STOPPED, end_with_parent
 from suite.run.stop_signals import Stop, Stopped, listening
-from suite.run.training import Training, checkpoint_for, open_training, train
+from suite.run.training import Training, open_at_budget, train
 
 PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
 
@@ -152,20 +152,16 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
         UserError: the checkpoint at the end of a meta-test's budget is not there.
     """
     metrics_table(folder)  # before the last records, with which all is done
-    held: tuple[str, Training] | None = None
+    training: Training | None = None
+    budget = None  # that it has been opened at the end of
     for below in metatest_folders(folder):
         if (below / "records.parquet").exists():
             continue
         spec = MetatestSpec.model_validate(read_json(below / "config.json"))
         refuse_other_hash(below, spec.hash)
         variant = read_json(below / "label.json")["variant"]
-        name = checkpoint_for(folder, spec.env_steps)
-        if name is None:
-            raise UserError(_no_checkpoint(folder, spec.env_steps))
-        if held is None or held[0] != name:
-            held = (name, open_training(folder, execution.device, int(name), name))
-        if held[1].meter.steps + held[1].algorithm.steps_of_next_iteration() <= spec.env_steps:
-            raise UserError(_no_checkpoint(folder, spec.env_steps))  # an earlier one would stand for a smaller budget
+        if training is None or budget != spec.env_steps:
+            training, budget = open_at_budget(folder, spec.env_steps, execution.device), spec.env_steps
         started = time.monotonic()
 
         def report(fraction: float, label: str = f"{variant} on {spec.split.name}", since: float = started) -> None:
@@ -176,16 +172,8 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
             )  # fmt: skip
 
         report(0.0)
-        metadata = describe(folder, spec, held[1], variant, execution)
-        run_metatest(below, spec, held[1], metadata, report)
-
-
-def _no_checkpoint(folder: Path, env_steps: int) -> str:
-    kept = ", ".join(str(int(name)) for name in checkpoint_names(folder / "checkpoints"))
-    return (
-        f"{folder}: the checkpoint of a budget of {env_steps} env steps is not there; kept are those at env steps "
-        f"{kept or '(none)'}: ask for one of these budgets or milestones, or give another --out to train anew"
-    )
+        metadata = describe(folder, spec, training, variant, execution)
+        run_metatest(below, spec, training, metadata, report)
 
 
 if __name__ == "__main__":
