@@ -50,7 +50,7 @@ def work(folder: Path) -> int:
     """All work of a training folder that is left, in this process; its exit status. What every executor runs."""
     torch.set_num_threads(1)
     try:
-        patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # whoever sits before a terminal hears at once
+        patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # at a terminal it is refused at once
         with listening() as stop, owned(folder, patience=patience) as ownership:
             refuse_altered(folder)
 
@@ -79,7 +79,7 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         require_device(execution.device)
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         write_provenance(folder / "provenance.json", provenance(command, execution.device))
-        with stop.held():
+        with stop.postponed():
             train(folder, execution, status, asked_to_stop)
         run_metatests(folder, execution, status)
     except Stopped:
