@@ -112,8 +112,8 @@ def train(
     """
     checkpoints = folder / "checkpoints"
     discard_partials(folder)
-    name, passed_over = newest_checkpoint(checkpoints)
-    for sentence in passed_over:
+    name, faults = newest_checkpoint(checkpoints)
+    for sentence in faults:
         status.note(sentence)
     discard_after(checkpoints, name)
     training = open_training(folder, execution.device, execution.env_steps, name)
@@ -138,9 +138,9 @@ def train(
             events(_write_metrics(metrics, row, counters))
             status.training_return(row["return"])
             upcoming = meter.steps + algorithm.steps_of_next_iteration()
-            passed = [steps for steps in milestones if upcoming > steps]
-            milestones = milestones[len(passed) :]
-            is_due = passed or now - saved_at >= execution.checkpoint_seconds or upcoming > execution.env_steps
+            reached = [steps for steps in milestones if upcoming > steps]
+            milestones = milestones[len(reached) :]
+            is_due = reached or now - saved_at >= execution.checkpoint_seconds or upcoming > execution.env_steps
             if is_due or stops:
                 save_checkpoint(checkpoints, checkpoint_name(meter.steps), algorithm.state(), algorithm.log(), counters)
                 prune_checkpoints(checkpoints, kept_checkpoints(checkpoints, execution))
@@ -168,19 +168,19 @@ def kept_checkpoints(checkpoints: Path, execution: Execution) -> set[str]:
 
 def _whole_metrics(path: Path, expected: int, status: Status) -> int:
     """Bytes of the metrics to keep: those written by the checkpoint, or the whole lines of a file that was cut."""
-    held = path.read_bytes()
-    if len(held) >= expected:
+    content = path.read_bytes()
+    if len(content) >= expected:
         return expected
     status.note(f"{path.name} was cut: the training curve has a gap, the training itself has none")
-    return held.rfind(b"\n") + 1
+    return content.rfind(b"\n") + 1
 
 
 def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> dict[str, Any]:
     """The line of metrics of an iteration, which is on the disk when this returns."""
-    known = {"env_steps": counters["env_steps"], "iteration": counters["iterations"], "seconds": counters["seconds"]}
+    place = {"env_steps": counters["env_steps"], "iteration": counters["iterations"], "seconds": counters["seconds"]}
     finite = {name: value if value == value else None for name, value in row.items()}  # JSON has no NaN
-    handle.write(json.dumps(known | finite) + "\n")
+    handle.write(json.dumps(place | finite) + "\n")
     handle.flush()
     os.fsync(handle.fileno())
     counters["metrics_bytes"] = handle.tell()
-    return known | finite
+    return place | finite
