@@ -180,14 +180,25 @@ def _time_trial(rehearsal: _Rehearsal, algorithm: Any) -> TrialCost:
     if updates and (config.updates_per_round is None or updates <= MORE_UPDATES):
         per_round = max(rehearse(updates) - fixed, 0.0)
     elif updates:
-        few, more = rehearse(FEW_UPDATES), rehearse(MORE_UPDATES)
-        per_update = max(more - few, 0.0) / (MORE_UPDATES - FEW_UPDATES)
-        per_round, round_updates = max(few - fixed - per_update, 0.0), config.updates_per_round
+        few, more = rehearse(FEW_UPDATES) - fixed, rehearse(MORE_UPDATES) - fixed
+        round_updates = config.updates_per_round
+        per_update, per_round = _parts(few, more, -(-MORE_UPDATES // round_updates))
     return TrialCost(
         tasks=len(tasks), fixed=fixed, per_update=per_update, per_round=per_round, round_updates=round_updates,
         updates=updates, per_evaluation=fixed / 3,  # without updates: an evaluation, the adaptation data, an evaluation
         evaluations=updates // spec.protocol.evaluate_every,
     )  # fmt: skip
+
+
+def _parts(first: float, more: float, rounds: int) -> tuple[float, float]:
+    """Seconds of an update and of the start of a round, from those of one update and of `MORE_UPDATES` in `rounds`.
+
+    Where every update is a round of its own, nothing tells the two apart, and all is counted as the update's.
+    """
+    if rounds == MORE_UPDATES:
+        return max(more, 0.0) / MORE_UPDATES, 0.0
+    update = max(more - rounds * first, 0.0) / (MORE_UPDATES - rounds)
+    return update, max(first - update, 0.0)
 
 
 def _main() -> None:

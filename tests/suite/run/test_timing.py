@@ -98,6 +98,17 @@ def test_declared_costs_are_timed_by_small_pieces(tiny_experiment, stopwatch):
     assert stopwatch[-1][2].gate is None  # the most that it can cost
 
 
+@pytest.mark.parametrize("interval", [500, 11, 6, 4, 2])
+def test_rounds_that_are_shorter_than_a_rehearsal_are_told_from_updates(interval):
+    rounds = -(-timing.MORE_UPDATES // interval)
+    seconds = timing._parts(5.0 + 0.5, rounds * 5.0 + timing.MORE_UPDATES * 0.5, rounds)
+    assert seconds == (pytest.approx(0.5), pytest.approx(5.0))
+
+
+def test_where_each_update_is_a_round_they_count_together():
+    assert timing._parts(5.5, 60.5, timing.MORE_UPDATES) == (pytest.approx(5.5), 0.0)
+
+
 def test_where_nothing_is_declared_whole_iterations_and_adaptations_are_timed(tiny_experiment, stopwatch, monkeypatch):
     """Whatever the fields are called."""
     monkeypatch.setattr(PearlTrain, "gradient_steps", None)
