@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from algorithms.kit.replay import EpisodeStore
@@ -50,6 +50,52 @@ class TrainConfig(Config, ABC):
         del horizon
         return self.first_steps(num_tasks)
 
+    @property
+    def gradient_steps(self) -> int | None:
+        """Gradient steps of an outer iteration after the first, all of the same cost: what plans time iterations by.
+
+        None, as here, where nothing is said of them: plans then time whole iterations.
+        """
+        return None
+
+    def shortened(self, gradient_steps: int, transitions: int) -> Self:
+        """A copy whose every iteration takes so many gradient steps, after an exploration that is no longer than asked.
+
+        It collects as much in every iteration after the first, and costs the same for everything else. To be defined
+        wherever `gradient_steps` is.
+
+        Args:
+            gradient_steps: Per iteration.
+            transitions: Per training task, at most, in the first iteration.
+        """
+        raise NotImplementedError(f"{type(self).__name__} declares gradient_steps, but does not say how to have fewer")
+
+
+class ReplayTrainConfig(TrainConfig):
+    """A meta-training on a replay: it explores every training task, then collects and takes gradient steps in turn."""
+
+    initial_transitions: PositiveInt  # of the exploration, per training task
+    steps_per_iteration: PositiveInt  # gradient steps
+
+    def exploration(self, num_tasks: int) -> int:
+        """Transitions of each training task in the first iteration."""
+        del num_tasks
+        return self.initial_transitions
+
+    def first_steps(self, num_tasks: int) -> int:
+        """The initial exploration."""
+        return num_tasks * self.exploration(num_tasks)
+
+    @property
+    def gradient_steps(self) -> int:
+        """Each on a batch of the replay."""
+        return self.steps_per_iteration
+
+    def shortened(self, gradient_steps: int, transitions: int) -> Self:
+        """With a shorter exploration, and fewer or more gradient steps."""
+        initial = min(self.initial_transitions, transitions)
+        return self.model_copy(update={"steps_per_iteration": gradient_steps, "initial_transitions": initial})
+
 
 class AdaptConfig(Config):
     """What every test-time adaptation has."""
@@ -62,6 +108,18 @@ class AdaptConfig(Config):
     def capped_updates(self, limit: int | None) -> int:
         """As many, or `limit` where that is fewer."""
         return self.updates if limit is None else min(limit, self.updates)
+
+    @property
+    def updates_per_round(self) -> int | None:
+        """Updates that cost the same and follow on what is done once for all of them, such as relabeling, in rounds.
+
+        None, as here, where nothing is said of them: plans then time whole adaptations.
+        """
+        return None
+
+    def costliest(self) -> Self:
+        """A copy under which an adaptation costs the most that it may, such as with every gate open; here: itself."""
+        return self
 
 
 class Adaptation(NamedTuple):

@@ -29,7 +29,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
-    TrainConfig,
+    ReplayTrainConfig,
     Transition,
     average,
     averaged,
@@ -60,7 +60,7 @@ ALGORITHMS = (
 PLANNED_AT_ONCE = 500  # candidates on the CPU: more do not stay in its cache
 
 
-class GrbalTrain(TrainConfig):
+class GrbalTrain(ReplayTrainConfig):
     """Meta-training of GrBAL. Defaults are the released code's but where they say so."""
 
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -106,10 +106,6 @@ class GrbalTrain(TrainConfig):
         default=0.3, gt=0, description="of MPPI's weights, in deviations of the candidates' returns (ours)"
     )
     plan_elites: float = Field(default=0.1, gt=0, le=1, description="share of CEM's candidates that are kept (ours)")
-
-    def first_steps(self, num_tasks: int) -> int:
-        """The random actions."""
-        return num_tasks * self.initial_transitions
 
     def later_steps(self, num_tasks: int, horizon: int) -> int:
         """What the planner collects in a few tasks."""

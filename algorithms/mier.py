@@ -14,7 +14,7 @@ separate state model is trained (the code's is never used, the paper has none).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
-    TrainConfig,
+    ReplayTrainConfig,
     Transition,
     as_arrays,
     averaged,
@@ -66,7 +66,7 @@ ALGORITHMS = (
 )  # fmt: skip
 
 
-class MierTrain(TrainConfig):
+class MierTrain(ReplayTrainConfig):
     """Meta-training of MIER (paper, Algorithm 1). Defaults are the released code's; `paper` is a preset."""
 
     predicts: Literal["reward", "dynamics"] = Field(
@@ -105,10 +105,6 @@ class MierTrain(TrainConfig):
     target_entropy: float = Field(default=-1.0, description="for every family (code)")
     replay_capacity: PositiveInt = Field(default=1_000_000, description="transitions per task (code)")
 
-    def first_steps(self, num_tasks: int) -> int:
-        """The initial exploration."""
-        return num_tasks * self.initial_transitions
-
     def later_steps(self, num_tasks: int, horizon: int) -> int:
         """Prior and adapted data of a few tasks."""
         return self.tasks_per_iteration * (self.prior_transitions + self.adapted_transitions)
@@ -146,6 +142,15 @@ class MierAdapt(MierWithoutRelabelingAdapt):
     def updates(self) -> int:
         """SAC updates per task."""
         return self.relabel_updates
+
+    @property
+    def updates_per_round(self) -> int:
+        """Each round begins with a relabeling."""
+        return self.relabel_interval
+
+    def costliest(self) -> Self:
+        """The gate is open in every task."""
+        return self.model_copy(update={"gate": None})
 
 
 class Mier(Algorithm):

@@ -15,7 +15,7 @@ episode that ends early is followed by another.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
-    TrainConfig,
+    ReplayTrainConfig,
     Transition,
     as_arrays,
     average,
@@ -39,15 +39,15 @@ from algorithms.kit.context.propensity import effective_sample_size, logistic_re
 from algorithms.kit.context.recurrent_context import (
     EpisodeWindows,
     RunningHistory,
+    TrialWindows,
     Windowed,
     last_hidden,
-    window_tokens,
 )
 from algorithms.kit.networks import frozen, resolve_precision
 from algorithms.kit.off_policy.td3 import Network, Sizes, Td3Settings, TwinDelayed, Weighting, policy_actions
-from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
+from algorithms.kit.replay import EpisodeStore, TaskIndex
 from algorithms.kit.state import Part
-from algorithms.kit.trial_data import TrialData, rows_of
+from algorithms.kit.trial_data import TrialData
 from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
 
@@ -64,7 +64,7 @@ ALGORITHMS = (
 )  # fmt: skip
 
 
-class MqlTrain(TrainConfig):
+class MqlTrain(ReplayTrainConfig):
     """Meta-training of MQL: multi-task TD3. Defaults are the released code's for cheetah-velocity."""
 
     history_length: PositiveInt = Field(default=20, description="transitions of the context's window (code)")
@@ -95,10 +95,6 @@ class MqlTrain(TrainConfig):
         default=2000, description="newest transitions per task against which the classifier is fitted (code)"
     )
 
-    def first_steps(self, num_tasks: int) -> int:
-        """The initial exploration."""
-        return num_tasks * self.random_transitions(num_tasks)
-
     def later_steps(self, num_tasks: int, horizon: int) -> int:
         """A horizon of transitions in a few tasks."""
         return self.episodes_per_iteration * horizon
@@ -113,8 +109,12 @@ class MqlTrain(TrainConfig):
             f"exploration of {num_tasks} tasks; lower it, or raise initial_transitions, burn_in or replay_capacity"
         )
 
-    def random_transitions(self, num_tasks: int) -> int:
-        """Initial exploration per task."""
+    def shortened(self, gradient_steps: int, transitions: int) -> Self:
+        """In full number from the second iteration on."""
+        return super().shortened(gradient_steps, transitions).model_copy(update={"full_steps_from": 0})
+
+    def exploration(self, num_tasks: int) -> int:
+        """Enough for the burn-in of all tasks together."""
         return max(self.initial_transitions, -(-self.burn_in // num_tasks))
 
 
@@ -152,6 +152,15 @@ class MqlAdapt(AdaptConfig):
         """TD3 steps on the new data, then on the replay."""
         return self.new_data_updates + self.replay_updates
 
+    @property
+    def updates_per_round(self) -> int:
+        """All follow on the one fit of the classifier."""
+        return self.updates
+
+    def costliest(self) -> Self:
+        """Every step on the replay, whose batches are larger and weighted."""
+        return self.model_copy(update={"new_data_updates": 0, "replay_updates": self.updates})
+
 
 class Mql(Algorithm):
     """Meta-training of MQL."""
@@ -180,7 +189,7 @@ class Mql(Algorithm):
         horizon, number = self.source.spaces.horizon, self.source.num_tasks
         if not self.store.size:
             piece = max(1, round(self.config.initial_episode * horizon))
-            whole, rest = divmod(self.config.random_transitions(number), piece)
+            whole, rest = divmod(self.config.exploration(number), piece)
             batches = [self._collect(np.arange(number), size, True) for size in [piece] * whole + [rest] * bool(rest)]
             return {"return": average(np.concatenate([self.episode_returns(batch) for batch in batches]))}
         tasks = self.choices.integers(number, size=self.config.episodes_per_iteration)
@@ -300,7 +309,7 @@ class MqlAgent(Agent):
         if self.data is None:
             raise RuntimeError("a fork has no data to adapt to")
         device, length = self.mql.device, self.mql.config.history_length
-        new = NewData(self.data.everything(device), torch.tensor(self.steps, device=device), length)
+        new = TrialWindows(self.data.everything(device), torch.tensor(self.steps, device=device), length)
         tuning = FineTuning(self.mql, self.config, new, self.generator)
         yield Adaptation(0, as_arrays(tuning.fitted()))
         losses: dict[str, Tensor] = {}
@@ -311,36 +320,10 @@ class MqlAgent(Agent):
             yield Adaptation(point, as_arrays(losses))
 
 
-class NewData:
-    """D_new: the adaptation data of each test task with their histories."""
-
-    def __init__(self, data: Transitions, steps: Tensor, length: int) -> None:
-        """data: fields (task, row, ...) in the order they were made; steps: (task, row), of each in its episode."""
-        self.data, self.steps, self.length = data, steps, length
-        tokens = torch.cat([data.observations, data.actions, data.rewards.unsqueeze(-1)], dim=-1)
-        self._tokens = tokens.flatten(0, 1)
-
-    def gather(self, rows: Tensor) -> Windowed:
-        """Each task's transitions at `rows` (task, number)."""
-        slots = rows + self.data.rewards.shape[1] * torch.arange(len(rows), device=rows.device).unsqueeze(1)
-        tokens = window_tokens(self._tokens, slots, self.steps.gather(1, rows), self.length)
-        return Windowed(rows_of(self.data, rows), tokens)
-
-    def everything(self) -> Windowed:
-        """All of it, once."""
-        return self.gather(torch.arange(self.steps.shape[1], device=self.steps.device).expand_as(self.steps))
-
-    def sample(self, generator: torch.Generator) -> Windowed:
-        """As many transitions of each task as it has, with replacement."""
-        number = self.steps.shape[1]
-        drawn = torch.rand(self.steps.shape, generator=generator, device=self.steps.device)
-        return self.gather((drawn * number).long().clamp_max(number - 1))
-
-
 class FineTuning:
     """TD3 learners, one per test task, that continue from the meta-trained one (paper, section 3.3)."""
 
-    def __init__(self, mql: Mql, config: MqlAdapt, new: NewData, generator: torch.Generator) -> None:
+    def __init__(self, mql: Mql, config: MqlAdapt, new: TrialWindows, generator: torch.Generator) -> None:
         self.mql, self.config, self.new, self.generator = mql, config, new, generator
         self.updates = 0
         tasks, number = new.steps.shape

@@ -23,7 +23,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
-    TrainConfig,
+    ReplayTrainConfig,
     Transition,
     averaged,
     require_finite,
@@ -49,7 +49,7 @@ ALGORITHMS = (
 )  # fmt: skip
 
 
-class OracleTrain(TrainConfig):
+class OracleTrain(ReplayTrainConfig):
     """Training of the oracle (soft actor-critic, Haarnoja et al. 2018b, over many tasks)."""
 
     hidden: tuple[PositiveInt, ...] = Field(default=(256, 256), description="policy and critics (SAC paper)")
@@ -65,10 +65,6 @@ class OracleTrain(TrainConfig):
     temperature: float | Literal["auto"] = Field(default="auto", description="tuned from 1 (SAC paper)")
     target_entropy: float | None = Field(default=None, description="None: minus the action dimension (SAC paper)")
     replay_capacity: PositiveInt = Field(default=1_000_000, description="transitions per task (SAC paper)")
-
-    def first_steps(self, num_tasks: int) -> int:
-        """The initial exploration."""
-        return num_tasks * self.initial_transitions
 
     def later_steps(self, num_tasks: int, horizon: int) -> int:
         """Data of a few tasks."""

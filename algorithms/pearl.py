@@ -25,7 +25,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
-    TrainConfig,
+    ReplayTrainConfig,
     Transition,
     as_arrays,
     averaged,
@@ -59,7 +59,7 @@ ALGORITHMS = (
 EVALUATION = 1  # tells the noise of evaluations from that of exploration, which has the same seed
 
 
-class PearlTrain(TrainConfig):
+class PearlTrain(ReplayTrainConfig):
     """Meta-training of PEARL (paper, Algorithm 1). Defaults are the released code's for cheetah-velocity."""
 
     latent_dim: PositiveInt = Field(default=5, description="size of z (code)")
@@ -95,10 +95,6 @@ class PearlTrain(TrainConfig):
         default=None, description="`twin_q` variant; None: minus the action dimension (MIER authors' fork)"
     )
     replay_capacity: PositiveInt = Field(default=1_000_000, description="transitions per task (code)")
-
-    def first_steps(self, num_tasks: int) -> int:
-        """The initial exploration."""
-        return num_tasks * self.initial_transitions
 
     def later_steps(self, num_tasks: int, horizon: int) -> int:
         """Prior and posterior data of a few tasks."""

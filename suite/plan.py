@@ -143,10 +143,15 @@ def _seconds(cells: list[Cell], left: list[MetatestSpec], taken: int, label: str
     training, execution = cells[0].training, cells[0].execution
     assert training is not None
     assert execution is not None
+
+    def say_timing(undeclared: str) -> None:
+        whole = f", whole {undeclared}: its configuration does not declare what they are made of" if undeclared else ""
+        say(f"timing {label}{whole}")
+
     total, training_seconds = 0.0, 0.0
     for test in left:
         try:
-            cost = estimate(training, test, execution.device, lambda: say(f"timing {label}"))
+            cost = estimate(training, test, execution.device, say_timing)
         except RuntimeError as error:
             raise UserError(f"{error}\nUse --no-calibrate to plan without hours.") from None
         training_seconds = cost.training.seconds(execution.env_steps, taken)

@@ -1,4 +1,6 @@
-"""Every family and split by name, a user's own included, and the environments that simulate them.
+"""Every built-in family and split by name, and the environments that simulate them.
+
+Splits of a user's own are declared in an experiment (`tasks.split_declaration`) and go with it, not by name.
 
 Reading the registry imports no simulator: an environment is imported when it is made.
 """
@@ -16,9 +18,6 @@ from tasks.families import FAMILIES
 from tasks.spec import BatchedEnvironment, RewardRule, TaskFamily, TaskSplit
 from tasks.splits import BUILDERS
 
-_own_families: dict[str, TaskFamily] = {}
-_own_splits: dict[str, TaskSplit] = {}
-
 
 class UnknownName(UserError, LookupError):
     """A family or split that the registry does not hold; the message lists the nearest ones."""
@@ -32,17 +31,17 @@ class UnknownName(UserError, LookupError):
 
 
 class InvalidDeclaration(UserError, ValueError):
-    """A family or split that cannot be registered; the message says what is wrong with it and what would be right."""
+    """A split that cannot be declared so; the message says what is wrong with it and what would be right."""
 
 
 def families() -> tuple[TaskFamily, ...]:
-    """All families: the built-in ones in the order of the documentation, then registered ones."""
-    return (*FAMILIES, *_own_families.values())
+    """All families, in the order of the documentation."""
+    return FAMILIES
 
 
 def splits() -> tuple[TaskSplit, ...]:
-    """All splits: the built-in ones in the order of their file, then registered ones."""
-    return (*(build() for build in BUILDERS.values()), *_own_splits.values())
+    """All splits, in the order of their file."""
+    return tuple(build() for build in BUILDERS.values())
 
 
 def get_family(name_or_nickname: str) -> TaskFamily:
@@ -65,57 +64,15 @@ def get_split(full_name: str) -> TaskSplit:
         UnknownName: there is none; the message lists the nearest names.
     """
     family_name, dot, name = full_name.partition(".")
-    known = (*BUILDERS, *_own_splits)
     if not dot:
-        allowed = [split for split in known if split.startswith(f"{family_name}.")] or known
+        allowed = [split for split in BUILDERS if split.startswith(f"{family_name}.")] or BUILDERS
         raise UnknownName("split", full_name, allowed, "A split is named `family.split`.")
-    full_name = f"{get_family(family_name).name}.{name}"
-    if full_name in _own_splits:
-        return _own_splits[full_name]
+    family = get_family(family_name).name
+    full_name = f"{family}.{name}"
     if full_name in BUILDERS:
         return BUILDERS[full_name]()
-    siblings = [split for split in known if split.startswith(f"{get_family(family_name).name}.")]
-    raise UnknownName("split", full_name, siblings or known, "`offmap tasks list` shows all.")
-
-
-def register_family(family: TaskFamily) -> TaskFamily:
-    """The family, from now on known by its name and nickname in this process.
-
-    Raises:
-        InvalidDeclaration: another family already has one of its names.
-    """
-    for other in families():
-        taken = {other.name, other.nickname} & {family.name, family.nickname}
-        if taken and other != family:
-            raise InvalidDeclaration(
-                f"family {family.name!r}: the name {sorted(taken)[0]!r} belongs to the family {other.name!r}; "
-                "choose another name, built-in families cannot be replaced."
-            )
-    if family not in FAMILIES:
-        _own_families[family.name] = family
-    return family
-
-
-def register_split(split: TaskSplit) -> TaskSplit:
-    """The split, from now on known by its full name in this process.
-
-    Raises:
-        UnknownName: its family does not exist.
-        InvalidDeclaration: its name is taken by a different split, or its lists do not fit its family.
-    """
-    family = get_family(split.family)
-    if family.name != split.family:
-        split = split.model_copy(update={"family": family.name})
-    check_lists(split, family)
-    known = {known.full_name: known for known in splits()}.get(split.full_name)
-    if known is not None and known != split:
-        raise InvalidDeclaration(
-            f"split {split.full_name!r} exists with other contents (hash {known.hash}, given {split.hash}); "
-            "give yours a name of its own."
-        )
-    if known is None:
-        _own_splits[split.full_name] = split
-    return split
+    siblings = [split for split in BUILDERS if split.startswith(f"{family}.")]
+    raise UnknownName("split", full_name, siblings or BUILDERS, "`offmap tasks list` shows all.")
 
 
 def check_lists(split: TaskSplit, family: TaskFamily) -> None:

@@ -160,11 +160,6 @@ class TaskSplit(Frozen):
         """Identity of the lists and of what they belong to; a change of any value changes it."""
         return fingerprint(self.model_dump(include=_HASHED_FIELDS))
 
-    @property
-    def train_hash(self) -> str:
-        """Identity of the training list alone: splits that share it share one meta-training."""
-        return fingerprint(self.model_dump(include={"family", "train"}))
-
 
 _HASHED_FIELDS = {
     "family", "name", "version", "train", "test", "test_id", "extra", "adaptation_transitions",

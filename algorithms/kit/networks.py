@@ -42,21 +42,17 @@ def glorot_uniform(sizes: Sequence[int], generator: torch.Generator, ensemble: i
 
 
 def fan_out_uniform(
-    sizes: Sequence[int],
-    generator: torch.Generator,
-    ensemble: int = 1,
-    hidden_bias: float = 0.1,
-    last_bound: float = 3e-3,
+    sizes: Sequence[int], generator: torch.Generator, ensemble: int = 1, last_bound: float = 3e-3
 ) -> Parameters:
     """A network initialised as the public PEARL code does.
 
-    Hidden weights U(+-1/sqrt(fan out)), hidden biases constant, the last layer's weights and biases
+    Hidden weights U(+-1/sqrt(fan out)), hidden biases 0.1, the last layer's weights and biases
     U(+-`last_bound`).
     """
     parameters = []
     for fan_in, fan_out in zip(sizes[:-2], sizes[1:-1]):
         weight = uniform((ensemble, fan_in, fan_out), fan_out**-0.5, generator)
-        parameters += [weight, zeros((ensemble, 1, fan_out), generator) + hidden_bias]
+        parameters += [weight, zeros((ensemble, 1, fan_out), generator) + 0.1]
     for shape in ((ensemble, sizes[-2], sizes[-1]), (ensemble, 1, sizes[-1])):
         parameters.append(uniform(shape, last_bound, generator))
     return parameters

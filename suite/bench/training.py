@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from algorithms.kit.context.recurrent_context import TrialWindows
 from algorithms.kit.model_based.relabeling import FineTuning, RelabelSettings
 from algorithms.kit.networks import frozen, native_precision, repeat_ensemble
 from algorithms.mier import Mier, MierTrain
 from algorithms.mql import FineTuning as MqlFineTuning
-from algorithms.mql import Mql, MqlAdapt, MqlTrain, NewData
+from algorithms.mql import Mql, MqlAdapt, MqlTrain
 from algorithms.pearl import Pearl, PearlTrain
 from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
 from suite.bench.random_source import RandomSource
@@ -98,7 +99,7 @@ def _mql_steps(device: torch.device) -> dict[str, Callable[[], Any]]:
     mql = _explored(Mql, MqlTrain(initial_transitions=TRANSITIONS), device)
     far = 1_000_000  # no step that is timed is one on the new data
     data = mql.store.gather(torch.arange(200, device=device).expand(MQL_TASKS, -1))
-    new = NewData(data, torch.arange(200, device=device).expand(MQL_TASKS, -1), mql.config.history_length)
+    new = TrialWindows(data, torch.arange(200, device=device).expand(MQL_TASKS, -1), mql.config.history_length)
     tuning = MqlFineTuning(mql, MqlAdapt(new_data_updates=0, replay_updates=far), new, mql.generator)
     return {
         "MQL step": lambda: [mql.gradient_step(number) for number in range(MQL_STEPS)],

@@ -13,7 +13,8 @@ from suite.executors.slurm import cancel_jobs, require_slurm
 from suite.monitor.job_states import Cluster
 from suite.results.jobs import JobOf, changing, jobs_of_runs, read_submissions, write_submission
 from suite.results.layout import pending
-from suite.results.lock import is_alive, owner
+from suite.results.lock import owner
+from suite.results.process_identity import is_alive
 from suite.results.status import read_status
 
 

@@ -1,13 +1,15 @@
-"""One owner per folder, on any file system, also where the owner died without a word on another machine.
+"""One owner per folder, on any file system, also where the owner died on another machine.
 
 `flock` is not enough on a cluster: a network file system may keep the lock of a node that is gone, or keep none at
-all. Here an owner is a small file, `lock-N`, made exclusively, which says who it is, and whose modification time a
-heartbeat renews. Numbers only grow, so that nobody has to remove what another has made: whoever takes over from a
-dead owner N makes `lock-N+1`, which one alone can succeed in; an owner that finds a higher number than its own was
-taken for dead, and ends at once.
+all. Here an owner is a small file, `lock-N`, made exclusively, which says who the owner is, and whose modification time
+the owner's heartbeat renews. Numbers only grow, so that nobody has to remove what another has made: whoever takes over
+from a dead owner N makes `lock-N+1`, in which only one process succeeds; an owner that sees a higher number than its
+own was taken for dead, and ends at once.
 
 Whether an owner lives is asked of the operating system where it runs on this machine, and otherwise of its heartbeat,
-which is measured against the file system's own clock: neither clocks that differ nor clocks that jump matter.
+which whoever takes over measures by the file system's own clock: clocks that differ or jump do not matter.
+
+The heartbeat is the only one of a process: `status.json` is written by it too, and says nothing of who lives.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
+from suite.results.process_identity import is_alive, this_process
 
 BEAT_SECONDS = 10.0
 EXPIRY_SECONDS = 120.0  # without a heartbeat; more than a network file system keeps what it knows of a file
@@ -32,40 +35,80 @@ WATCHED_BEATS = 2.5  # how long an owner whose heartbeat looks old is watched be
 LOST = 76  # exit code of a process that was taken for dead, and finds that another owns its folder
 
 
+class Ownership:
+    """What the owner of a folder has of it: a lock file, which a heartbeat keeps fresh in a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is the lock file, which is there already."""
+        self._path = path
+        self._writers: list[Callable[[], None]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def end_if_lost(self) -> None:
+        """End this process, at once, if another has taken its folder over.
+
+        To be called before something is written that the other might write too. The heartbeat calls it as well, but
+        may come too late where all of the process stood still.
+        """
+        if _newest(self._path.parent) > _number(self._path):
+            print(f"{self._path.parent}: another process has taken this run over; ending", file=sys.stderr, flush=True)
+            os._exit(LOST)
+
+    def write_at_beats(self, write: Callable[[], None]) -> None:
+        """Have `write` called at every heartbeat from now on, in the heartbeat's thread, after the lock was renewed."""
+        self._writers.append(write)
+
+    def give_back(self) -> None:
+        """Stop the heartbeat and leave the folder to others; this needs no space on a disk that may be full."""
+        self._ended.set()
+        self._thread.join()
+        _set_time(self._path, 0.0)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            with contextlib.suppress(OSError):  # the server may be away for a while
+                self.end_if_lost()
+                _set_time(self._path, None)
+            for write in self._writers:
+                with contextlib.suppress(Exception):  # who lives has to be seen to live, whatever else goes wrong
+                    write()
+
+
 @contextmanager
-def owned(folder: Path, what: str = "working on this run", patience: float = 0.0) -> Iterator[Callable[[], None]]:
+def owned(folder: Path, what: str = "working on this run", patience: float = 0.0) -> Iterator[Ownership]:
     """Own a folder: one process at a time. Waits while it cannot be told whether an owner on another machine lives.
 
-    Gives a function to be called before something is written that another owner might write too: it ends the process
-    if the folder was taken over. A heartbeat calls it too, but may come too late where all of the process stood still.
-
-    `what` is what owners do, in words; for one that lives they wait `patience` seconds.
+    Args:
+        folder: The folder.
+        what: What owners do, in words.
+        patience: Seconds to wait for an owner that lives.
 
     Raises:
         UserError: there is no such folder, or another process owns it.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
-    path = _patiently(folder, what, time.monotonic() + patience)
-    ended = threading.Event()
-    heart = threading.Thread(target=_beat, args=(path, ended), daemon=True)
-    heart.start()
+    ownership = Ownership(_patiently(folder, what, time.monotonic() + patience))
     try:
-        yield lambda: _end_if_lost(path)
+        yield ownership
     finally:
-        ended.set()
-        heart.join()
-        _set_time(path, 0.0)  # given back; this needs no space on a disk that may be full
+        ownership.give_back()
 
 
 def owner(folder: Path) -> dict[str, Any] | None:
-    """Who owns a folder (host, pid and more), None if nobody does; of other machines by the last heartbeat. Only reads.
+    """Who owns a folder (`this_process` of the owner; empty if it could not write that); None if nobody does.
+
+    Only reads, so that an owner on another machine is judged by its last heartbeat and the clock of this machine.
 
     Raises:
         OSError: there is no such folder.
     """
-    path = _path(folder, _newest(folder))
-    beat, about = _beat_of(path), _read(path)
+    number = _newest(folder)
+    while not (beat := _beat_of(_path(folder, number))) and _path(folder, number + 1).exists():
+        number += 1  # taken over since, though a network file system may list the lock before for a minute
+    about = _read(_path(folder, number))
     lives = is_alive(about)
     if beat == 0 or lives is False or (lives is None and time.time() - beat > EXPIRY_SECONDS):
         return None
@@ -99,9 +142,9 @@ def _take(folder: Path, what: str) -> Path:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:  # somebody was faster
             continue
-        with contextlib.suppress(OSError), os.fdopen(descriptor, "w") as handle:  # on a full disk: nameless
+        with contextlib.suppress(OSError), os.fdopen(descriptor, "w") as handle:  # stays empty on a full disk
             json.dump(this_process(), handle)
-        if _newest(folder) > newest + 1:  # we slept so long that others have come and gone since we looked
+        if _newest(folder) > newest + 1:  # others have come and gone while this process stood still
             path.unlink(missing_ok=True)
             continue
         for number in _numbers(folder):
@@ -111,7 +154,7 @@ def _take(folder: Path, what: str) -> Path:
 
 
 def _is_free(folder: Path, number: int) -> bool:
-    """Whether the owner of a lock file has given it back or is dead; waits until one of them can be told."""
+    """Whether the owner of a lock file has given it back or is dead; waits until that can be told."""
     path = _path(folder, number)
     first, since = _beat_of(path), time.monotonic()
     while True:
@@ -121,18 +164,11 @@ def _is_free(folder: Path, number: int) -> bool:
         if lives is not None:
             return not lives
         if beat != first:
-            return False  # its heart was seen beating
+            return False  # a heartbeat was seen
         was_watched = time.monotonic() - since >= WATCHED_BEATS * BEAT_SECONDS
         if was_watched and _now(folder) - beat > EXPIRY_SECONDS:
             return True
         time.sleep(BEAT_SECONDS / 4)
-
-
-def is_alive(about: dict[str, Any]) -> bool | None:
-    """Whether a process that said so of itself (`this_process`) lives; None where only its heartbeat can tell."""
-    if about.get("machine") != _machine():
-        return None
-    return bool(_started(about["pid"]) == about["started"])
 
 
 def _beat_of(path: Path) -> float:
@@ -154,21 +190,6 @@ def _now(folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _beat(path: Path, ended: threading.Event) -> None:
-    """Renew a lock until its owner has ended; end the process if it was taken over."""
-    while not ended.wait(BEAT_SECONDS):
-        with contextlib.suppress(OSError):  # the server may be away for a while
-            _end_if_lost(path)
-            _set_time(path, None)
-
-
-def _end_if_lost(path: Path) -> None:
-    """End the process, at once, if somebody has taken its lock over."""
-    if _newest(path.parent) > int(path.name.rpartition("-")[2]):
-        print(f"{path.parent}: another process has taken this run over; ending", file=sys.stderr, flush=True)
-        os._exit(LOST)
-
-
 def _set_time(path: Path, seconds: float | None) -> None:
     """Set a file's modification time; None: now, by the clock of the file system."""
     with contextlib.suppress(OSError):
@@ -179,9 +200,13 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"lock-{number:06d}"
 
 
+def _number(path: Path) -> int:
+    return int(path.name.removeprefix("lock-"))
+
+
 def _numbers(folder: Path) -> list[int]:
-    found = (name.removeprefix("lock-") for name in os.listdir(folder) if name.startswith("lock-"))
-    return sorted(int(number) for number in found if number.isdigit())
+    numbers = (name.removeprefix("lock-") for name in os.listdir(folder) if name.startswith("lock-"))
+    return sorted(int(number) for number in numbers if number.isdigit())
 
 
 def _newest(folder: Path) -> int:
@@ -189,44 +214,8 @@ def _newest(folder: Path) -> int:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What an owner says of itself; nothing where it has not come to that."""
+    """What an owner says of itself; empty where it could not write that, or has not yet."""
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError):
         return {}
-
-
-def this_process() -> dict[str, Any]:
-    """What this process says of itself: enough to tell later, on this machine, whether it still lives."""
-    pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "started": _started(pid), "machine": _machine()}
-
-
-def _machine() -> str:
-    """What processes share whose numbers mean the same to each other: a boot of a machine, or a container on it."""
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        parts = [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
-    return " ".join(parts)
-
-
-def _started(pid: int) -> str | None:
-    """When a process of this machine started, as the system counts; None if there is none, or only its remains."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return _exists(pid) if not Path("/proc/self/stat").exists() else None
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _exists(pid: int) -> str | None:
-    """Stands in for the start of a process where there is no /proc, such as on macOS."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return "running"
-    return "running"

@@ -1,4 +1,4 @@
-"""What a run is doing, in one small file that a heartbeat keeps fresh, so that anyone can read it at any time."""
+"""What a run is doing, in one small file that anyone can read at any time; who lives is asked of the lock."""
 
 from __future__ import annotations
 
@@ -8,33 +8,30 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from suite.results.json_files import read_json, write_json
-from suite.results.lock import is_alive, this_process
+from suite.results.lock import owner
+from suite.results.process_identity import is_alive, this_process
 
-if TYPE_CHECKING:
-    from suite.run.rollout import Meter
-
-HEARTBEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0  # a heartbeat older than this belongs to a process that is gone
 JOB = "OFFMAP_JOB"  # environment variable: the job of a cluster that a worker belongs to
 
 
 class Status:
-    """Writes `status.json` of a training folder: at every change, and by a heartbeat in between.
+    """Writes `status.json` of a training folder: at every change, and at the heartbeats of whoever owns the folder.
 
     Fields: state (running, done, failed, stopped), stage (training, meta-test), env_steps, budget, fraction (of the
-    stage), steps_per_second, return, message, notes, pid, host, started and heartbeat (Unix seconds), and job, where
-    a cluster's job does the work.
+    stage), steps_per_second, return, message, notes, pid, host, process (of the writer), started and heartbeat (Unix
+    seconds of the first and of the last writing), and job, where a cluster's job does the work.
     """
 
     def __init__(self, folder: Path) -> None:
+        """Of a training folder that this process owns; nothing is written yet."""
         self._path = folder / "status.json"
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._meter: Meter | None = None
+        self._count: Callable[[], int] | None = None
         self._first = (time.time(), 0)
         self._fields: dict[str, Any] = {
             "state": "running",
@@ -47,26 +44,14 @@ class Status:
             **({"job": os.environ[JOB]} if JOB in os.environ else {}),
         }
 
-    def __enter__(self) -> Status:
-        """Start the heartbeat."""
-        self.write()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the heartbeat; the last written state stays."""
-        self._stopped.set()
-        self._thread.join()
-
     @property
     def env_steps(self) -> int:
         """Environment steps of the training so far."""
-        return self._meter.steps if self._meter is not None else 0
+        return self._count() if self._count is not None else 0
 
-    def follow(self, meter: Meter, budget: int) -> None:
-        """Meta-training begins, or goes on: report `meter` against `budget` environment steps."""
-        self._meter, self._first = meter, (time.time(), meter.steps)
+    def follow(self, env_steps: Callable[[], int], budget: int) -> None:
+        """Meta-training begins, or goes on: report what `env_steps` counts against `budget` environment steps."""
+        self._count, self._first = env_steps, (time.time(), env_steps())
         self.write(stage="training", budget=budget)
 
     def training_return(self, value: float) -> None:
@@ -82,10 +67,10 @@ class Status:
         with self._lock:
             self._fields |= fields
             now = time.time()
-            if self._meter is not None:
+            if self._count is not None:
                 since, steps = self._first
-                self._fields["env_steps"] = self._meter.steps
-                self._fields["steps_per_second"] = (self._meter.steps - steps) / max(now - since, 1e-9)
+                self._fields["env_steps"] = self.env_steps
+                self._fields["steps_per_second"] = (self.env_steps - steps) / max(now - since, 1e-9)
                 self._fields["seconds"] = now - since
             self._put(self._fields | {"heartbeat": now})
 
@@ -98,48 +83,61 @@ class Status:
                 handle.write(json.dumps(document))
                 handle.truncate()
 
-    def _beat(self) -> None:
-        while not self._stopped.wait(HEARTBEAT_SECONDS):
-            self.write()
 
+def read_status(folder: Path) -> dict[str, Any]:
+    """The status of a training folder, as its worker wrote it last.
 
-def read_status(folder: Path, now: float | None = None) -> dict[str, Any]:
-    """The status of a training folder.
-
-    `pending` where nothing has begun, `killed` where the process is gone, `lost` where it has given no sign of life
-    for a while, both with `is_silent`, and `unknown` where the file cannot be understood. On this machine the system
-    knows whether a process lives; elsewhere the age of the file tells, so that no clock of another machine matters.
+    But for `state`: `pending` where nothing has begun, and `unknown` where the file cannot be understood. Where the
+    file says `running` and nobody owns the folder (`suite.results.lock.owner`), `killed` if that was on this machine
+    and `lost` if it was on another, both with `is_silent`.
     """
     try:
-        fields = read_json(folder / "status.json")
-        age = (time.time() if now is None else now) - (folder / "status.json").stat().st_mtime
-        is_running, host = fields["state"] == "running", fields["host"]
-        lives = is_alive(fields.get("process", {}))
+        fields = _read_fields(folder)
+        if fields["state"] == "running" and owner(folder) is None:
+            fields = _read_fields(folder)  # a worker that has ended since says so before it gives the folder back
+            if fields["state"] == "running":
+                return fields | _silence(folder, fields)
     except FileNotFoundError:
         return {"state": "pending"}
     except (OSError, ValueError) as error:
         return {"state": "unknown", "message": f"status.json cannot be read: {error}"}
     except (KeyError, TypeError):
         return {"state": "unknown", "message": "status.json is not a status"}
-    if is_running and lives is False:
-        message = f"its process is gone; the last sign of life is {age:.0f} s old. Run again to continue."
-        return fields | {"state": "killed", "message": message, "is_silent": True}
-    if is_running and lives is None and age > STALE_SECONDS:
-        message = f"no sign of life for {age:.0f} s on {host}. Run again to continue, once it has ended."
-        return fields | {"state": "lost", "message": message, "is_silent": True}
     return fields
 
 
-def note_end(folder: Path, pid: int, state: str, message: str) -> None:
-    """Write how a worker ended that could not say so itself, for whoever reads its status.
+def _read_fields(folder: Path) -> dict[str, Any]:
+    """What the file holds.
 
-    Nothing where another process works on the folder by now, or has finished it: the status is of that one.
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not JSON.
+        KeyError: it has no state, or no host.
+        TypeError: it is no dictionary.
     """
-    seen = read_status(folder)
-    if seen["state"] in ("running", "done") and seen.get("pid") != pid:
-        return
+    fields = read_json(folder / "status.json")
+    return fields | {"state": fields["state"], "host": fields["host"]}
+
+
+def _silence(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """What to say of a run that nobody works on, though its status says that somebody does."""
+    age = time.time() - (folder / "status.json").stat().st_mtime
+    if is_alive(fields.get("process", {})) is None:
+        message = f"no sign of life for {age:.0f} s on {fields['host']}. Run again to continue, once it has ended."
+        return {"state": "lost", "message": message, "is_silent": True}
+    message = f"nothing works on it any more; the last sign of life is {age:.0f} s old. Run again to continue."
+    return {"state": "killed", "message": message, "is_silent": True}
+
+
+def note_end(folder: Path, pid: int, state: str, message: str) -> None:
+    """Write how a worker of this machine ended that could not say so itself, for whoever reads its status.
+
+    Where another process works on the folder by now, or has finished it, the status is left as that one wrote it.
+    """
     try:
-        fields = read_json(folder / "status.json")
-        write_json(folder / "status.json", fields | {"state": state, "message": message, "heartbeat": time.time()})
-    except (OSError, ValueError, TypeError):  # it never began, or the disk is full: the heartbeat will tell
+        about, fields = owner(folder), read_json(folder / "status.json")
+        is_taken = bool(about and (about["host"], about["pid"]) != (socket.gethostname(), pid))
+        if not is_taken and (fields["state"] != "done" or fields["pid"] == pid):
+            write_json(folder / "status.json", fields | {"state": state, "message": message, "heartbeat": time.time()})
+    except (OSError, ValueError, TypeError, KeyError):  # it never began, or the disk is full: the lock will tell
         return

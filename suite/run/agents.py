@@ -1,9 +1,10 @@
-"""A finished agent, back from its run folder, in three lines of Python."""
+"""Agents of finished runs: the one that a folder stands for, and the agent itself, back from its checkpoint."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from algorithms.base import Agent
 from algorithms.registry import get_algorithm
@@ -11,7 +12,33 @@ from suite.errors import UserError
 from suite.experiment.specs import MetatestSpec
 from suite.results.json_files import read_json
 from suite.results.layout import metatest_folders
-from suite.run.training import checkpoint_for, open_training
+from suite.run.training import Training, open_at_budget
+from tasks.spec import fingerprint
+
+HOW_IT_ADAPTS = ("algorithm", "config")
+"""Fields of a meta-test's specification in which two agents of one training differ, if they differ."""
+
+LISTED = 6  # choices that a refusal names
+
+
+class Metatest(NamedTuple):
+    """A meta-test, and with it an agent: what is adapted how, and where it is tested."""
+
+    folder: Path
+    spec: MetatestSpec
+
+    @property
+    def training_folder(self) -> Path:
+        """The folder of the training whose agent is tested."""
+        return self.folder.parent.parent
+
+    def __str__(self) -> str:
+        """Its name for those who have to choose, and its folder."""
+        try:
+            variant = read_json(self.folder / "label.json")["variant"]
+        except (OSError, ValueError, KeyError, TypeError):
+            variant = self.spec.algorithm
+        return f"{variant} on {self.spec.split.full_name} at {self.spec.env_steps:,} env steps: {self.folder}"
 
 
 def load_agent(run_dir: str | Path, num_tasks: int = 1, device: str = "cpu", seed: int = 0) -> Agent:
@@ -21,40 +48,61 @@ def load_agent(run_dir: str | Path, num_tasks: int = 1, device: str = "cpu", see
     agent adapts. An oracle acts once it has been told its tasks, by `agent.reveal(values)`.
 
     Raises:
-        UserError: the folder is no run, holds no checkpoint yet, or two agents that adapt differently.
+        UserError: the folder is no run, is not trained to the end yet, or holds two agents that adapt differently.
     """
-    spec, training_folder = _metatest(Path(run_dir))
-    name = checkpoint_for(training_folder, spec.env_steps)
-    if name is None:
-        raise UserError(f"{training_folder} has no checkpoint within {spec.env_steps} env steps; run it first")
-    training = open_training(training_folder, device, int(name), name)
-    config = get_algorithm(spec.algorithm).load("adapt").model_validate(spec.config)
-    agent = training.algorithm.agent(config, seed)
+    metatest = find_metatest(Path(run_dir))
+    training = open_at_budget(metatest.training_folder, metatest.spec.env_steps, device)
+    agent = agent_of(training, metatest.spec, seed)
     agent.begin(num_tasks)
     return agent
 
 
-def _metatest(folder: Path) -> tuple[MetatestSpec, Path]:
-    """What says how the agent adapts, and the folder of its training."""
+def agent_of(training: Training, spec: MetatestSpec, seed: int) -> Agent:
+    """A fresh agent of a training that adapts as a meta-test of it says; `seed` is of the agent's own draws."""
+    config = get_algorithm(spec.algorithm).load("adapt").model_validate(spec.config)
+    return training.algorithm.agent(config, seed)
+
+
+def find_metatest(folder: Path, agree_in: Sequence[str] = HOW_IT_ADAPTS) -> Metatest:
+    """The meta-test that a folder stands for: its own, or of those of a training the one of the largest budget.
+
+    Where several are of that budget, as where algorithms share a training, or splits a training list, they have to
+    agree in the fields `agree_in` of their specifications; the first of them is returned.
+
+    Raises:
+        UserError: the folder is neither, or it holds meta-tests that do not agree; the message lists the choices.
+    """
     if folder.parent.name == "metatests" and (folder / "config.json").exists():
-        return _read(folder), folder.parent.parent
-    below = metatest_folders(folder)
-    if not below:
+        return _read(folder)
+    metatests = [_read(below) for below in metatest_folders(folder)]
+    if not metatests:
         runs = sorted(str(path.parent) for path in folder.glob("*/config.json"))
-        hint = f"its runs are {', '.join(runs[:4])}" if runs else "give the folder of a training or of a meta-test"
+        hint = f"its runs are{_listed(runs)}" if runs else "give the folder of a training or of a meta-test"
         raise UserError(f"{folder} is no run folder: it holds no meta-test; {hint}")
-    specs = {path: _read(path) for path in below}
-    largest = max(spec.env_steps for spec in specs.values())
-    choices = {path: spec for path, spec in specs.items() if spec.env_steps == largest}
-    ways = {json.dumps([spec.algorithm, spec.config], sort_keys=True): path for path, spec in choices.items()}
-    if len(ways) > 1:
-        named = ", ".join(f"{specs[path].algorithm} in {path}" for path in ways.values())
-        raise UserError(f"{folder} holds agents that adapt differently; give the folder of one of them: {named}")
-    return next(iter(choices.values())), folder
+    largest = max(metatest.spec.env_steps for metatest in metatests)
+    final = [metatest for metatest in metatests if metatest.spec.env_steps == largest]
+    differing = [field for field in agree_in if len({_identity(metatest, [field]) for metatest in final}) > 1]
+    if differing:
+        choices = {_identity(metatest, differing): str(metatest) for metatest in final}
+        raise UserError(
+            f"{folder} holds meta-tests that differ in {' and '.join(differing)}; give the folder of one of them:"
+            f"{_listed(list(choices.values()))}"
+        )
+    return final[0]
 
 
-def _read(folder: Path) -> MetatestSpec:
+def _identity(metatest: Metatest, fields: Sequence[str]) -> str:
+    return fingerprint(metatest.spec.model_dump(mode="json", include=set(fields)))
+
+
+def _listed(choices: Sequence[str]) -> str:
+    """Choices, each on a line of its own; of many the first, and how many there are besides."""
+    more = [f"and {len(choices) - LISTED} more"] if len(choices) > LISTED else []
+    return "".join(f"\n  {choice}" for choice in (*choices[:LISTED], *more))
+
+
+def _read(folder: Path) -> Metatest:
     try:
-        return MetatestSpec.model_validate(read_json(folder / "config.json"))
+        return Metatest(folder, MetatestSpec.model_validate(read_json(folder / "config.json")))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'config.json'} does not describe a meta-test: {error}") from None

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from suite.errors import UserError
 from suite.results.json_files import read_json, write_json
+from suite.run.state_tree import flattened, nested
 
 KEPT_CHECKPOINTS = 2  # the newest, and the one before it to fall back to
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -48,7 +48,7 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     rows = 0 if log is None else len(log)
     _append_segment(folder.parent / "log", log)
-    tensors, plain = _flattened(state)
+    tensors, plain = flattened(state)
     scratch = folder / f".{name}.partial"
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -71,15 +71,15 @@ def save_checkpoint(
 def newest_checkpoint(folder: Path) -> tuple[str | None, list[str]]:
     """The name of the newest whole checkpoint, or None, and a sentence for each damaged one that was passed over."""
     faults: list[tuple[str, str]] = []
-    found = None
+    newest = None
     for name in reversed(checkpoint_names(folder)):
         fault = _fault(folder, name)
         if fault is None:
-            found = name
+            newest = name
             break
         faults.append((name, fault))
-    instead = "training starts again" if found is None else f"checkpoint {found} is used"
-    return found, [f"checkpoint {name} is damaged ({fault}); {instead}" for name, fault in faults]
+    instead = "training starts again" if newest is None else f"checkpoint {newest} is used"
+    return newest, [f"checkpoint {name} is damaged ({fault}); {instead}" for name, fault in faults]
 
 
 def checkpoint_names(folder: Path) -> list[str]:
@@ -102,7 +102,7 @@ def load_checkpoint(folder: Path, name: str, device: torch.device) -> Checkpoint
     document = read_json(folder / name / "state.json")
     tensors = load_file(folder / name / "state.safetensors", device=str(device))
     rows = document["log_rows"]
-    return Checkpoint(_nested(tensors, document["plain"]), _log(folder.parent / "log", rows), document["counters"])
+    return Checkpoint(nested(tensors, document["plain"]), _log(folder.parent / "log", rows), document["counters"])
 
 
 def _log(folder: Path, rows: int) -> Iterator[Tensor]:
@@ -181,13 +181,10 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, st
 
 
 def _segments(folder: Path) -> list[tuple[Path, int, int]]:
-    found = []
-    for path in sorted(folder.glob("*.safetensors")):
-        if path.name.startswith("."):
-            continue
-        start, end = path.stem.split("-")
-        found.append((path, int(start), int(end)))
-    return found
+    """Path, first row and end of each segment of a log, in order."""
+    paths = [path for path in sorted(folder.glob("*.safetensors")) if not path.name.startswith(".")]
+    bounds = [map(int, path.stem.split("-")) for path in paths]
+    return [(path, start, end) for path, (start, end) in zip(paths, bounds)]
 
 
 def _rows_in(path: Path) -> int:
@@ -233,31 +230,6 @@ def _log_fault(folder: Path, rows: int) -> str | None:
             return f"log segment {path.name} does not follow the one before it"
         covered = end
     return None if covered >= rows else f"the log holds {covered} of its {rows} rows"
-
-
-def _flattened(state: Any, prefix: str = "") -> tuple[dict[str, Tensor], Any]:
-    """Tensors by path, and the same structure with each tensor replaced by its path."""
-    if isinstance(state, Tensor | np.ndarray):
-        tensor = torch.as_tensor(state).detach().contiguous().cpu().clone()
-        return {prefix: tensor}, {"tensor": prefix, "array": isinstance(state, np.ndarray)}
-    if isinstance(state, dict | list | tuple):
-        items = state.items() if isinstance(state, dict) else enumerate(state)
-        parts = {key: _flattened(value, f"{prefix}/{key}") for key, value in items}
-        tensors = {path: tensor for found, _ in parts.values() for path, tensor in found.items()}
-        plain = {key: shape for key, (_, shape) in parts.items()}
-        return tensors, {"dict": plain} if isinstance(state, dict) else {"list": list(plain.values())}
-    return {}, {"value": state}
-
-
-def _nested(tensors: dict[str, Tensor], plain: dict[str, Any]) -> Any:
-    if "tensor" in plain:
-        tensor = tensors[plain["tensor"]]
-        return tensor.cpu().numpy() if plain["array"] else tensor
-    if "dict" in plain:
-        return {key: _nested(tensors, value) for key, value in plain["dict"].items()}
-    if "list" in plain:
-        return [_nested(tensors, value) for value in plain["list"]]
-    return plain["value"]
 
 
 def _digest_of(rows: Tensor) -> str:

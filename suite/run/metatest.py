@@ -21,6 +21,7 @@ from algorithms.base import Adaptation, Agent
 from algorithms.registry import get_algorithm
 from suite.experiment.specs import EvaluationProtocol, MetatestSpec
 from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
+from suite.run.agents import agent_of
 from suite.run.rollout import ADAPTATION, EVALUATION, Meter, Watch, collect
 from suite.run.training import Training
 from tasks.registry import get_family, make_batch
@@ -68,8 +69,6 @@ def run_metatest(
 
     `report` is called with the finished fraction.
     """
-    entry = get_algorithm(spec.algorithm)
-    config = entry.load("adapt").model_validate(spec.config)
     family = get_family(spec.split.family)
     trials = list(trials_of(spec, family))
     parts = folder / "parts"
@@ -77,7 +76,7 @@ def run_metatest(
     for number, trial in enumerate(trials):
         name = f"{trial.list_name}-{trial.tasks[0].index:06d}"
         if not _is_whole(parts, name):
-            agent = training.algorithm.agent(config, trial.agent_seed)
+            agent = agent_of(training, spec, trial.agent_seed)
             started, meters = time.monotonic(), Meters(Meter(), Meter())
             rows, diagnostics = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), meters)
             cost = {"seconds": time.monotonic() - started, "adaptation": meters.adaptation.steps}
@@ -160,10 +159,10 @@ class _Evaluator:
             lambda row, _: self.trial.generator(EVALUATION, row // self.episodes, row % self.episodes),
             self.meter, transitions=None, watch=watch,
         )  # fmt: skip
-        found = {"phase": phase, "update": update, "transitions": transitions}
+        place = {"phase": phase, "update": update, "transitions": transitions}
         tasks = batch.rows // self.episodes
         return _episode_rows(
-            self.trial, batch, tasks, batch.rows % self.episodes, found, cut=np.zeros(len(tasks), bool)
+            self.trial, batch, tasks, batch.rows % self.episodes, place, cut=np.zeros(len(tasks), bool)
         )
 
 
@@ -184,8 +183,9 @@ def _collect_adaptation(trial: Trial, agent: Agent, transitions: int, meter: Met
 
 
 def _episode_rows(
-    trial: Trial, batch: EpisodeBatch, tasks: np.ndarray, episodes: np.ndarray, found: Row, cut: np.ndarray
+    trial: Trial, batch: EpisodeBatch, tasks: np.ndarray, episodes: np.ndarray, place: Row, cut: np.ndarray
 ) -> list[Row]:
+    """One row per episode of a batch, (episode,): its task's and its own number, and `place` in the protocol."""
     rows = []
     seen = np.zeros(len(trial.tasks), np.int64)
     for index, (task, episode) in enumerate(zip(tasks, episodes)):
@@ -196,7 +196,7 @@ def _episode_rows(
             "parameter": trial.tasks[task].values[0] if len(trial.tasks[task].values) == 1 else float("nan"),
             "transitions": int(seen[task]), "episode": int(episode),
             "return": float(batch.rewards[index, :length].sum(dtype=np.float64)), "length": length,
-            "terminated": bool(batch.terminated[index]), "cut": bool(cut[index]), **found,
+            "terminated": bool(batch.terminated[index]), "cut": bool(cut[index]), **place,
         })  # fmt: skip
     return rows
 
@@ -234,9 +234,9 @@ def _with(fixed: Row, rows: list[Row], schema: Any) -> list[Row]:
 def _merge(folder: Path, parts: Path, metadata: dict[str, Any]) -> None:
     """One file per table from the parts, in the order of lists and tasks; then the parts are removed."""
     for kind, schema in (("diagnostics", DIAGNOSTICS_SCHEMA), ("records", SCHEMA)):
-        found = [read_table(path) for path in sorted(parts.glob(f"*.{kind}.parquet"))]
-        rows = [row for table, _ in found for row in table.to_pylist()]
-        costs = [described["cost"] for _, described in found]
+        tables = [read_table(path) for path in sorted(parts.glob(f"*.{kind}.parquet"))]
+        rows = [row for table, _ in tables for row in table.to_pylist()]
+        costs = [described["cost"] for _, described in tables]
         cost = metadata.get("cost", {}) | {
             "metatest_wall_seconds": sum(part["seconds"] for part in costs),
             "adaptation_env_steps": sum(part["adaptation"] for part in costs),

@@ -1,4 +1,4 @@
-"""Worker processes: one per training folder, one thread each, on a leash held by whoever started them.
+"""Worker processes: one per training folder, one thread each, which end with the process that started them.
 
 A worker is a process of its own (`python -P -m suite.run.worker FOLDER`), so that a crash takes nothing else with it.
 """
@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LEASH = "OFFMAP_LEASH"  # tells a worker that its standard input closes when whoever started it is gone
+PARENT_PIPE = "OFFMAP_PARENT_PIPE"  # tells a worker that its standard input closes when its parent is gone
 STOPPED = 75  # exit code of a worker that was asked to end and kept all it had done (EX_TEMPFAIL of sysexits.h)
 
 ONE_THREAD = {
@@ -58,7 +58,7 @@ def start_worker(folder: Path, command: list[str], environment: Mapping[str, str
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=worker_environment() | {LEASH: "1"} | dict(environment or {}),
+            env=worker_environment() | {PARENT_PIPE: "1"} | dict(environment or {}),
             start_new_session=True,
         )
 
@@ -78,7 +78,7 @@ def end_workers(processes: Sequence[Process], grace_seconds: float) -> None:
 
 
 def release(process: Process) -> None:
-    """Let go of the leash of a process that has ended."""
+    """Close the pipe to a process that has ended."""
     if process.stdin is not None:
         process.stdin.close()
 
@@ -86,10 +86,10 @@ def release(process: Process) -> None:
 def end_with_parent() -> None:
     """End this process when the one that started it is gone; workers call it first.
 
-    A worker that outlived its executor would hold its folder, and the next `offmap run` could not continue it. It is
-    not asked but killed: what it would still write, whoever comes next writes again.
+    A worker that outlived its executor would own its folder, and the next `offmap run` could not continue it. It is
+    not asked but killed: what it would still write, its successor writes again.
     """
-    if LEASH not in os.environ:
+    if PARENT_PIPE not in os.environ:
         return
 
     def watch() -> None:

@@ -27,8 +27,8 @@ TRAINING, ADAPTATION, EVALUATION = 1, 2, 3
 class Meter:
     """Simulator steps, counted where they are made."""
 
-    def __init__(self, steps: int = 0) -> None:
-        self.steps = steps
+    def __init__(self) -> None:
+        self.steps = 0
 
     def add(self, number: int) -> None:
         """Count `number` steps."""

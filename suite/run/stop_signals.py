@@ -1,4 +1,4 @@
-"""A worker's ears: it can be asked to end, and then keeps what it has done."""
+"""Signals by which a worker is asked to end, which then keeps what it has done."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ class Stopped(BaseException):
 
 
 class Stop:
-    """Whether this process was asked to end. A request ends the work at once, or within `held` when it suits."""
+    """Whether this process was asked to end. A request ends the work at once, but within `postponed`."""
 
     def __init__(self) -> None:
         self._requested = False
-        self._held = False
+        self._is_postponed = False
 
     def requested(self) -> bool:
         """Whether there was a request."""
         return self._requested
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def postponed(self) -> Iterator[None]:
         """Within, a request is only noted; whoever works there looks at `requested` and raises `Stopped` itself."""
-        self._held = True
+        self._is_postponed = True
         try:
             yield
         finally:
-            self._held = False
+            self._is_postponed = False
         if self._requested:
             raise Stopped
 
-    def hear(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
         """Take a request; a second one changes nothing."""
         if not self._requested:
             self._requested = True
-            if not self._held:
+            if not self._is_postponed:
                 raise Stopped
 
 
@@ -52,7 +52,7 @@ def listening() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.hear) for number in SIGNALS}
+    before = {number: signal.signal(number, stop.receive) for number in SIGNALS}
     try:
         yield stop
     finally:

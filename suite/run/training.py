@@ -15,6 +15,7 @@ import torch
 
 from algorithms.base import Algorithm
 from algorithms.registry import training_entry
+from suite.errors import UserError
 from suite.experiment.specs import Execution, TrainingSpec
 from suite.results.json_files import read_json
 from suite.results.status import Status
@@ -76,6 +77,27 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     return Training(spec, algorithm, source, meter, dict(counters))
 
 
+def open_at_budget(folder: Path, env_steps: int, device: str) -> Training:
+    """The training in `folder` at the end of a budget: what a meta-test of that budget tests.
+
+    Raises:
+        UserError: the checkpoint is not there, because the training has not come so far or because it went further.
+    """
+    name = checkpoint_for(folder, env_steps)
+    if name is not None:
+        training = open_training(folder, device, int(name), name)
+        if training.meter.steps + training.algorithm.steps_of_next_iteration() > env_steps:
+            return training  # an earlier checkpoint stands for a smaller budget
+    kept = [int(other) for other in checkpoint_names(folder / "checkpoints")]
+    if max(kept, default=0) <= env_steps:
+        reached = f"its newest checkpoint is at {kept[-1]}" if kept else "it has no checkpoint"
+        raise UserError(f"{folder} has not been trained for {env_steps} env steps yet: {reached}; run it first")
+    raise UserError(
+        f"{folder}: the checkpoint of a budget of {env_steps} env steps is not there; kept are those at env steps "
+        f"{', '.join(map(str, kept))}: ask for one of these budgets or milestones, or give another --out to train anew"
+    )
+
+
 def train(
     folder: Path, execution: Execution, status: Status, asked_to_stop: Callable[[], bool] = lambda: False
 ) -> None:
@@ -90,15 +112,15 @@ def train(
     """
     checkpoints = folder / "checkpoints"
     discard_partials(folder)
-    name, passed_over = newest_checkpoint(checkpoints)
-    for sentence in passed_over:
+    name, faults = newest_checkpoint(checkpoints)
+    for sentence in faults:
         status.note(sentence)
     discard_after(checkpoints, name)
     training = open_training(folder, execution.device, execution.env_steps, name)
     _, algorithm, source, meter, counters = training
     log = algorithm.log()
     discard_log_after(folder / "log", 0 if log is None else len(log))
-    status.follow(meter, execution.env_steps)
+    status.follow(lambda: meter.steps, execution.env_steps)
     if name is None and math.isinf(algorithm.steps_of_next_iteration()):
         save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), log, counters)
     with (folder / "metrics.jsonl").open("a") as metrics, ExitStack() as open_events:
@@ -116,9 +138,9 @@ def train(
             events(_write_metrics(metrics, row, counters))
             status.training_return(row["return"])
             upcoming = meter.steps + algorithm.steps_of_next_iteration()
-            passed = [steps for steps in milestones if upcoming > steps]
-            milestones = milestones[len(passed) :]
-            is_due = passed or now - saved_at >= execution.checkpoint_seconds or upcoming > execution.env_steps
+            reached = [steps for steps in milestones if upcoming > steps]
+            milestones = milestones[len(reached) :]
+            is_due = reached or now - saved_at >= execution.checkpoint_seconds or upcoming > execution.env_steps
             if is_due or stops:
                 save_checkpoint(checkpoints, checkpoint_name(meter.steps), algorithm.state(), algorithm.log(), counters)
                 prune_checkpoints(checkpoints, kept_checkpoints(checkpoints, execution))
@@ -146,19 +168,19 @@ def kept_checkpoints(checkpoints: Path, execution: Execution) -> set[str]:
 
 def _whole_metrics(path: Path, expected: int, status: Status) -> int:
     """Bytes of the metrics to keep: those written by the checkpoint, or the whole lines of a file that was cut."""
-    held = path.read_bytes()
-    if len(held) >= expected:
+    content = path.read_bytes()
+    if len(content) >= expected:
         return expected
     status.note(f"{path.name} was cut: the training curve has a gap, the training itself has none")
-    return held.rfind(b"\n") + 1
+    return content.rfind(b"\n") + 1
 
 
 def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> dict[str, Any]:
     """The line of metrics of an iteration, which is on the disk when this returns."""
-    known = {"env_steps": counters["env_steps"], "iteration": counters["iterations"], "seconds": counters["seconds"]}
+    place = {"env_steps": counters["env_steps"], "iteration": counters["iterations"], "seconds": counters["seconds"]}
     finite = {name: value if value == value else None for name, value in row.items()}  # JSON has no NaN
-    handle.write(json.dumps(known | finite) + "\n")
+    handle.write(json.dumps(place | finite) + "\n")
     handle.flush()
     os.fsync(handle.fileno())
     counters["metrics_bytes"] = handle.tell()
-    return known | finite
+    return place | finite

@@ -10,13 +10,12 @@ import numpy as np
 # Before anything that imports MuJoCo, which then knows how to draw.
 from tasks.pictures.split import record_video, roll_out
 
-from algorithms.registry import get_algorithm  # isort: skip
-from suite.errors import UserError
+from suite.errors import UserError  # isort: skip
 from suite.experiment.specs import MetatestSpec
-from suite.results.json_files import read_json
+from suite.run.agents import HOW_IT_ADAPTS, agent_of, find_metatest
 from suite.run.metatest import Meters, adaptation_transitions, run_trial, trial_of
 from suite.run.rollout import Meter
-from suite.run.training import checkpoint_for, open_training
+from suite.run.training import open_at_budget
 from tasks.registry import get_family
 from tasks.spec import Task, TaskFamily
 
@@ -25,50 +24,25 @@ def film(run: Path, task_list: str, task: int, updates: int | None = None, out: 
     """The path of an animated GIF of one episode after adaptation; `updates` caps the adaptation.
 
     Raises:
-        UserError: `run` is no run that has been trained, or there is no such task.
+        UserError: `run` is no run that has been trained, holds several to choose from, or there is no such task.
         RenderingUnavailable: OpenGL does not work here, or the family has no body to film.
     """
-    folder = metatest_folder(run)
-    spec = MetatestSpec.model_validate(read_json(folder / "config.json"))
+    metatest = find_metatest(run, agree_in=(*HOW_IT_ADAPTS, "split", "protocol"))
+    spec = metatest.spec
     family, chosen = get_family(spec.split.family), _task(spec, task_list, task)
     path = out or run / "videos" / f"{task_list}-{task}.gif"
     if path.suffix != ".gif":
         raise UserError(f"films are written as .gif, {path.name} was asked for")
     _require_drawing(family, chosen)
-    training_folder = folder.parent.parent
-    checkpoint = checkpoint_for(training_folder, spec.env_steps)
-    if checkpoint is None:
-        raise UserError(f"{training_folder} has no checkpoint within {spec.env_steps} env steps; run it first")
-    training = open_training(training_folder, "cpu", int(checkpoint), checkpoint)
+    training = open_at_budget(metatest.training_folder, spec.env_steps, "cpu")
     trial = trial_of(spec, family, task_list, (chosen,))
-    config = get_algorithm(spec.algorithm).load("adapt").model_validate(spec.config)
-    agent = training.algorithm.agent(config, trial.agent_seed)
+    agent = agent_of(training, spec, trial.agent_seed)
     cap = spec.protocol.max_updates if updates is None else updates
     protocol = spec.protocol.model_copy(update={"max_updates": cap, "evaluation_episodes": 1})
     run_trial(trial, agent, protocol, adaptation_transitions(spec), Meters(Meter(), Meter()))
     fork = agent.fork(1)
     positions = roll_out(family, chosen.values, lambda observations: fork.act(observations, explore=False))
     return record_video(family, positions, path)
-
-
-def metatest_folder(run: Path) -> Path:
-    """The meta-test folder that is meant by a folder: itself, or the one of the largest budget below a training.
-
-    Where algorithms share the training, the one it is named after: MIER rather than MIER-wR.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if (run / "config.json").exists() and run.parent.name == "metatests":
-        return run
-    found = [path.parent for path in run.glob("metatests/*/config.json")]
-    if found:
-        named = read_json(run / "config.json")["algorithm"]
-        read = {path: read_json(path / "config.json") for path in found}
-        return max(found, key=lambda path: (read[path]["env_steps"], read[path]["algorithm"] == named, path.name))
-    trainings = sorted(str(path.parent) for path in run.glob("*/config.json"))
-    hint = f"its runs are {', '.join(trainings[:4])}" if trainings else "give the folder of one training"
-    raise UserError(f"{run} is no run folder: it holds no meta-test; {hint}")
 
 
 def _task(spec: MetatestSpec, task_list: str, task: int) -> Task:

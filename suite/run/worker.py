@@ -14,9 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from algorithms.base import Diverged
@@ -29,12 +27,11 @@ from suite.results.lock import owned
 from suite.results.provenance import provenance, write_provenance
 from suite.results.status import JOB, Status
 from suite.run.checkpoints import DISK_FULL, checkpoint_names, discard_partials
-from suite.run.metatest import adaptation_transitions, run_metatest
+from suite.run.metadata import describe
+from suite.run.metatest import run_metatest
 from suite.run.processes import STOPPED, end_with_parent
 from suite.run.stop_signals import Stop, Stopped, listening
-from suite.run.training import Training, checkpoint_for, open_training, train
-from tasks.registry import get_family
-from tasks.spec import TaskFamily
+from suite.run.training import Training, open_at_budget, train
 
 PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
 
@@ -52,16 +49,18 @@ def work(folder: Path) -> int:
     """All work of a training folder that is left, in this process; its exit status. What every executor runs."""
     torch.set_num_threads(1)
     try:
-        patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # whoever sits before a terminal hears at once
-        with listening() as stop, owned(folder, patience=patience) as end_if_lost:
+        patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # at a terminal it is refused at once
+        with listening() as stop, owned(folder, patience=patience) as ownership:
             refuse_altered(folder)
 
             def asked_to_stop() -> bool:
-                end_if_lost()
+                ownership.end_if_lost()
                 return stop.requested()
 
-            with Status(folder) as status:
-                return _work(folder, status, stop, asked_to_stop)
+            status = Status(folder)
+            status.write()
+            ownership.write_at_beats(status.write)
+            return _work(folder, status, stop, asked_to_stop)
     except Stopped:  # before the work began, or after it
         return STOPPED
     except UserError as error:
@@ -80,7 +79,7 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)
         write_provenance(folder / "provenance.json", provenance(command, device, torch.get_num_threads()))
-        with stop.held():
+        with stop.postponed():
             train(folder, execution, status, asked_to_stop)
         run_metatests(folder, execution, status)
     except Stopped:
@@ -153,20 +152,16 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
         UserError: the checkpoint at the end of a meta-test's budget is not there.
     """
     metrics_table(folder)  # before the last records, with which all is done
-    held: tuple[str, Training] | None = None
+    training: Training | None = None
+    budget = None  # that it has been opened at the end of
     for below in metatest_folders(folder):
         if (below / "records.parquet").exists():
             continue
         spec = MetatestSpec.model_validate(read_json(below / "config.json"))
         refuse_other_hash(below, spec.hash)
         variant = read_json(below / "label.json")["variant"]
-        name = checkpoint_for(folder, spec.env_steps)
-        if name is None:
-            raise UserError(_no_checkpoint(folder, spec.env_steps))
-        if held is None or held[0] != name:
-            held = (name, open_training(folder, execution.device, int(name), name))
-        if held[1].meter.steps + held[1].algorithm.steps_of_next_iteration() <= spec.env_steps:
-            raise UserError(_no_checkpoint(folder, spec.env_steps))  # an earlier one would stand for a smaller budget
+        if training is None or budget != spec.env_steps:
+            training, budget = open_at_budget(folder, spec.env_steps, execution.device), spec.env_steps
         started = time.monotonic()
 
         def report(fraction: float, label: str = f"{variant} on {spec.split.name}", since: float = started) -> None:
@@ -177,62 +172,8 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
             )  # fmt: skip
 
         report(0.0)
-        metadata = describe(folder, spec, held[1], variant, execution)
-        run_metatest(below, spec, held[1], metadata, report)
-
-
-def _no_checkpoint(folder: Path, env_steps: int) -> str:
-    kept = ", ".join(str(int(name)) for name in checkpoint_names(folder / "checkpoints"))
-    return (
-        f"{folder}: the checkpoint of a budget of {env_steps} env steps is not there; kept are those at env steps "
-        f"{kept or '(none)'}: ask for one of these budgets or milestones, or give another --out to train anew"
-    )
-
-
-def describe(
-    folder: Path, spec: MetatestSpec, training: Training, variant: str, execution: Execution
-) -> dict[str, Any]:
-    """What a records file says of itself: all that a figure or a table needs without a simulator."""
-    split, family = spec.split, get_family(spec.split.family)
-    scalar = family.parameter_dim == 1
-    axis = family.parameters[0]
-    lists = {name: split.tasks(name) for name in spec.protocol.task_lists}
-    return {
-        "run": spec.hash, "training": spec.training, "algorithm": spec.algorithm, "variant": variant,
-        "seed": training.spec.seed, "env_steps": training.meter.steps, "budget_env_steps": execution.env_steps,
-        "split": {
-            "full_name": split.full_name, "hash": split.hash, "shift": split.shift, "description": split.description,
-            "drawn": split.drawn, "axis": split.axis, "axis_unit": axis.unit if scalar else "",
-            "train_axis_values": [row[0] for row in split.train] if scalar else None,
-            "test_lists": {name: [task.values[0] for task in tasks] if scalar else len(tasks)
-                           for name, tasks in lists.items()},
-            "parameters": [parameter.model_dump(exclude={"description"}) for parameter in family.parameters],
-            "tasks": {name: drawable([task.values for task in tasks], family)
-                      for name, tasks in {"train": split.tasks("train"), **lists}.items() if tasks},
-            "test_id_is_train": split.test_id_is_train, "adaptation_transitions": split.adaptation_transitions,
-            "references": split.references.model_dump(),
-        },
-        "protocol": spec.protocol.model_dump(mode="json")
-        | {"adaptation_transitions": adaptation_transitions(spec)},
-        "protocol_hash": spec.protocol.hash,
-        "config": {"train": training.spec.config, "adapt": spec.config},
-        "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps},
-        "provenance": read_json(folder / "provenance.json"),
-    }  # fmt: skip
-
-
-WHOLE_TASKS = 8
-"""Values a task may have for its lists to be written into the records whole."""
-
-
-def drawable(values: list[tuple[float, ...]], family: TaskFamily) -> Any:
-    """What the picture of a task list needs: its values (task, parameter), of large tasks quartiles by parameter."""
-    if family.parameter_dim <= WHOLE_TASKS:
-        return values
-    ends = np.cumsum([parameter.size for parameter in family.parameters])
-    columns = np.split(np.array(values), ends[:-1], axis=1)
-    shares = np.linspace(0, 1, 5)
-    return {p.name: np.quantile(part, shares).tolist() for p, part in zip(family.parameters, columns)}
+        metadata = describe(folder, spec, training, variant, execution)
+        run_metatest(below, spec, training, metadata, report)
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def _draw_boxes(lists: Lists, family: TaskFamily, axes: Axes) -> None:
 # --- films of episodes ---
 
 
-def roll_out(family: TaskFamily | str, values: tuple[float, ...], act: Act, seed: int = 0) -> np.ndarray:
+def roll_out(family: TaskFamily | str, values: tuple[float, ...], act: Act) -> np.ndarray:
     """Positions `qpos`, (step + 1, coordinate), of one episode of a policy in the task with these values.
 
     Raises:
@@ -193,7 +193,7 @@ def roll_out(family: TaskFamily | str, values: tuple[float, ...], act: Act, seed
     if not hasattr(environment, "qpos"):
         raise RenderingUnavailable(f"{family.name} has no body to film; `draw_split` draws its tasks.")
     environment.set_tasks(np.array([values]))
-    observations = environment.reset(np.arange(1), [np.random.default_rng(seed)])
+    observations = environment.reset(np.arange(1), [np.random.default_rng(0)])
     positions = [environment.qpos[0].copy()]
     for _ in range(family.horizon):
         step = environment.step(act(observations))

@@ -6,11 +6,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from algorithms.grbal import Grbal, GrbalTrain
+from algorithms.kit.context.recurrent_context import TrialWindows
 from algorithms.kit.model_based.relabeling import FineTuning, RelabelSettings
 from algorithms.kit.networks import frozen, repeat_ensemble
 from algorithms.mier import Mier, MierTrain
 from algorithms.mql import FineTuning as MqlFineTuning
-from algorithms.mql import Mql, MqlAdapt, MqlTrain, NewData
+from algorithms.mql import Mql, MqlAdapt, MqlTrain
 from algorithms.pearl import Pearl, PearlTrain
 from algorithms.rl2 import Rl2, Rl2Train
 from suite.bench.rl2 import STEPS as STEPS_OF_A_TRIAL
@@ -111,7 +112,7 @@ def fine_tuning(mier):
 def mql_fine_tuning(mql):
     """A step of two test tasks on the weighted replay."""
     data = mql.store.gather(mql.everything.sample(np.array([0, 0]), 8, mql.generator))
-    new = NewData(data, torch.arange(8, device=mql.device).expand(2, -1), mql.config.history_length)
+    new = TrialWindows(data, torch.arange(8, device=mql.device).expand(2, -1), mql.config.history_length)
     tuning = MqlFineTuning(mql, MqlAdapt(new_data_updates=0, replay_batch=16), new, mql.generator)
     return tuning.update, [*tuning.learners.critics.parameters, *tuning.learners.actor.parameters]
 

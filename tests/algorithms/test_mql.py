@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from algorithms.base import Transition
-from algorithms.kit.context.recurrent_context import RunningHistory, last_hidden
-from algorithms.mql import FineTuning, Mql, MqlAdapt, MqlTrain, NewData
+from algorithms.kit.context.recurrent_context import RunningHistory, TrialWindows, last_hidden
+from algorithms.mql import FineTuning, Mql, MqlAdapt, MqlTrain
 
 CPU = torch.device("cpu")
 HORIZON = 10
@@ -45,7 +45,7 @@ def agent_with_data(mql, tasks=2, rows=HORIZON * 2, change=lambda task, transiti
 
 
 def tuning_of(agent):
-    new = NewData(agent.data.everything(CPU), torch.tensor(agent.steps), agent.mql.config.history_length)
+    new = TrialWindows(agent.data.everything(CPU), torch.tensor(agent.steps), agent.mql.config.history_length)
     return FineTuning(agent.mql, agent.config, new, agent.generator)
 
 
@@ -62,7 +62,7 @@ def equal(left, right):
 
 def test_random_exploration_fills_the_burn_in_with_episodes_cut_short(random_source):
     config = MqlTrain(initial_transitions=7, burn_in=42)
-    assert [config.random_transitions(tasks) for tasks in (1, 4, 6, 100)] == [42, 11, 7, 7]
+    assert [config.exploration(tasks) for tasks in (1, 4, 6, 100)] == [42, 11, 7, 7]
     assert config.first_steps(4) == 44
     asked, original = [], random_source.collect
 

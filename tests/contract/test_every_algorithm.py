@@ -10,6 +10,7 @@ from algorithms.registry import ALGORITHMS
 from suite.experiment.expansion import training_tasks
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.rollout import Meter
+from suite.run.state_tree import flattened, nested
 from tasks.registry import get_family, get_split
 from tasks.splits import BUILDERS
 
@@ -103,10 +104,7 @@ def test_continuing_from_a_state_is_bit_exact(training, split, changes):
     kept, log = whole.state(), () if whole.log() is None else whole.log().clone().split(7)
     kept = {name: value for name, value in kept.items()}
     copy = build_algorithm(training, split, **changes)
-    from suite.run.checkpoints import _flattened, _nested
-
-    tensors, plain = _flattened(kept)
-    copy.load_state(_nested(tensors, plain), log)
+    copy.load_state(nested(*flattened(kept)), log)
     copy.source.episodes = whole.source.episodes
     for algorithm in (whole, copy):
         algorithm.iterate()

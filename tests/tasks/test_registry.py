@@ -1,4 +1,4 @@
-"""The registry: names, errors, and what a user may add."""
+"""The registry: names, errors, and what is allowed in a list."""
 
 import subprocess
 import sys
@@ -8,18 +8,7 @@ import pydantic
 import pytest
 
 from tasks import registry
-from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split, register_family, register_split
-
-
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch):
-    monkeypatch.setattr(registry, "_own_families", {})
-    monkeypatch.setattr(registry, "_own_splits", {})
-
-
-def own_split(**changes):
-    split = get_split("cheetah-velocity.hard")
-    return split.model_copy(update={"name": "fast", "test": ((5.0,), (6.0,)), **changes})
+from tasks.registry import InvalidDeclaration, UnknownName, check_lists, get_family, get_split
 
 
 def test_names_and_nicknames():
@@ -56,41 +45,18 @@ def test_an_unknown_family_names_the_nearest():
         get_family("???")
 
 
-def test_own_split():
-    split = register_split(own_split())
-    assert get_split("cheetah-vel.fast") is split
-    assert register_split(own_split()) == split, "the same declaration twice is no conflict"
-    assert split in registry.splits()
-    assert split.train_hash == get_split("cheetah-velocity.hard").train_hash
-
-
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("name", "changes", "message"),
     [
-        ({"name": "hard"}, "exists with other contents"),
-        ({"test": ()}, "its test list is empty"),
-        ({"test": ((1.0, 2.0),)}, "2 values given, cheetah-velocity takes 1: target_speed"),
+        ("cheetah-velocity.hard", {"test": ()}, "its test list is empty"),
+        ("cheetah-velocity.hard", {"test": ((1.0, 2.0),)}, "2 values given, cheetah-velocity takes 1: target_speed"),
+        ("ant-direction.ood", {"extra": {"far": ((7.0,),)}}, r"far task 0: angle = 7.0, allowed: 0.0 to 6.28"),
     ],
 )
-def test_own_split_that_does_not_fit(changes, message):
+def test_lists_that_do_not_fit_their_family(name, changes, message):
+    split = get_split(name).model_copy(update=changes)
     with pytest.raises(InvalidDeclaration, match=message):
-        register_split(own_split(**changes))
-
-
-def test_own_split_outside_the_declared_range():
-    split = get_split("ant-direction.ood").model_copy(update={"name": "own", "extra": {"far": ((7.0,),)}})
-    with pytest.raises(InvalidDeclaration, match=r"far task 0: angle = 7.0, allowed: 0.0 to 6.28"):
-        register_split(split)
-
-
-def test_own_family_cannot_take_a_name():
-    family = get_family("point-goal")
-    assert register_family(family) is family
-    with pytest.raises(InvalidDeclaration, match="the name 'point' belongs to the family 'point-goal'"):
-        register_family(family.model_copy(update={"horizon": 5}))
-    own = register_family(family.model_copy(update={"name": "own", "nickname": "mine", "horizon": 5}))
-    assert get_family("mine") is own
-    assert registry.make_batch("own", 3).family.horizon == 5
+        check_lists(split, get_family(split.family))
 
 
 def test_what_is_built_in_is_immutable():

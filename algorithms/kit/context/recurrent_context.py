@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from algorithms.kit.networks import Parameters, uniform
 from algorithms.kit.replay import EpisodeStore, Transitions
+from algorithms.kit.trial_data import rows_of
 from tasks.spec import SpaceSpec
 
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
@@ -178,6 +179,32 @@ class EpisodeWindows:
         starts = state["starts"].to(self._starts.device, torch.int64)
         self._number = len(starts)
         self._starts = torch.cat([starts, self._starts.new_empty(1024)])
+
+
+class TrialWindows:
+    """The adaptation data of each test task of a trial (D_new of MQL), with their windows."""
+
+    def __init__(self, data: Transitions, steps: Tensor, length: int) -> None:
+        """data: fields (task, row, ...) in the order they were made; steps: (task, row), of each in its episode."""
+        self.data, self.steps, self.length = data, steps, length
+        tokens = torch.cat([data.observations, data.actions, data.rewards.unsqueeze(-1)], dim=-1)
+        self._tokens = tokens.flatten(0, 1)
+
+    def gather(self, rows: Tensor) -> Windowed:
+        """Each task's transitions at `rows` (task, number)."""
+        slots = rows + self.data.rewards.shape[1] * torch.arange(len(rows), device=rows.device).unsqueeze(1)
+        tokens = window_tokens(self._tokens, slots, self.steps.gather(1, rows), self.length)
+        return Windowed(rows_of(self.data, rows), tokens)
+
+    def everything(self) -> Windowed:
+        """All of it, once."""
+        return self.gather(torch.arange(self.steps.shape[1], device=self.steps.device).expand_as(self.steps))
+
+    def sample(self, generator: torch.Generator) -> Windowed:
+        """As many transitions of each task as it has, with replacement."""
+        number = self.steps.shape[1]
+        drawn = torch.rand(self.steps.shape, generator=generator, device=self.steps.device)
+        return self.gather((drawn * number).long().clamp_max(number - 1))
 
 
 class RunningHistory:

@@ -8,7 +8,7 @@ from reports import figures, style
 from reports.figures.task_lists import covering_arc
 from reports.numbers import split_tasks
 from reports.reading.load import load
-from suite.run.worker import drawable
+from suite.run.metadata import drawable
 from tasks.registry import get_family, get_split
 
 

@@ -130,7 +130,7 @@ def test_video_says_what_it_cannot_do(ran, refused, tmp_path):
     out, _ = ran
     done = out / read_json(out / "cells.json")[0]["training"]
     assert "point-goal has no body to film" in refused("video", done)
-    assert f"its runs are {out}" in refused("video", out)
+    assert f"its runs are\n  {out}" in refused("video", out)
     assert "has no list 'tst'; it has train, test, test_id" in refused("video", done, "--list", "tst")
     assert "10 tasks in test, 0 to 9: no 10" in refused("video", done, "--task", "10")
     assert "written as .gif" in refused("video", done, "--out", tmp_path / "film.mp4")

@@ -13,8 +13,8 @@ from suite.executors.launch import left_to_do
 from suite.monitor.job_states import Cluster
 from suite.results.jobs import read_submissions
 from suite.results.json_files import write_json
-from suite.results.lock import this_process
 from suite.results.prepare import prepare
+from suite.results.process_identity import this_process
 from suite.results.status import read_status
 from suite.run.processes import STOPPED, worker_command, worker_environment
 

@@ -12,7 +12,7 @@ import pytest
 from suite.executors import local
 from suite.executors.base import Interrupted, Outcome
 from suite.executors.local import run_local
-from suite.run.processes import LEASH, available_cores, worker_command, worker_environment
+from suite.run.processes import PARENT_PIPE, available_cores, worker_command, worker_environment
 
 
 @pytest.fixture
@@ -70,10 +70,10 @@ def test_started_in_the_order_given(folders):
     assert run_local([], 3) == []
 
 
-def test_a_worker_has_one_thread_and_a_leash(folders):
-    run_local(folders[:1], 1, command=shell('echo "$OMP_NUM_THREADS $MALLOC_MMAP_MAX_ $OFFMAP_LEASH"'))
+def test_a_worker_has_one_thread_and_a_pipe_to_its_parent(folders):
+    run_local(folders[:1], 1, command=shell('echo "$OMP_NUM_THREADS $MALLOC_MMAP_MAX_ $OFFMAP_PARENT_PIPE"'))
     assert (folders[0] / "worker.log").read_text() == "1 0 1\n"
-    assert LEASH not in worker_environment()
+    assert PARENT_PIPE not in worker_environment()
     assert worker_command(folders[0])[1:] == ["-P", "-m", "suite.run.worker", str(folders[0])]
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
 

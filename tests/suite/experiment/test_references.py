@@ -163,7 +163,7 @@ def test_a_finished_oracle_can_be_loaded_and_asks_for_its_tasks(tiny_experiment,
 
 
 def test_the_pieces_of_a_reference_are_timed(tiny_experiment):
-    from suite.calibration import time_pieces
+    from suite.run.timing import time_pieces
 
     for name in ("null", "oracle"):
         (cell,) = expand(tiny_experiment((name,)))

@@ -5,8 +5,8 @@ import json
 from suite.experiment.budgets import Budget
 from suite.monitor.overview import labels, read_cells, refresh_cells
 from suite.results.json_files import read_json, write_json
-from suite.results.lock import this_process
 from suite.results.prepare import prepare
+from suite.results.process_identity import this_process
 
 
 def cells_of(out):
@@ -24,7 +24,7 @@ def test_cells_say_how_far_they_are(tiny_experiment, run_here, tmp_path):
     write_json(pearl / "status.json", dead)
     states = [cell.state for cell in refresh_cells(tmp_path)]
     assert states == ["done", "pending", "killed"]
-    assert "its process is gone" in cells_of(tmp_path)[2]["reason"]
+    assert "nothing works on it any more" in cells_of(tmp_path)[2]["reason"]
     assert [cell["status"] for cell in cells_of(tmp_path)] == states
     assert [cell.state for cell in read_cells(tmp_path)] == states
     assert json.loads((tmp_path / "cells.json").read_text())[0]["training"] == done.name

@@ -77,7 +77,7 @@ def test_an_error_gives_the_folder_back(tmp_path):
 
 
 def test_an_owner_that_lives_is_left_alone_whatever_its_heartbeat_says(tmp_path, holder):
-    """Stopped, so that its heart stands still, and with a clock that has jumped by a day."""
+    """Stopped, so that its heartbeat is too, and with a clock that has jumped by a day."""
     holder.send_signal(signal.SIGSTOP)
     os.utime(tmp_path / "lock-000001", (1e9, 1e9))
     assert owner(tmp_path)["pid"] == holder.pid
@@ -104,6 +104,33 @@ def test_a_process_with_the_number_of_a_dead_owner_is_not_it(tmp_path):
             lock._set_time(path, None)
 
 
+def test_a_lock_that_is_gone_from_under_its_listing_leads_to_the_next(tmp_path, monkeypatch):
+    """A network file system lists what was there a minute ago: the owner is the one that has taken over since."""
+    monkeypatch.setattr(lock, "_newest", lambda folder: 1)
+    assert owner(tmp_path) is None
+    elsewhere(tmp_path, number=3)
+    assert owner(tmp_path) is None
+    elsewhere(tmp_path, number=2)
+    assert owner(tmp_path)["host"] == "elsewhere"
+
+
+def test_what_else_is_written_at_a_heartbeat_never_stops_it(tmp_path):
+    """In the one thread that renews the lock, and whatever goes wrong in it."""
+    threads, seen, again = threading.active_count(), [], threading.Event()
+
+    def write():
+        seen.append((tmp_path / "lock-000001").stat().st_mtime)
+        again.set() if len(seen) > 1 else None
+        raise RuntimeError("no room for this")
+
+    with owned(tmp_path) as ownership:
+        assert threading.active_count() == threads + 1
+        ownership.write_at_beats(write)
+        assert again.wait(60)
+    assert threading.active_count() == threads
+    assert seen[1] > seen[0]
+
+
 def test_an_owner_elsewhere_is_given_up_after_a_while_without_a_heartbeat(tmp_path):
     elsewhere(tmp_path, age=-1e5)
     assert owner(tmp_path)["host"] == "elsewhere"
@@ -114,9 +141,9 @@ def test_an_owner_elsewhere_is_given_up_after_a_while_without_a_heartbeat(tmp_pa
         assert locks(tmp_path) == ["lock-000002"]
 
 
-def test_an_owner_elsewhere_whose_heart_beats_is_left_alone(tmp_path, monkeypatch):
+def test_an_owner_elsewhere_whose_heartbeat_is_seen_is_left_alone(tmp_path, monkeypatch):
     """An old heartbeat alone is no proof: clocks may differ. One that moves is."""
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 4.0)  # it is watched for 10 s: on a busy machine a heart may miss a beat
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 4.0)  # it is watched for 10 s: a busy machine may be late
     path, ended, seconds = elsewhere(tmp_path, age=1e5), threading.Event(), itertools.count(1)
 
     def beat():
@@ -124,12 +151,12 @@ def test_an_owner_elsewhere_whose_heart_beats_is_left_alone(tmp_path, monkeypatc
             second = next(seconds)
             os.utime(path, (second, second))
 
-    heart = threading.Thread(target=beat)
-    heart.start()
+    heartbeat = threading.Thread(target=beat)
+    heartbeat.start()
     with pytest.raises(UserError, match="process 7 on elsewhere"), owned(tmp_path):
         pass
     ended.set()
-    heart.join()
+    heartbeat.join()
 
 
 def test_a_lock_without_a_name_counts_by_its_heartbeat(tmp_path):
@@ -145,11 +172,11 @@ def test_an_owner_that_was_taken_for_dead_ends_before_it_does_harm(tmp_path, hol
 
 
 def test_an_owner_can_make_sure_before_it_writes(tmp_path):
-    """Also where its heart has not come to it yet."""
+    """Also where its heartbeat has not come to it yet."""
     script = (
-        "import sys; from pathlib import Path; from suite.results import lock\n"
-        "with lock.owned(Path(sys.argv[1])) as end_if_lost:\n"
-        "    end_if_lost(); print('mine', flush=True); input(); end_if_lost(); print('written', flush=True)"
+        "import sys; from pathlib import Path; from suite.results.lock import owned\n"
+        "with owned(Path(sys.argv[1])) as own:\n"
+        "    own.end_if_lost(); print('mine', flush=True); input(); own.end_if_lost(); print('written', flush=True)"
     )
     for taken_over, code, said in ((False, 0, "written\n"), (True, LOST, "")):
         process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE,

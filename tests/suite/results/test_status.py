@@ -1,38 +1,53 @@
-"""Status: fresh while a process lives, honest when it does not, and no reason to die."""
+"""Status: written at changes and at the lock's heartbeats, honest when its writer is gone, and no reason to die."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
 import suite.results.status
+from suite.results import lock
 from suite.results.json_files import read_json, write_json
-from suite.results.lock import this_process
-from suite.results.status import STALE_SECONDS, Status, note_end, read_status
-from suite.run.rollout import Meter
+from suite.results.lock import EXPIRY_SECONDS, owned
+from suite.results.process_identity import this_process
+from suite.results.status import Status, note_end, read_status
 
 HERE = socket.gethostname()
-
-
-ELSEWHERE = {"process": {"host": "elsewhere", "pid": 1, "started": "1", "machine": "another"}, "host": "elsewhere"}
+ELSEWHERE = {"host": "elsewhere", "pid": 1, "started": "1", "machine": "another"}
+ONE_ELSEWHERE = {"process": ELSEWHERE, "host": "elsewhere"}
+STATUS_AGE = 30.0
 
 
 def running(**fields):
     return {"state": "running", "pid": os.getpid(), "host": HERE, "process": this_process(), "notes": []} | fields
 
 
+def gone(pid=2**22 + 1):
+    return this_process() | {"pid": pid}
+
+
 def put_status(folder, **fields):
-    """A status that was written 1000 s after the beginning of all time."""
+    """A status that was written a while ago."""
     write_json(folder / "status.json", running(**fields))
-    os.utime(folder / "status.json", (1000.0, 1000.0))
+    age(folder / "status.json", STATUS_AGE)
 
 
-def gone(pid):
-    return {"process": this_process() | {"pid": pid}}
+def put_lock(folder, about, seconds=0.0):
+    """The lock of an owner whose last heartbeat was so long ago; None: of one that has given it back."""
+    path = folder / "lock-000003"
+    path.write_text(json.dumps(about) if about else "")
+    if seconds is None:
+        os.utime(path, (0, 0))
+    else:
+        age(path, seconds)
+
+
+def age(path, seconds):
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
 
 
 @pytest.fixture
@@ -44,32 +59,71 @@ def dead_pid():
 
 def test_nothing_has_begun(tmp_path):
     assert read_status(tmp_path) == {"state": "pending"}
+    assert read_status(tmp_path / "nowhere") == {"state": "pending"}
 
 
-@pytest.mark.parametrize(("fields", "age", "state"), [
-    ({}, 1.0, "running"), ({}, 1e6, "running"), (ELSEWHERE, 1.0, "running"), (ELSEWHERE, -1e6, "running"),
-    (ELSEWHERE, STALE_SECONDS + 1, "lost"), (gone(2**22 + 1), 1.0, "killed"), (gone(1), 1.0, "killed"),
-    ({"process": {}}, 1.0, "running"), ({"process": {}}, STALE_SECONDS + 1, "lost"),
-    (gone(2**22 + 1) | {"state": "done"}, 1e6, "done"), ({"state": "failed", "message": "x"}, 1e6, "failed"),
+OLD = EXPIRY_SECONDS + 1
+
+
+@pytest.mark.parametrize(("fields", "owner", "beat", "state"), [
+    # on this machine the system knows, whatever clocks and heartbeats say; process 1 has not written the status
+    ({}, this_process(), 1.0, "running"), ({}, this_process(), 1e6, "running"),
+    ({"process": gone()}, gone(), 1.0, "killed"), ({"process": gone(1)}, gone(1), 1.0, "killed"),
+    # elsewhere the heartbeat of the lock tells, however old the status is
+    (ONE_ELSEWHERE, ELSEWHERE, 1.0, "running"), (ONE_ELSEWHERE, ELSEWHERE, -1e6, "running"),
+    (ONE_ELSEWHERE, ELSEWHERE, EXPIRY_SECONDS - 20, "running"), (ONE_ELSEWHERE, ELSEWHERE, OLD, "lost"),
+    # whoever has taken over works on it, though it has not written anything yet
+    ({"process": gone()}, ELSEWHERE, 1.0, "running"), (ONE_ELSEWHERE, this_process(), 1.0, "running"),
+    # given back without a word, as by an interrupted `--executor inline`
+    ({}, this_process(), None, "killed"), (ONE_ELSEWHERE, ELSEWHERE, None, "lost"),
+    # an owner that could not write who it is; a status of a version that did not write that
+    ({}, None, 1.0, "running"), ({}, None, OLD, "killed"), ({"process": {}}, this_process(), 1.0, "running"),
+    ({"process": {}}, ELSEWHERE, OLD, "lost"),
+    # what has ended has ended
+    ({"state": "done"}, gone(), 1e6, "done"), ({"state": "failed", "message": "x"}, gone(), 1e6, "failed"),
 ])  # fmt: skip
-def test_the_state_that_can_be_told(tmp_path, fields, age, state):
-    """On this machine the system knows; process 1 is another than the one that wrote the status."""
+def test_the_owner_of_the_lock_decides(tmp_path, fields, owner, beat, state):
     put_status(tmp_path, **fields)
-    assert read_status(tmp_path, now=1000.0 + age)["state"] == state
+    put_lock(tmp_path, owner, beat)
+    seen = read_status(tmp_path)
+    assert seen["state"] == state
+    assert seen.get("is_silent", False) is (state in ("killed", "lost"))
+
+
+@pytest.mark.parametrize(("fields", "state"), [({}, "killed"), (ONE_ELSEWHERE, "lost"), ({"state": "done"}, "done")])
+def test_a_folder_that_never_had_a_lock_can_be_read(tmp_path, fields, state):
+    """As versions before this one left it."""
+    put_status(tmp_path, **fields)
+    assert read_status(tmp_path)["state"] == state
 
 
 def test_a_process_that_is_gone_is_noticed_at_once(tmp_path, dead_pid):
-    put_status(tmp_path, **gone(dead_pid))
-    found = read_status(tmp_path, now=1003.0)
-    assert found["state"] == "killed"
-    assert found["message"] == "its process is gone; the last sign of life is 3 s old. Run again to continue."
+    put_status(tmp_path, process=gone(dead_pid))
+    put_lock(tmp_path, gone(dead_pid))
+    seen = read_status(tmp_path)
+    assert seen["state"] == "killed"
+    message = f"nothing works on it any more; the last sign of life is {STATUS_AGE:.0f} s old. Run again to continue."
+    assert seen["message"] == message
     assert read_json(tmp_path / "status.json")["state"] == "running"  # reading writes nothing
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_heartbeat_that_stopped_is_noticed(tmp_path):
-    put_status(tmp_path, **ELSEWHERE)
-    found = read_status(tmp_path, now=1090.0)
-    assert found["message"] == "no sign of life for 90 s on elsewhere. Run again to continue, once it has ended."
+    put_status(tmp_path, **ONE_ELSEWHERE)
+    put_lock(tmp_path, ELSEWHERE, OLD)
+    message = f"no sign of life for {STATUS_AGE:.0f} s on elsewhere. Run again to continue, once it has ended."
+    assert read_status(tmp_path)["message"] == message
+
+
+def test_who_ends_while_it_is_asked_about_is_not_taken_for_dead(tmp_path, monkeypatch):
+    """It said that it is done after the status was read, and gave the folder back before the lock was."""
+    put_status(tmp_path)
+
+    def ended(folder):
+        write_json(folder / "status.json", running(state="done"))
+
+    monkeypatch.setattr(suite.results.status, "owner", ended)
+    assert read_status(tmp_path)["state"] == "done"
 
 
 @pytest.mark.parametrize(("text", "said"), [
@@ -79,84 +133,98 @@ def test_a_heartbeat_that_stopped_is_noticed(tmp_path):
 ])  # fmt: skip
 def test_a_file_that_cannot_be_understood(tmp_path, text, said):
     (tmp_path / "status.json").write_text(text)
-    found = read_status(tmp_path)
-    assert found["state"] == "unknown"
-    assert said in found["message"]
+    seen = read_status(tmp_path)
+    assert seen["state"] == "unknown"
+    assert said in seen["message"]
 
 
-@pytest.mark.parametrize(("fields", "is_it", "is_noted"), [
-    ({}, True, True), ({}, False, False), ({"state": "done"}, False, False), ({"state": "stopped"}, False, True),
-    (gone(2**22 + 1), False, True), (ELSEWHERE, False, False),
+MINE = {"pid": os.getpid()}
+
+
+@pytest.mark.parametrize(("fields", "owner", "is_noted"), [
+    (MINE, this_process(), True), (MINE, None, True), (MINE | {"state": "done"}, None, True),
+    ({"pid": 1}, None, True), ({"pid": 1, "state": "stopped"}, None, True), ({"pid": 1, "state": "done"}, None, False),
+    (MINE, this_process() | {"pid": os.getppid(), "machine": "another"}, False), (MINE, ELSEWHERE, False),
+    (MINE, gone(), True), ({"pid": 1} | ONE_ELSEWHERE, ELSEWHERE, False),
 ])  # fmt: skip
-def test_the_end_of_a_worker_is_noted_unless_another_has_taken_over(tmp_path, fields, is_it, is_noted):
+def test_the_end_of_a_worker_is_noted_unless_another_has_taken_over(tmp_path, fields, owner, is_noted):
     write_json(tmp_path / "status.json", running(**fields))
+    if owner is not None:
+        put_lock(tmp_path, owner)
     before = read_json(tmp_path / "status.json")
-    note_end(tmp_path, os.getpid() if is_it else 1, "killed", "by SIGKILL")
-    found = read_json(tmp_path / "status.json")
-    assert ((found["state"], found["message"]) == ("killed", "by SIGKILL")) if is_noted else (found == before)
+    note_end(tmp_path, os.getpid(), "killed", "by SIGKILL")
+    after = read_json(tmp_path / "status.json")
+    assert ((after["state"], after["message"]) == ("killed", "by SIGKILL")) if is_noted else (after == before)
 
 
 def test_nothing_is_noted_where_nothing_has_begun(tmp_path):
     note_end(tmp_path, 1, "killed", "by SIGKILL")
+    note_end(tmp_path / "nowhere", 1, "killed", "by SIGKILL")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_written(tmp_path):
-    meter = Meter(500)
-    with Status(tmp_path) as status:
+    steps = [500]
+    with owned(tmp_path):
+        status = Status(tmp_path)
+        assert read_status(tmp_path) == {"state": "pending"}
+        status.write()
         assert read_status(tmp_path)["stage"] == "starting"
         assert status.env_steps == 0
-        status.follow(meter, 2000)
-        meter.add(250)
+        status.follow(lambda: steps[0], 2000)
+        steps[0] += 250
         status.training_return(-3.5)
         status.note("one")
         status.note("two")
         status.training_return(float("nan"))  # no whole episode: the last value stands
-        found = read_status(tmp_path)
-        assert (found["state"], found["stage"], found["budget"]) == ("running", "training", 2000)
-        assert (found["env_steps"], found["return"], found["notes"]) == (750, -3.5, ["one", "two"])
-        assert found["steps_per_second"] == pytest.approx(250 / found["seconds"])  # of this process alone
-        assert (found["pid"], found["host"]) == (os.getpid(), HERE)
+        seen = read_status(tmp_path)
+        assert (seen["state"], seen["stage"], seen["budget"]) == ("running", "training", 2000)
+        assert (seen["env_steps"], seen["return"], seen["notes"]) == (750, -3.5, ["one", "two"])
+        assert seen["steps_per_second"] == pytest.approx(250 / seen["seconds"])  # of this process alone
+        assert (seen["pid"], seen["host"]) == (os.getpid(), HERE)
         assert status.env_steps == 750
         status.write(state="done", stage="done")
-    assert read_status(tmp_path, now=time.time() + 1e6)["state"] == "done"
-    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+    assert read_status(tmp_path)["state"] == "done"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock-000001", "status.json"]
 
 
-def test_the_heartbeat_beats_and_stops(tmp_path, monkeypatch):
-    monkeypatch.setattr(suite.results.status, "HEARTBEAT_SECONDS", 0.01)
-    threads = threading.active_count()
-    with Status(tmp_path):
-        first = read_status(tmp_path)["heartbeat"]
-        until = time.monotonic() + 60
-        while read_status(tmp_path)["heartbeat"] == first and time.monotonic() < until:
-            time.sleep(0.01)
-        assert read_status(tmp_path)["heartbeat"] > first
-    assert threading.active_count() == threads
+@pytest.fixture
+def beating(tmp_path, monkeypatch):
+    """A status that is written at the heartbeats of the lock, a hundred a second."""
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.01)
+    with owned(tmp_path) as ownership:
+        status = Status(tmp_path)
+        status.write()
+        ownership.write_at_beats(status.write)
+        yield status
 
 
-def test_a_full_disk_does_not_stop_the_heart(tmp_path, monkeypatch):
+def wait_until(happens):
+    until = time.monotonic() + 60
+    while not happens() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert happens()
+
+
+def test_the_heartbeat_of_the_lock_writes_it_too(tmp_path, beating):
+    first = read_status(tmp_path)["heartbeat"]
+    wait_until(lambda: read_status(tmp_path)["heartbeat"] > first)
+
+
+def test_a_full_disk_does_not_stop_the_heartbeat(tmp_path, beating, monkeypatch):
     """Where no second file can be written, the message goes into the space of the first."""
-    monkeypatch.setattr(suite.results.status, "HEARTBEAT_SECONDS", 0.01)
     full = []
 
     def write(path, document):
-        if full:
-            full.append(path)
-            raise OSError(28, "No space left on device")
-        write_json(path, document)
+        full.append(path)
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(suite.results.status, "write_json", write)
-    with Status(tmp_path) as status:
-        full.append(True)
-        status.write(state="failed", message="the disk is full")
-        seen = len(full)
-        until = time.monotonic() + 60
-        while len(full) < seen + 3 and time.monotonic() < until:
-            time.sleep(0.01)
-        assert len(full) >= seen + 3  # it beat on
-    found = read_status(tmp_path)
-    assert (found["state"], found["message"]) == ("failed", "the disk is full")
+    beating.write(state="failed", message="the disk is full")
+    seen = len(full)
+    wait_until(lambda: len(full) >= seen + 3)
+    fields = read_status(tmp_path)
+    assert (fields["state"], fields["message"]) == ("failed", "the disk is full")
 
 
 def test_a_disk_that_was_full_from_the_start(tmp_path, monkeypatch):
@@ -164,6 +232,5 @@ def test_a_disk_that_was_full_from_the_start(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(suite.results.status, "write_json", write)
-    with Status(tmp_path) as status:
-        status.note("anything")
+    Status(tmp_path).note("anything")
     assert read_status(tmp_path) == {"state": "pending"}

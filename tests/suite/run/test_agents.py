@@ -7,13 +7,15 @@ import suite
 from algorithms.base import Transition
 from suite.errors import UserError
 from suite.experiment.specs import MetatestSpec
-from suite.results.json_files import write_json
+from suite.results.json_files import read_json, write_json
 from suite.results.layout import metatest_folders
 from suite.results.prepare import prepare
 from suite.results.records import read_table
+from suite.run.agents import find_metatest
 from suite.run.metatest import Meters, adaptation_transitions, run_trial, trials_of
 from suite.run.rollout import Meter
 from suite.run.training import checkpoint_for, open_training
+from suite.run.video import film
 from tasks.registry import get_family
 
 
@@ -78,12 +80,19 @@ def test_the_seed_decides_how_it_explores(finished):
 
 
 def test_two_ways_to_adapt_have_to_be_told_apart(finished):
-    with pytest.raises(
-        UserError, match="holds agents that adapt differently; give the folder of one of them: "
-    ) as caught:
+    """`load_agent` and `video` refuse the same folder, and list what there is to choose from."""
+    with pytest.raises(UserError, match="holds meta-tests that differ in algorithm and config; give the folder") as one:
         suite.load_agent(finished["mier"])
-    for below in metatest_folders(finished["mier"]):
-        assert str(below) in str(caught.value)
+    with pytest.raises(UserError) as other:
+        film(finished["mier"], "test", 0)
+    assert str(one.value) == str(other.value)
+    _, *choices = str(one.value).split("\n")
+    below = metatest_folders(finished["mier"])
+    assert sorted(choices) == sorted(
+        f"  {name} on point-goal.ood at 1,600 env steps: {path}"
+        for path in below for name in [read_json(path / "config.json")["algorithm"]]
+    )  # fmt: skip
+    assert [find_metatest(path).folder for path in below] == below
 
 
 def test_meta_tests_that_adapt_alike_are_one_agent(tiny_experiment, run_here, tmp_path):
@@ -95,11 +104,33 @@ def test_meta_tests_that_adapt_alike_are_one_agent(tiny_experiment, run_here, tm
     assert len(metatest_folders(folder)) == 4
     final = open_training(folder, "cpu", 1, checkpoint_for(folder, 1400)).algorithm
     assert (suite.load_agent(folder).policy[0] == final.sac.policy[0]).all()
+    with pytest.raises(UserError, match="differ in split; give the folder of one") as caught:
+        film(folder, "test", 0)  # the task is one of a split
+    assert [" on point-goal.near at 1,400 env steps" in str(caught.value), "1,000" in str(caught.value)] == [
+        True,
+        False,
+    ]
+
+
+def test_a_training_that_is_not_done_has_no_agent_yet(tiny_experiment, run_here, tmp_path):
+    """Its newest checkpoint would stand for a smaller budget."""
+    (folder,) = run_here(tiny_experiment(("mier-wr",), env_steps=1200), tmp_path)
+    prepare(tiny_experiment(("mier-wr",), env_steps=2000), tmp_path)
+    with pytest.raises(UserError, match="for 2000 env steps yet: its newest checkpoint is at 1200; run it first"):
+        suite.load_agent(folder)
+
+
+def test_of_many_choices_the_first_are_listed(tmp_path):
+    for number in range(9):
+        (tmp_path / str(number)).mkdir()
+        write_json(tmp_path / str(number) / "config.json", {})
+    with pytest.raises(UserError, match=r"its runs are\n(  .*\n){6}  and 3 more$"):
+        find_metatest(tmp_path)
 
 
 def test_folders_that_are_no_run(finished, tiny_experiment, tmp_path):
     out = finished["pearl"].parent
-    with pytest.raises(UserError, match=r"is no run folder: it holds no meta-test; its runs are .*") as caught:
+    with pytest.raises(UserError, match=r"is no run folder: it holds no meta-test; its runs are\n") as caught:
         suite.load_agent(out)
     assert str(finished["pearl"]) in str(caught.value)
     with pytest.raises(UserError, match="give the folder of a training or of a meta-test"):
@@ -107,7 +138,7 @@ def test_folders_that_are_no_run(finished, tiny_experiment, tmp_path):
     with pytest.raises(UserError, match="is no run folder"):
         suite.load_agent("/nowhere/at/all")
     (folder,) = prepare(tiny_experiment(), tmp_path / "new")
-    with pytest.raises(UserError, match="has no checkpoint within 1600 env steps; run it first"):
+    with pytest.raises(UserError, match="for 1600 env steps yet: it has no checkpoint; run it first"):
         suite.load_agent(folder)
     other = tmp_path / "x" / "metatests" / "y"
     other.mkdir(parents=True)

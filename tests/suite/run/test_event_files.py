@@ -50,8 +50,7 @@ def test_a_training_writes_what_its_metrics_hold_and_its_identity_stays(tiny_exp
     assert folder.name == plain.name
     execution = Execution.model_validate_json((folder / "execution.json").read_text())
     assert execution.tensorboard
-    with Status(folder) as status:
-        train(folder, execution, status)
+    train(folder, execution, Status(folder))
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert curves(folder)["training/return"] == [
         (line["env_steps"], pytest.approx(line["return"])) for line in lines

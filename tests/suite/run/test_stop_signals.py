@@ -28,25 +28,25 @@ def test_a_request_ends_the_work_at_once():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
-def test_a_request_that_is_held_waits(number):
+def test_a_request_that_is_postponed_waits(number):
     done = []
 
     def work_on(stop):
-        with stop.held():
+        with stop.postponed():
             ask_to_end(number)
             ask_to_end(number)
             assert stop.requested()
-            done.append("held")
+            done.append("within")
         done.append("after")
 
     with listening() as stop, pytest.raises(Stopped):
         work_on(stop)
-    assert done == ["held"]
+    assert done == ["within"]
 
 
 def test_without_a_request_nothing_happens():
     before = signal.getsignal(signal.SIGTERM)
-    with listening() as stop, stop.held():
+    with listening() as stop, stop.postponed():
         assert not stop.requested()
     assert signal.getsignal(signal.SIGTERM) is before
 

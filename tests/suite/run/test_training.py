@@ -136,11 +136,9 @@ def test_a_smaller_budget_tests_its_own_checkpoint_or_says_that_it_is_gone(tiny_
 def test_checkpoints_are_as_rare_as_asked_and_the_last_is_always_kept(tiny_experiment, tmp_path):
     (folder,) = prepare(tiny_experiment(env_steps=2400), tmp_path)
     execution = Execution(env_steps=2400, milestones=(1000, 1700), checkpoint_seconds=1e6)
-    with Status(folder) as status:
-        train(folder, execution, status)
+    train(folder, execution, Status(folder))
     assert checkpoint_names(folder / "checkpoints") == ["000000001000", "000000001600", "000000002400"]
-    with Status(folder) as status:
-        train(folder, execution.model_copy(update={"checkpoint_seconds": 1e-6, "env_steps": 3000}), status)
+    train(folder, execution.model_copy(update={"checkpoint_seconds": 1e-6, "env_steps": 3000}), Status(folder))
     kept = ["000000001000", "000000001600", "000000002800", "000000003000"]
     assert checkpoint_names(folder / "checkpoints") == kept
 
@@ -149,14 +147,12 @@ def test_damaged_and_half_written_checkpoints_do_not_stay(tiny_experiment, tmp_p
     """Where checkpoints are rare, nothing writes over them: they would count as one of the two that are kept."""
     (folder,) = prepare(tiny_experiment(env_steps=1600), tmp_path)
     execution = Execution(env_steps=1600, checkpoint_seconds=1e-6)
-    with Status(folder) as status:
-        train(folder, execution, status)
+    train(folder, execution, Status(folder))
     assert checkpoint_names(folder / "checkpoints") == ["000000001400", "000000001600"]
     (folder / "checkpoints" / "000000001600" / "state.json").write_text("{")
     (folder / "checkpoints" / ".000000001500.partial").mkdir()
     (folder / "log" / ".000000001680-000000001900.safetensors.partial").write_bytes(b"half")
-    with Status(folder) as status:
-        train(folder, execution.model_copy(update={"env_steps": 2000, "checkpoint_seconds": 1e6}), status)
+    train(folder, execution.model_copy(update={"env_steps": 2000, "checkpoint_seconds": 1e6}), Status(folder))
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["000000001400", "000000002000"]
     assert not list((folder / "log").glob(".*"))
 
