@@ -15,7 +15,7 @@ MISTAKES = (
     ("suite.results.records", "RecordsError"),
     ("tasks.registry", "UnknownName"),
     ("tasks.registry", "InvalidDeclaration"),
-    ("tasks.pictures.split", "RenderingUnavailable"),
+    ("tasks.pictures.rendering", "RenderingUnavailable"),
     ("algorithms.registry", "UnknownAlgorithm"),
 )
 FULL = (errno.ENOSPC, errno.EDQUOT)
