@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.formats import file_name, write_csv
-from reports.numbers.rows import named_rows
+from reports.formats import write_csv
 from reports.numbers.tables import run_table
-from reports.reading.load import Results
-from reports.reading.metrics import seed_means
+from reports.reading.files import file_name
+from reports.results import Results, named_rows
+from reports.returns import seed_means
 from suite.errors import UserError
 
 META_TEST = ["training", "variant", "split", "task_list", "phase", "env_steps", "seed"]

@@ -82,8 +82,8 @@ def checked_experiment(document: Any) -> dict[str, Any]:
         RecordsError: it is none that could be run.
     """
     _validate(ExperimentFile, document, "an experiment")
-    made: dict[str, Any] = _printable(document["experiment"])
-    return made
+    experiment: dict[str, Any] = _printable(document["experiment"])
+    return experiment
 
 
 def checked(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def checked(metadata: dict[str, Any]) -> dict[str, Any]:
         RecordsError: a part of it is of another kind than reports are made of.
     """
     _validate(Document, metadata, "a run")
-    made: dict[str, Any] = _printable(metadata)
-    return made
+    document: dict[str, Any] = _printable(metadata)
+    return document
 
 
 def _validate(kind: type[Part], document: Any, of_what: str) -> None:
