@@ -1,4 +1,4 @@
-"""`offmap report`, `compare` and `export`: what becomes of results folders."""
+"""`offmap report`, `compare` and `export`: the commands that read results folders."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def to_tensorboard(results: Results, out: Path) -> None:
 
 
 def to_wandb(results: Results, out: Path) -> None:
-    """Offline Weights & Biases runs below `out`, one per meta-training; `wandb sync` uploads them, if ever."""
+    """Offline Weights & Biases runs below `out`, one per meta-training; `wandb sync` uploads them."""
     wandb = library("wandb", "wandb")
     for name, rows in _logs(results):
         settings = wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True)

@@ -88,7 +88,7 @@ TIME = "meta-training wall-clock time"
 
 
 def look(variant: str) -> Look:
-    """How a variant is drawn as far as its name tells: a known algorithm's fixed look, or one of the name's hash."""
+    """How a variant is drawn by its name alone: as an algorithm of that name declares, or by its hash."""
     if is_reference(variant):
         reference = REFERENCES.get(_key(variant.partition(REFERENCE)[0]), REFERENCES["null"])
         return reference._replace(name=variant)
