@@ -1,1 +1,6 @@
-"""Records -> numbers -> intervals -> tables and figures -> one page. Reads `suite.results.records` only."""
+"""From records to tables, figures and one page.
+
+`reading` makes `results` of folders, `numbers` makes intervals and tables of returns per seed (`returns`), `formats`
+and `figures` show them in the looks of `style`, `page` puts them together. Of a run only its records are read
+(`suite.results.records`), and no module imports torch or a simulator.
+"""

@@ -1,4 +1,4 @@
-"""`offmap report`, `compare` and `export`: what becomes of results folders."""
+"""`offmap report`, `compare` and `export`: the commands that read results folders."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def compare(
     if len(folders) < 2:
         raise UserError(f"compare takes two or more results folders, and was given {len(folders)}")
     first, *others = (load(folder, mix) for folder in folders)
-    parts = [comparing.compare(first, held, str(path)) for held, path in zip(others, folders[1:])]
+    parts = [comparing.compare(first, results, str(path)) for results, path in zip(others, folders[1:])]
     table = pd.concat(parts, ignore_index=True)
     if out is not None:
         _write_comparison(table, out, str(folders[0]))
-    problems = [f"left out: {problem.where}: {problem.why}" for held in (first, *others) for problem in held.problems]
+    problems = [f"left out: {p.where}: {p.why}" for results in (first, *others) for p in results.problems]
     if as_json:
         print_json({"first": str(folders[0]), "cells": table.to_dict("records"), "left_out": problems})
     else:
@@ -118,13 +118,13 @@ def _write_comparison(table: pd.DataFrame, path: Path, first: str) -> None:
     from reports import formats
 
     columns = ("split", "task_list", "other")
-    held = table.assign(best=False, tied=False)
+    cells = table.assign(best=False, tied=False)
     if path.suffix == ".csv":
         formats.write_csv(table, path)
     elif path.suffix == ".md":
-        path.write_text(formats.markdown(formats.wide(held, columns)), encoding="utf-8")
+        path.write_text(formats.markdown(formats.wide(cells, columns)), encoding="utf-8")
     else:
-        text = formats.latex(held, columns, f"{first} against others: difference of returns.", "compare", "text")
+        text = formats.latex(cells, columns, f"{first} against others: difference of returns.", "compare", "text")
         path.write_text(text, encoding="utf-8")
 
 
@@ -142,10 +142,10 @@ def export(
     from reports.export import export as write
     from reports.reading.load import load
 
-    wanted = [name for name, asked in (("csv", csv), ("tensorboard", tensorboard), ("wandb", wandb)) if asked]
-    if not wanted:
+    formats = [name for name, is_asked in (("csv", csv), ("tensorboard", tensorboard), ("wandb", wandb)) if is_asked]
+    if not formats:
         raise UserError("export was told no format; give --csv, --tensorboard or --wandb, or several of them")
     results = load(folders, mix)
-    print_lines(map(str, write(results, wanted, out or folders[0] / "export")))
+    print_lines(map(str, write(results, formats, out or folders[0] / "export")))
     for problem in results.problems:
         typer.echo(f"left out: {problem.where}: {problem.why}", err=True)

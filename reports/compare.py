@@ -10,11 +10,10 @@ import pandas as pd
 
 from reports import style
 from reports.numbers.intervals import NO_ESTIMATE, Estimate, caution, difference, shows_difference
-from reports.numbers.rows import named_rows
 from reports.numbers.tables import CELL, main_table
 from reports.reading.comparability import differing_keys, run_facts
-from reports.reading.load import Results
-from reports.reading.metrics import results_of, task_means
+from reports.results import Results, named_rows
+from reports.returns import results_of, task_means
 
 BETTER, WORSE, SAME = "better", "worse", "no difference shown"
 NOT_COMPARABLE, MISSING = "not comparable", "missing"
@@ -28,7 +27,7 @@ COLUMNS = [*CELL, "other", "first", "second", *Estimate._fields, "verdict", "why
 
 
 class Verdict(NamedTuple):
-    """What is said of one cell: the difference first minus second, in a word, why, and whether it is a regression."""
+    """The verdict on one cell: the difference first minus second, in a word, why, and whether it is a regression."""
 
     difference: Estimate
     verdict: str
@@ -54,11 +53,10 @@ def compare(first: Results, second: Results, other: str) -> pd.DataFrame:
     tasks = [_task_results(results) for results in (first, second)]
     rows = []
     for cell in _ordered(tables[0].keys() | tables[1].keys()):
-        held = [table.get(cell) for table in tables]
-        missing = _missing(first, cell, held)
-        said = missing or _unlike(cell, facts) or _judged(cell, tasks, facts)
-        means = [np.nan if row is None else row.mean for row in held]
-        rows.append((*cell, other, *means, *said.difference, *said[1:], _text(said)))
+        pair = [table.get(cell) for table in tables]
+        verdict = _missing(first, cell, pair) or _unlike(cell, facts) or _judged(cell, tasks, facts)
+        means = [np.nan if row is None else row.mean for row in pair]
+        rows.append((*cell, other, *means, *verdict.difference, *verdict[1:], _text(verdict)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -81,22 +79,23 @@ def _ordered(cells: set[Cell]) -> list[Cell]:
 def _task_results(results: Results) -> dict[Cell, pd.DataFrame]:
     """The results of each cell, (meta-training, task), of the meta-trainings whose returns are all finite."""
     means = task_means(results_of(results.records), [*CELL, "training"])
-    found: dict[Cell, pd.DataFrame] = {}
+    tables: dict[Cell, pd.DataFrame] = {}
     for (variant, split, task_list), part in means.groupby(CELL, sort=True):
         failed = set(part.loc[part["value"].isna(), "training"])
-        kept = part[~part["training"].isin(failed)]
-        found[str(variant), str(split), str(task_list)] = kept.pivot(index="training", columns="task", values="value")
-    return found
+        finite = part[~part["training"].isin(failed)]
+        cell = str(variant), str(split), str(task_list)
+        tables[cell] = finite.pivot(index="training", columns="task", values="value")
+    return tables
 
 
-def _missing(first: Results, cell: Cell, held: Sequence[Any]) -> Verdict | None:
+def _missing(first: Results, cell: Cell, pair: Sequence[Any]) -> Verdict | None:
     """The verdict on a cell that one of the folders has no result for; None where both have."""
-    without = [row is None or row.n == 0 for row in held]
+    without = [row is None or row.n == 0 for row in pair]
     if not any(without):
         return None
     which = ("first", "second")
     why = "; ".join(
-        f"{name}: {'not in it' if row is None else row.text}" for name, row, lacks in zip(which, held, without) if lacks
+        f"{name}: {'not in it' if row is None else row.text}" for name, row, lacks in zip(which, pair, without) if lacks
     )
     cells = first.cells[(first.cells["variant"] == cell[0]) & (first.cells["split"] == cell[1])]
     bad = first.seeds[(first.seeds[CELL] == list(cell)).all(axis=1)]["failed_tasks"] > 0
@@ -106,64 +105,65 @@ def _missing(first: Results, cell: Cell, held: Sequence[Any]) -> Verdict | None:
 
 def _unlike(cell: Cell, facts: Sequence[pd.DataFrame]) -> Verdict | None:
     """The verdict on a cell that was not measured alike in the two folders; None where it was."""
-    variant, split, _ = cell
-    rows = [held[(held["variant"] == variant) & (held["split"] == split)] for held in facts]
+    rows = _of_cell(cell, facts)
     for column, what in (("split_hash", "task lists"), ("protocol", "protocols")):
-        found = [" and ".join(sorted(set(held[column]))) for held in rows]
-        if found[0] != found[1]:
-            return Verdict(NO_ESTIMATE, NOT_COMPARABLE, f"different {what}: {found[0]} here, {found[1]} there")
+        here, there = (" and ".join(sorted(set(part[column]))) for part in rows)
+        if here != there:
+            return Verdict(NO_ESTIMATE, NOT_COMPARABLE, f"different {what}: {here} here, {there} there")
     return None
 
 
-def _judged(
-    cell: Cell,
-    tasks: Sequence[dict[Cell, pd.DataFrame]],
-    facts: Sequence[pd.DataFrame],
-) -> Verdict:
+def _of_cell(cell: Cell, facts: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The facts about the runs of a cell, by folder."""
+    variant, split, _ = cell
+    return [rows[(rows["variant"] == variant) & (rows["split"] == split)] for rows in facts]
+
+
+def _judged(cell: Cell, tasks: Sequence[dict[Cell, pd.DataFrame]], facts: Sequence[pd.DataFrame]) -> Verdict:
     """The verdict on a cell that both folders have results for, measured alike."""
-    first, second = (held[cell] for held in tasks)
+    first, second = (tables[cell] for tables in tasks)
     shared = first.columns.intersection(second.columns)
     if shared.empty:
         return Verdict(NO_ESTIMATE, NOT_COMPARABLE, "no test task that both have tested")
     values = [table[shared].dropna().mean(axis=1).to_dict() for table in (first, second)]
-    found = difference(*values)
+    estimate = difference(*values)
     why = _allowed_differences(cell, facts)
     if len(shared) < max(len(first.columns), len(second.columns)):
         why = [f"over the {len(shared)} tasks that both have tested", *why]
-    if not np.isfinite(found.low):
-        return Verdict(found, SAME, "; ".join(["one seed shows no difference", *why]))
-    if not shows_difference(found):
-        return Verdict(found, SAME, "; ".join(why))
-    return Verdict(found, BETTER if found.mean > 0 else WORSE, "; ".join(why), regressed=found.mean < 0)
+    if not np.isfinite(estimate.low):
+        return Verdict(estimate, SAME, "; ".join(["one seed shows no difference", *why]))
+    if not shows_difference(estimate):
+        return Verdict(estimate, SAME, "; ".join(why))
+    return Verdict(estimate, BETTER if estimate.mean > 0 else WORSE, "; ".join(why), regressed=estimate.mean < 0)
 
 
 def _allowed_differences(cell: Cell, facts: Sequence[pd.DataFrame]) -> list[str]:
     """What differs between the two folders in how a cell's runs were trained and adapted."""
-    variant, split, _ = cell
-    rows = [held[(held["variant"] == variant) & (held["split"] == split)] for held in facts]
-    budgets, configs = ([sorted(set(held[column])) for held in rows] for column in ("budget", "config"))
-    found = []
+    rows = _of_cell(cell, facts)
+    budgets, configs = ([sorted(set(part[column])) for part in rows] for column in ("budget", "config"))
+    phrases = []
     if budgets[0] != budgets[1]:
-        found.append(f"budgets differ: {', '.join(budgets[0])} and {', '.join(budgets[1])} env steps")
+        phrases.append(f"budgets differ: {', '.join(budgets[0])} and {', '.join(budgets[1])} env steps")
     if configs[0] != configs[1]:
-        found.append(f"settings differ: {', '.join(differing_keys([*configs[0], *configs[1]]))}")
-    return found
+        phrases.append(f"settings differ: {', '.join(differing_keys([*configs[0], *configs[1]]))}")
+    return phrases
 
 
-def _text(said: Verdict) -> str:
-    """A cell for readers."""
-    why = f" ({said.why})" if said.why else ""
-    if said.difference.n == 0:
-        return f"{said.verdict}{why}"
-    low, high = said.difference.low, said.difference.high
-    return f"{said.verdict}: {style.interval(said.difference.mean, low, high)}, n = {said.difference.n}{why}"
+def _text(verdict: Verdict) -> str:
+    """A verdict as the text of a table's cell."""
+    why = f" ({verdict.why})" if verdict.why else ""
+    estimate = verdict.difference
+    if estimate.n == 0:
+        return f"{verdict.verdict}{why}"
+    interval = style.interval(estimate.mean, estimate.low, estimate.high)
+    return f"{verdict.verdict}: {interval}, n = {estimate.n}{why}"
 
 
 def summary(table: pd.DataFrame) -> list[str]:
     """What a comparison says in sentences, and how far it carries."""
     counts = table["verdict"].value_counts()
-    found = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts]
-    sentences = [f"{len(table)} cells: {', '.join(found)}."]
+    listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
+    sentences = [f"{len(table)} cells: {listed}."]
     failed = table[table["regressed"] & (table["verdict"] == MISSING)]
     sentences += [f"No result where {row.other} has one: {_place(row)} ({row.why})." for row in named_rows(failed)]
     judged = table[table["n"] > 0]

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.formats import file_name, write_csv
-from reports.numbers.rows import named_rows
+from reports.formats import write_csv
 from reports.numbers.tables import run_table
-from reports.reading.load import Results
-from reports.reading.metrics import seed_means
+from reports.reading.files import file_name
+from reports.results import Results, named_rows
+from reports.returns import seed_means
 from suite.errors import UserError
 
 META_TEST = ["training", "variant", "split", "task_list", "phase", "env_steps", "seed"]
@@ -70,7 +70,7 @@ def to_tensorboard(results: Results, out: Path) -> None:
 
 
 def to_wandb(results: Results, out: Path) -> None:
-    """Offline Weights & Biases runs below `out`, one per meta-training; `wandb sync` uploads them, if ever."""
+    """Offline Weights & Biases runs below `out`, one per meta-training; `wandb sync` uploads them."""
     wandb = library("wandb", "wandb")
     for name, rows in _logs(results):
         settings = wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from reports import style
+from reports.numbers.cell_text import NOT_DECLARED, cell_text
 from reports.numbers.intervals import LEVEL, Estimate, caution
-from reports.numbers.rows import named_rows
+from reports.results import named_rows
 
 ESCAPED = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -26,12 +26,9 @@ WIDE = 4
 NO_WIDER = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"
 """In LaTeX: what follows at its own size, or scaled down to the width of the text."""
 
-NOT_DECLARED = "not in the grid"
-"""What the cell of a variant says that no experiment declares on a split."""
 
-
-def wide(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list"), cell: str = "text") -> pd.DataFrame:
-    """A tidy table of cells as a reader wants it: rows variants, columns `split task_list`, cells text.
+def wide(table: pd.DataFrame, columns: Sequence[str], cell: str = "text") -> pd.DataFrame:
+    """A tidy table of cells in the wide form: rows variants, columns such as `split task_list`, cells text.
 
     Args:
         table: What a function of `tables` returns.
@@ -45,15 +42,15 @@ def wide(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list"), c
     # Variants that would be called alike keep their labels.
     names = {variant: style.look(variant).name for variant in {*variants, *table.get("other", ())}}
     counts = Counter(names.values())
-    called = {variant: name if counts[name] == 1 else variant for variant, name in names.items()}
-    titles = [" ".join(f"than {called[v]}" if c == "other" else v for c, v in zip(columns, head)) for head in heads]
-    return pd.DataFrame(rows, index=pd.Index([called[v] for v in variants], name="variant"), columns=titles)
+    name_of = {variant: name if counts[name] == 1 else variant for variant, name in names.items()}
+    titles = [" ".join(f"than {name_of[v]}" if c == "other" else v for c, v in zip(columns, head)) for head in heads]
+    return pd.DataFrame(rows, index=pd.Index([name_of[v] for v in variants], name="variant"), columns=titles)
 
 
-def marks(table: pd.DataFrame, columns: Sequence[str] = ("split", "task_list")) -> pd.DataFrame:
+def marks(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """In the shape of `wide`: "best", "tied" or "" for every cell."""
-    marked = [("best" if row.best else "tied" if row.tied else "") for row in named_rows(table)]
-    return wide(table.assign(mark=marked), columns, "mark").replace("–", "")
+    mark = ["best" if row.best else "tied" if row.tied else "" for row in named_rows(table)]
+    return wide(table.assign(mark=mark), columns, "mark").replace("–", "")
 
 
 def brief(table: pd.DataFrame) -> pd.Series:
@@ -67,18 +64,17 @@ def brief(table: pd.DataFrame) -> pd.Series:
     return pd.Series(texts, index=table.index, dtype=object)
 
 
-def caption(table: pd.DataFrame, best: str = "bold", tied: str = "italic") -> str:
+def caption(table: pd.DataFrame, tied: str = "italic") -> str:
     """What a reader has to know of a table's intervals, marks and numbers of seeds, in whole sentences.
 
     Args:
         table: What a function of `tables` returns.
-        best: How the best of a column is set off.
-        tied: How those are that are not shown to differ from it.
+        tied: How cells are set off that are not shown to differ from the best of their column, which is bold.
     """
     methods = [method for method in dict.fromkeys(table["method"]) if method]
     sentences = [f"In brackets: {LEVEL:.0%} intervals ({'; '.join(methods)})." if methods else "", "n: seeds."]
     if table["best"].any():
-        sentences.append(f"{best.capitalize()}: the best of its column.")
+        sentences.append("Bold: the best of its column.")
     if table["tied"].any():
         sentences.append(
             f"{tied.capitalize()}: not shown to differ from it (the interval of the difference, paired where "
@@ -104,11 +100,11 @@ def parts(table: pd.DataFrame, columns: Sequence[str], most: int) -> list[tuple[
 
 def seeds_words(numbers: pd.DataFrame) -> str:
     """Over how many seeds the numbers behind a panel are, references aside: "n = 1 to 3 seeds"; empty without seeds."""
-    held = numbers[~numbers["variant"].map(style.is_reference).astype(bool)] if "variant" in numbers else numbers
-    if "seed" in held:
-        counts = held.groupby("variant")["seed"].nunique()
-    elif "n" in held:
-        counts = held.loc[held["n"] > 0, "n"]
+    rows = numbers[~numbers["variant"].map(style.is_reference).astype(bool)] if "variant" in numbers else numbers
+    if "seed" in rows:
+        counts = rows.groupby("variant")["seed"].nunique()
+    elif "n" in rows:
+        counts = rows.loc[rows["n"] > 0, "n"]
     else:
         return ""
     return f"n = {_span(counts)} seed{'s' if counts.max() > 1 else ''}" if len(counts) else ""
@@ -116,15 +112,15 @@ def seeds_words(numbers: pd.DataFrame) -> str:
 
 def panel_words(numbers: pd.DataFrame) -> str:
     """What a reader has to know of the numbers behind a panel: seeds, kind of interval, what checkpoints share."""
-    said = [seeds_words(numbers)]
+    phrases = [seeds_words(numbers)]
     if "method" in numbers:
         methods = [method for method in dict.fromkeys(numbers["method"]) if method]
-        said.append(f"{LEVEL:.0%} intervals: {'; '.join(methods)}" if methods else "no intervals")
+        phrases.append(f"{LEVEL:.0%} intervals: {'; '.join(methods)}" if methods else "no intervals")
     if {"tasks", "update"} <= {*numbers}:
         tasks, updates = (_span(numbers[name]) for name in ("tasks", "update"))
         by = ", by variant" if " to " in tasks + updates else ""
-        said.append(f"every checkpoint: {tasks} tasks, {updates} adaptation updates{by}")
-    return "; ".join(part for part in said if part)
+        phrases.append(f"every checkpoint: {tasks} tasks, {updates} adaptation updates{by}")
+    return "; ".join(phrase for phrase in phrases if phrase)
 
 
 def _span(counts: pd.Series) -> str:
@@ -132,18 +128,18 @@ def _span(counts: pd.Series) -> str:
     return " to ".join(dict.fromkeys(ends))
 
 
-def markdown(frame: pd.DataFrame, marked: pd.DataFrame | None = None) -> str:
+def markdown(frame: pd.DataFrame, cell_marks: pd.DataFrame | None = None) -> str:
     """A frame with its index as a Markdown table; the best of a column bold, those tied with it italic.
 
     Args:
         frame: Text, or what can be written as text.
-        marked: `marks` of the same shape; None marks nothing.
+        cell_marks: `marks` of the same shape; None: no cell is marked.
     """
     around = {"best": "**", "tied": "*", "": ""}
     head = [str(frame.index.name or ""), *map(str, frame.columns)]
     lines = [[_markdown_cell(cell) for cell in head], ["---"] * len(head)]
     for number, (label, row) in enumerate(zip(frame.index, frame.itertuples(index=False, name=None))):
-        ends = [around[mark] for mark in marked.iloc[number]] if marked is not None else [""] * len(row)
+        ends = [around[mark] for mark in cell_marks.iloc[number]] if cell_marks is not None else [""] * len(row)
         cells = [f"{end}{_markdown_cell(str(cell))}{end}" for cell, end in zip(row, ends)]
         lines.append([_markdown_cell(str(label)), *cells])
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
@@ -177,9 +173,9 @@ def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, c
     shown = shown.assign(cell=cells)
     tabulars = [_tabular(shown.loc[part.index], heads, name) for name, part, heads in pieces]
     body = "\n\\par\\medskip\n".join(tabulars)
-    said = latex_text(f"{title} {caption(table, tied='underlined')}")
+    words = latex_text(f"{title} {caption(table, tied='underlined')}")
     below = [f"\\par\\footnotesize\\textsuperscript{{{number}}} {latex_text(text)}" for text, number in notes.items()]
-    lines = ["\\begin{table}[tbp]", "\\centering", f"\\caption{{{said}}}", f"\\label{{tab:{label}}}", body, *below]
+    lines = ["\\begin{table}[tbp]", "\\centering", f"\\caption{{{words}}}", f"\\label{{tab:{label}}}", body, *below]
     return "\n".join([*lines, "\\end{table}", ""])
 
 
@@ -212,26 +208,9 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
     Text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
-    held = frame.copy(deep=False)
-    for column in held.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in held.dtypes]]:
-        held[column] = [
-            f"'{v}" if isinstance(v, str) and re.match(r"[=+@\t\r]|-(?!\d)", v) else v for v in held[column]
+    copy = frame.copy(deep=False)
+    for column in copy.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in copy.dtypes]]:
+        copy[column] = [
+            f"'{v}" if isinstance(v, str) and re.match(r"[=+@\t\r]|-(?!\d)", v) else v for v in copy[column]
         ]
-    held.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
-
-
-def cell_text(estimate: Estimate, declared: int, missing: str) -> str:
-    """What a cell says: the number with its interval and n, and what is missing; or the reason alone."""
-    if estimate.n == 0:
-        return missing or "no number"
-    n = f"n = {estimate.n}" if estimate.n == declared else f"n = {estimate.n} of {declared}"
-    text = f"{style.interval(estimate.mean, estimate.low, estimate.high)}, {n}"
-    if estimate.n == 1:
-        text += ", no interval"
-    return f"{text} ({missing})" if missing else text
-
-
-def file_name(text: str) -> str:
-    """A label as part of a file name; one that had to be changed gets a few digits of its hash to stay distinct."""
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
-    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    copy.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""How everything looks: one colour, marker and name per algorithm, words for axes, and the order of rows."""
+"""How everything looks: one colour, marker and name per algorithm, words for axes, order of rows, and numbers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ REFERENCES = _declared_looks(references=True)
 """By the registered name of the algorithm."""
 
 REFERENCE = " (reference)"
-"""What a report puts behind the label of a reference, whatever the label is: see `reports.reading.load`."""
+"""What a report puts behind the label of a reference, whatever the label is: `reports.reading.load` does."""
 
 OTHER_COLOURS = ("#A0522D", "#5B7F00", "#C2185B", "#00838F", "#7E57C2", "#5D6D7E")
 OTHER_MARKERS = ("<", ">", "h", "d", "*", "8")
@@ -71,13 +71,6 @@ SIBLING_HATCHES = ("", "--", "||", "xx")
 LUMINANCES = (0.11, 0.4)
 """Relative luminances (linear, white 1) that stand out both on white and on the dark page."""
 
-LIST_COLOURS = {"train": "#1F6FD0", "test_id": "#4FB3E8", "test": "#D94801"}
-"""Of task lists in the picture of a split."""
-
-OTHER_LIST_COLOUR = "#8E2F9E"
-
-LIST_NAMES = {"train": "training tasks", "test_id": "test_id", "test": "test tasks"}
-
 TASK_LISTS = {"test": "test tasks", "test_id": "test_id tasks (training distribution)"}
 
 SHIFTS = {
@@ -86,6 +79,8 @@ SHIFTS = {
     "same_tasks": "the test tasks are the training tasks themselves (declared)",
 }
 
+RETURN = "return per episode"
+SCORE = "score (0: doing nothing, 1: best known)"
 STEPS = "meta-training environment steps"
 UPDATES = "adaptation updates"
 TRANSITIONS = "adaptation transitions"
@@ -93,12 +88,11 @@ TIME = "meta-training wall-clock time"
 
 
 def look(variant: str) -> Look:
-    """How a variant is drawn as far as its name tells: a known algorithm's fixed look, or one of the name's hash."""
+    """How a variant is drawn by its name alone: as an algorithm of that name declares, or by its hash."""
     if is_reference(variant):
-        plainly = REFERENCES.get(_key(variant.partition(REFERENCE)[0]), REFERENCES["null"])
-        return plainly._replace(name=variant)
-    known = LOOKS.get(_key(variant))
-    return known or _by_hash(variant)
+        reference = REFERENCES.get(_key(variant.partition(REFERENCE)[0]), REFERENCES["null"])
+        return reference._replace(name=variant)
+    return LOOKS.get(_key(variant)) or _by_hash(variant)
 
 
 def _by_hash(variant: str) -> Look:
@@ -124,13 +118,13 @@ def looks(variants: Iterable[tuple[str, str]]) -> dict[str, Look]:
     siblings: dict[str, list[str]] = {}
     for label, algorithm in sorted(set(variants)):
         siblings.setdefault(algorithm or label, []).append(label)
-    drawn: dict[str, Look] = {}
+    look_of: dict[str, Look] = {}
     for algorithm, labels in siblings.items():
         labels.sort(key=lambda label: (_key(label) != _key(algorithm), label))
         for place, label in enumerate(labels):
             base = look(algorithm + REFERENCE) if is_reference(label) else _sibling(look(algorithm), place)
-            drawn.setdefault(label, base._replace(name=look(label).name))
-    return drawn
+            look_of.setdefault(label, base._replace(name=look(label).name))
+    return look_of
 
 
 def _sibling(base: Look, place: int) -> Look:

@@ -1,4 +1,4 @@
-"""The text that stands for each figure, for those who cannot see it: what it shows, with the numbers."""
+"""The alternative text of each figure: what it shows, with the numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pandas as pd
 
 from reports import style
 from reports.numbers import series, split_tasks, training_curves
-from reports.reading.load import Results
+from reports.results import Results
+from tasks.pictures.task_lists import NAMES
 
 
 def _name(variant: str) -> str:
@@ -33,7 +34,7 @@ def describe_split(results: Results, split: str) -> str:
             spread = f"with some of the joints {joints} negated"
         else:
             spread = f"from {rows['value'].min():.3g} to {rows['value'].max():.3g} {unit}".rstrip()
-        count = f"{number} {style.LIST_NAMES.get(str(task_list), str(task_list))}" if number else str(task_list)
+        count = f"{number} {NAMES.get(str(task_list), str(task_list))}" if number else str(task_list)
         parts.append(f"{count} {spread}")
     what = ", ".join(dict.fromkeys(name.replace("_", " ") for name in frame["parameter"]))
     return f"Tasks of {split} by {what}: {'; '.join(parts)}."
@@ -151,10 +152,10 @@ def describe_tasks(results: Results, split: str) -> str:
 def describe_in_and_out(results: Results, split: str) -> str:
     """The alternative text of the figure that sets test_id next to test."""
     frame = series.in_and_out(results, split)
-    held = frame.set_index(["variant", "task_list"]).to_dict("index")
+    rows = frame.set_index(["variant", "task_list"]).to_dict("index")
     parts = [
-        f"{_name(name)} {_value(held[name, 'test_id'])} on test_id, {_value(held[name, 'test'])} on test "
-        f"(n = {held[name, 'test']['n']})"
+        f"{_name(name)} {_value(rows[name, 'test_id'])} on test_id, {_value(rows[name, 'test'])} on test "
+        f"(n = {rows[name, 'test']['n']})"
         for name in style.ordered(frame["variant"])
     ]
     return f"Return after adaptation on {split}, training distribution next to test tasks. {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""Paper and ink: sizes, fonts and files of figures, and one sheet of several panels."""
+"""Sizes, fonts and files of figures, and sheets of several panels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LEGEND_ROOM = {1: 3, 2: 6, 3: 6}
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Seaborn's plain style in our ink, for figures made and saved inside; fonts are embedded as outlines (type 42)."""
+    """Seaborn's plain style in our colours and sizes, for figures made and saved inside; PDFs embed their fonts."""
     ours: dict[RcKeyType, Any] = {
         "axes.edgecolor": style.INK, "axes.labelcolor": style.INK, "text.color": style.INK,
         "xtick.color": style.INK, "ytick.color": style.INK, "grid.color": style.GRID,
@@ -53,7 +53,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(panels: int = 1) -> Figure:
-    """An empty figure with room for so many panels, which no global state knows: one column, or the text width."""
+    """An empty figure with room for so many panels, one column or the text width wide; pyplot does not hold it."""
     rows = -(-panels // per_row(panels))
     width = COLUMN if panels == 1 else PAGE
     figure = Figure(figsize=(width, HEIGHT * rows + 0.2), layout="constrained")
@@ -67,10 +67,10 @@ def per_row(panels: int) -> int:
 
 
 def sheet(draw: Callable[[str, Axes], Axes], splits: Sequence[str]) -> Figure:
-    """One panel per split under a common legend, as a journal prints it.
+    """One panel per split over a common legend, as a journal prints it.
 
     Args:
-        draw: Draws the panel of a split on the axes it is given.
+        draw: Draws the panel of a split on the given axes.
         splits: In the order shown.
     """
     figure = new_figure(len(splits))
@@ -96,13 +96,13 @@ def legend(figure: Figure, columns: int) -> None:
     entries = in_order(entries)
     for most in range(columns, 0, -1) if entries else ():
         rows = -(-len(entries) // most)
-        made = figure.legend(
+        box = figure.legend(
             list(entries.values()), list(entries), loc="outside lower left", ncols=-(-len(entries) // rows),
             handlelength=2.8, columnspacing=1.4, borderaxespad=0.3,
         )  # fmt: skip
-        if most == 1 or made.get_window_extent().width <= figure.bbox.width:
+        if most == 1 or box.get_window_extent().width <= figure.bbox.width:
             return
-        made.remove()
+        box.remove()
 
 
 def settle(figure: Figure) -> None:

@@ -1,4 +1,4 @@
-"""The list of figures: the names users know, with their numbers, their drawing and their words; and what a table is."""
+"""The list of figures: their names, captions, numbers, drawings and alternative texts."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports import figures
-from reports.figures import alt_text
+from reports.figures import alt_text, curves, outcomes, task_lists
 from reports.numbers import series, split_tasks, training_curves
-from reports.reading.load import Results
+from reports.results import Results
 
 Series = Callable[[Results, str], pd.DataFrame]
 """(results, split) -> the numbers behind a figure."""
 
 
-class TableKind(NamedTuple):
-    """One table of cells: how it is made, what it is called, and which of its columns head the wide form."""
-
-    make: Callable[[Results], pd.DataFrame]
-    title: str
-    columns: tuple[str, ...] = ("split", "task_list")
-
-
 class FigureKind(NamedTuple):
-    """One figure, a panel per split: its numbers, its picture, the words that stand for it, what it needs to exist.
+    """One figure, a panel per split.
 
-    `expected` says whether its absence is worth a line of the report: figures that only some algorithms or splits
-    can have are not missed where they have no numbers. `pooled` ones have a panel over all splits too.
+    Attributes:
+        name: Of its files.
+        title: Of its part of the page.
+        caption: What its marks and lines mean.
+        needs: What records have to hold for it.
+        series: The numbers behind it.
+        draw: Draws a panel.
+        describe: The alternative text of a panel.
+        expected: Whether its absence is worth a line of the report: some figures are of few algorithms or splits.
+        pooled: Whether it has a panel over all splits too.
     """
 
     name: str
@@ -50,14 +49,14 @@ FIGURES = (
         "What is trained on and what is tested, as the records hold it. test_id: fresh tasks of the training "
         "distribution.",
         "task lists in the records",
-        split_tasks.tasks, figures.split_picture, alt_text.describe_split,
+        split_tasks.tasks, task_lists.split_picture, alt_text.describe_split,
     ),
     FigureKind(
         "sample_efficiency", "Meta-training sample efficiency, in distribution (Fig. 2)",
         "Return after adaptation of the meta-tested checkpoints on tasks of the training distribution (test_id, or "
         "test where nothing shifts), on the same tasks and after the same number of adaptation updates at each.",
         "more than one meta-tested checkpoint",
-        training_curves.sample_efficiency, figures.sample_efficiency,
+        training_curves.sample_efficiency, curves.sample_efficiency,
         partial(alt_text.describe_checkpoints, inside=True),
     ),
     FigureKind(
@@ -65,14 +64,14 @@ FIGURES = (
         "Bars stand on the return of doing nothing, so the longer the better; dots: seeds; dotted line: the best known "
         "return that ends the score.",
         "results on test",
-        series.outcome, figures.out_of_distribution, alt_text.describe_outcome,
+        series.outcome, outcomes.out_of_distribution, alt_text.describe_outcome,
     ),
     FigureKind(
         "shifted_samples", "Out of distribution, against meta-training samples (Fig. 5 or 6, by version)",
         "Return after adaptation of the meta-tested checkpoints on the out-of-distribution test tasks, compared alike "
         "at every checkpoint.",
         "more than one meta-tested checkpoint, and a split that shifts",
-        training_curves.shifted_samples, figures.shifted_samples, partial(alt_text.describe_checkpoints, inside=False),
+        training_curves.shifted_samples, curves.shifted_samples, partial(alt_text.describe_checkpoints, inside=False),
         expected=False,
     ),
     FigureKind(
@@ -80,14 +79,14 @@ FIGURES = (
         "Before any adaptation data (left, hollow), along the adaptation updates, and after the last one (right). The "
         "title says in which share of tasks and seeds a gate let the updates through.",
         "results on test",
-        partial(series.adaptation, task_list="test"), partial(figures.adaptation_curve, task_list="test"),
+        partial(series.adaptation, task_list="test"), partial(curves.adaptation_curve, task_list="test"),
         partial(alt_text.describe_adaptation, task_list="test"),
     ),
     FigureKind(
         "adaptation_test_id", "Adaptation on tasks of the training distribution",
         "The same for the test_id tasks.",
         "results on test_id",
-        partial(series.adaptation, task_list="test_id"), partial(figures.adaptation_curve, task_list="test_id"),
+        partial(series.adaptation, task_list="test_id"), partial(curves.adaptation_curve, task_list="test_id"),
         partial(alt_text.describe_adaptation, task_list="test_id"),
         expected=False,
     ),
@@ -95,21 +94,21 @@ FIGURES = (
         "per_task", "Task by task (Fig. 5 or 6, by version)",
         "The result in every single task against its parameter; shaded: the range of the training tasks.",
         "results on test",
-        series.per_task, figures.per_task, alt_text.describe_tasks,
+        series.per_task, outcomes.per_task, alt_text.describe_tasks,
     ),
     FigureKind(
         "in_and_out", "The gap: in and out of distribution",
         "Result on test_id, tasks of the training distribution (hollow), and on test (filled); the line between the "
         "two is what the shift costs; ticks: seeds.",
         "results on both test and test_id",
-        series.in_and_out, figures.in_and_out, alt_text.describe_in_and_out,
+        series.in_and_out, outcomes.in_and_out, alt_text.describe_in_and_out,
     ),
     FigureKind(
         "profile", "Performance profiles",
         "The share of test tasks and seeds with a score above each threshold; 0: doing nothing, 1: the stated best. A "
         "curve further to the right is better.",
         "scores, which need both ends declared with the split",
-        series.profile, figures.profile, alt_text.describe_profile,
+        series.profile, outcomes.profile, alt_text.describe_profile,
         expected=False, pooled=True,
     ),
     FigureKind(
@@ -117,33 +116,33 @@ FIGURES = (
         "Return after adaptation on the test tasks against the hours of meta-training on the machines named under "
         "Runs; on others the order can differ.",
         "meta-training times in the records",
-        training_curves.wall_time, figures.wall_time, alt_text.describe_wall_time,
+        training_curves.wall_time, curves.wall_time, alt_text.describe_wall_time,
     ),
     FigureKind(
         "adaptation_data", "Return against adaptation data",
         "Filled: evaluated before and after adaptation; hollow: the adaptation episodes themselves, collected by the "
         "exploring policy.",
         "results on test",
-        series.adaptation_data, figures.adaptation_data, alt_text.describe_adaptation_data,
+        series.adaptation_data, curves.adaptation_data, alt_text.describe_adaptation_data,
     ),
     FigureKind(
         "gate", "When relabeling helps",
         "Return after the last adaptation update minus that before the first, in each test task, against the adapted "
         "model's loss on held-out adaptation data.",
         "diagnostics with gate_open and held_out_loss",
-        series.gate, figures.gate, alt_text.describe_gate,
+        series.gate, outcomes.gate, alt_text.describe_gate,
         expected=False,
     ),
     FigureKind(
         "training_curve", "Meta-training",
         "Return of the training episodes (exploring policy, training tasks), averaged in windows.",
         "a metrics.parquet of the training with returns of training episodes",
-        training_curves.training, figures.training_curve, alt_text.describe_training,
+        training_curves.training, curves.training_curve, alt_text.describe_training,
     ),
 )  # fmt: skip
 
 
 def has_numbers(numbers: pd.DataFrame) -> bool:
-    """Whether there is anything to draw."""
+    """Whether the numbers behind a panel hold any number."""
     columns = [name for name in ("mean", "gain", "value") if name in numbers]
     return bool(numbers[columns].notna().any(axis=None))

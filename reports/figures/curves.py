@@ -1,7 +1,7 @@
 """Returns against what they cost: meta-training samples, wall-clock time, adaptation updates and adaptation data.
 
-Each function draws one split on the axes it is given. Lines and points are means over seeds; bands and bars are
-95 % intervals over seeds, and are absent where n = 1.
+Each function draws one split on the given axes and returns them. Lines and points are means over seeds; bands and
+bars are 95 % intervals over seeds, and are absent where n = 1.
 """
 
 from __future__ import annotations
@@ -14,50 +14,45 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from reports import style
 from reports.figures.marks import aside, band, curve, dot, explain, finish, gate_words, handle, points, variants
 from reports.numbers import series, training_curves
-from reports.numbers.measures import METRICS, measured
-from reports.reading.load import Results
+from reports.results import Results
 
 
-def training_curve(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+def training_curve(results: Results, *, split: str, ax: Axes) -> Axes:
     """The return of training episodes (exploring policy, training tasks) against meta-training steps."""
-    frame = training_curves.training(measured(results, metric), split)
+    frame = training_curves.training(results, split)
     names = variants(frame)
     for name in names:
         rows, look = frame[frame["variant"] == name], _joint_look(results, name)
         band(ax, rows["env_steps"], rows, look.colour)
         ax.plot(rows["env_steps"], rows["mean"], color=look.colour, linestyle=look.dashes)
     explain(ax, [handle(_joint_look(results, name), marker=False) for name in names])
-    finish(ax, split, style.STEPS, METRICS[metric], counts=True)
-    return _apart(ax, frame)
+    finish(ax, split, style.STEPS, style.RETURN, counts=True)
+    return _scaled(ax, frame)
 
 
-def sample_efficiency(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+def sample_efficiency(results: Results, *, split: str, ax: Axes) -> Axes:
     """Return on tasks of the training distribution against meta-training samples (the paper's Fig. 2)."""
-    return _against_samples(
-        results, training_curves.sample_efficiency(measured(results, metric), split), split, metric, ax
-    )
+    return _against_samples(results, training_curves.sample_efficiency(results, split), split, ax)
 
 
-def shifted_samples(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+def shifted_samples(results: Results, *, split: str, ax: Axes) -> Axes:
     """Return on out-of-distribution tasks against meta-training samples (the paper's Fig. 5 or 6, by version)."""
-    return _against_samples(
-        results, training_curves.shifted_samples(measured(results, metric), split), split, metric, ax
-    )
+    return _against_samples(results, training_curves.shifted_samples(results, split), split, ax)
 
 
-def _against_samples(results: Results, frame: pd.DataFrame, split: str, metric: str, ax: Axes) -> Axes:
+def _against_samples(results: Results, frame: pd.DataFrame, split: str, ax: Axes) -> Axes:
     for name in variants(frame):
         curve(ax, frame[frame["variant"] == name], "env_steps", results.look(name))
     explain(ax, [handle(results.look(name)) for name in variants(frame)])
-    finish(ax, split, style.STEPS, METRICS[metric], counts=True)
-    return _apart(ax, frame)
+    finish(ax, split, style.STEPS, style.RETURN, counts=True)
+    return _scaled(ax, frame)
 
 
 FAR_APART = 20
-"""From this ratio of the longest training to the shortest on, a linear axis would squeeze the shortest to a stroke."""
+"""From this ratio of the longest training to the shortest on, steps stand on a logarithmic axis."""
 
 
-def _apart(ax: Axes, frame: pd.DataFrame) -> Axes:
+def _scaled(ax: Axes, frame: pd.DataFrame) -> Axes:
     """The same axes, with meta-training steps on a logarithmic scale where budgets are far apart."""
     ends = frame.groupby("variant")["env_steps"].max()
     if len(ends) and frame["env_steps"].min() > 0 and ends.max() >= FAR_APART * ends.min():
@@ -68,9 +63,9 @@ def _apart(ax: Axes, frame: pd.DataFrame) -> Axes:
     return ax
 
 
-def wall_time(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+def wall_time(results: Results, *, split: str, ax: Axes) -> Axes:
     """Return on the test tasks against the wall-clock time of meta-training, from the saved checkpoints."""
-    frame = training_curves.wall_time(measured(results, metric), split)
+    frame = training_curves.wall_time(results, split)
     longest = float(frame["hours"].max()) if len(frame) else 1.0
     unit, per_hour = next((unit, count) for unit, count in CLOCKS if longest * count >= 2 or unit == "seconds")
     frame = frame.assign(time=frame["hours"] * per_hour)
@@ -82,19 +77,20 @@ def wall_time(results: Results, *, split: str, metric: str = "return", ax: Axes)
     explain(ax, [handle(results.look(name)) for name in variants(frame)])
     ax.set_xlim(left=-0.03 * longest * per_hour)
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    return finish(ax, split, f"{style.TIME} ({unit})", METRICS[metric])
+    return finish(ax, split, f"{style.TIME} ({unit})", style.RETURN)
 
 
 CLOCKS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
 """Units of the axis of wall-clock time with how many are an hour; the first in which the longest training counts."""
 
 
-def adaptation_data(results: Results, *, split: str, metric: str = "return", task_list: str = "test", ax: Axes) -> Axes:
-    """Return against adaptation transitions: evaluated before and after (filled), and while collecting (hollow).
+def adaptation_data(results: Results, *, split: str, ax: Axes) -> Axes:
+    """Return on the test tasks against adaptation transitions.
 
-    Hollow marks stand a little to the right of their number of transitions, side by side.
+    Filled: evaluated before and after adaptation; hollow: while collecting. Hollow marks stand a little to the right of
+    their number of transitions, side by side.
     """
-    frame = series.adaptation_data(measured(results, metric), split, task_list)
+    frame = series.adaptation_data(results, split)
     names = variants(frame)
     most = float(frame["transitions"].max()) if len(frame) else 1.0
     for position, name in enumerate(names):
@@ -107,18 +103,16 @@ def adaptation_data(results: Results, *, split: str, metric: str = "return", tas
         explain(ax, [dot("hollow: while collecting", "none")])
     ax.set_xlim(left=-0.05 * most)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    return finish(ax, split, style.TRANSITIONS, METRICS[metric])
+    return finish(ax, split, style.TRANSITIONS, style.RETURN)
 
 
-def adaptation_curve(
-    results: Results, *, split: str, metric: str = "return", task_list: str = "test", ax: Axes
-) -> Axes:
+def adaptation_curve(results: Results, *, split: str, task_list: str = "test", ax: Axes) -> Axes:
     """The return against adaptation updates, between the returns before (hollow) and after, side by side.
 
     A variant that needs fewer updates than the longest ends early; a dotted line carries its value on. The title
     says in which share of tasks and seeds a gate let the updates through.
     """
-    frame = series.adaptation(measured(results, metric), split, task_list)
+    frame = series.adaptation(results, split, task_list)
     span = max(float(frame["update"].max()) if len(frame) else 0.0, 1.0)
     names = variants(frame)
     for position, name in enumerate(names):
@@ -129,7 +123,7 @@ def adaptation_curve(
         points(ax, np.full(len(after), span * (1 + _MARGIN + _STEP * position)), after, look)
         curve(ax, path, "update", look)
         ax.hlines(after["mean"], after["update"], span, color=look.colour, linewidth=0.9, linestyle=":")
-    finish(ax, split, style.UPDATES, METRICS[metric])
+    finish(ax, split, style.UPDATES, style.RETURN)
     _adaptation_ticks(ax, names, span)
     aside(ax, gate_words(series.open_share(results, split, task_list)))
     explain(ax, [handle(results.look(name)) for name in names])

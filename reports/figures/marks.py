@@ -57,7 +57,7 @@ def handle(look: style.Look, marker: bool = True, line: bool = True) -> Line2D:
 
 
 def dot(label: str, face: str, marker: str = "o") -> Line2D:
-    """A legend entry that explains a mark in ink."""
+    """A legend entry that explains a mark, in the colour of text."""
     return Line2D([], [], color=style.INK, marker=marker, markerfacecolor=face, linestyle="none", label=label)
 
 
@@ -88,11 +88,11 @@ def gate_words(shares: dict[str, float]) -> str:
 
 def in_order(entries: dict[str, Artist]) -> dict[str, Artist]:
     """Legend entries by their labels: variants in the order of every table, then what explains marks and areas."""
-    notes = [label for label, entry in entries.items() if isinstance(entry, Rectangle) or _is_ink(entry)]
+    notes = [label for label, entry in entries.items() if isinstance(entry, Rectangle) or _is_note(entry)]
     return {label: entries[label] for label in (*style.ordered(set(entries) - set(notes)), *notes)}
 
 
-def _is_ink(entry: Artist) -> bool:
+def _is_note(entry: Artist) -> bool:
     return isinstance(entry, Line2D) and entry.get_color() == style.INK
 
 

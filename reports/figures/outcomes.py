@@ -1,7 +1,7 @@
 """Results after adaptation: over all test tasks, next to the training distribution, task by task, and by the gate.
 
-Each function draws one split on the axes it is given. Marks are means over seeds with 95 % intervals over seeds,
-absent where n = 1.
+Each function draws one split on the given axes and returns them. Marks are means over seeds with 95 % intervals over
+seeds, absent where n = 1.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from reports.figures.marks import (
     variants,
 )
 from reports.numbers import scores, series, split_tasks
-from reports.numbers.measures import METRICS, measured
-from reports.reading.load import Results
+from reports.results import Results
+from tasks.pictures.task_lists import is_range
 
 FEWEST_BARS = 4
-"""Bars that a panel has room for at the least, so that one alone is no wall."""
+"""Bars that a panel has room for at the least, so that one alone does not fill it."""
 
 
-def out_of_distribution(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
     """Return on the test tasks of all algorithms side by side (the paper's Fig. 4).
 
     Bars stand on the return of doing nothing, so that a longer one is a better one; dots are seeds. Dotted: the best
     known return. An algorithm without a number keeps its place and says why.
     """
-    frame = series.outcome(measured(results, metric), split)
+    frame = series.outcome(results, split)
     frame = frame[~frame["variant"].map(style.is_reference).astype(bool)]
-    floor, best, ground = _ends(results, split, metric)
+    floor, best, floor_label = _ends(results, split)
     names = list(frame["variant"])
-    seeds = series.seeds_behind(measured(results, metric), split)
+    seeds = series.seeds_behind(results, split)
     seeds = seeds[(seeds["task_list"] == "test") & seeds["variant"].isin(names)]
     for place, row in enumerate(frame.to_dict("records")):
         look = results.look(row["variant"])
@@ -57,7 +57,7 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
             ax.annotate(style.plain(row["why"]), (place, floor), xytext=(0, 3), textcoords="offset points",
                         rotation=90, ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
             continue
-        # Two bars: an SVG fills the ground of a hatched one with the colour of its lines.
+        # Two bars: an SVG fills a hatched one with the colour of its lines.
         for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):
             ax.bar(place, row["mean"] - floor, bottom=floor, width=0.72, facecolor=face, edgecolor=look.colour,
                    hatch=hatch, linewidth=0.9)  # fmt: skip
@@ -71,19 +71,20 @@ def out_of_distribution(results: Results, *, split: str, metric: str = "return",
     if best is not None:
         ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=":")
         explain(ax, [_rule("best known return", ":")])
-    explain(ax, [_rule(ground, "-")])
+    explain(ax, [_rule(floor_label, "-")])
     ax.set_xticks(range(len(names)), [style.drawn_name(results.look(name)) for name in names], rotation=45,
                   ha="right", rotation_mode="anchor")  # fmt: skip
     spare = max(0.0, (FEWEST_BARS - len(names)) / 2)
     ax.set_xlim(-0.6 - spare, len(names) - 0.4 + spare)
     ax.grid(visible=False, axis="x")
-    return finish(ax, split, "", METRICS[metric])
+    return finish(ax, split, "", style.RETURN)
 
 
-def _ends(results: Results, split: str, metric: str) -> tuple[float, float | None, str]:
-    """Where bars stand, the best known value, and what the ground is called: zero where doing nothing is not known."""
-    if metric == "score":
-        return 0.0, 1.0, "doing nothing"
+def _ends(results: Results, split: str) -> tuple[float, float | None, str]:
+    """The return that bars stand on, the best known one, and what the first is called in the legend.
+
+    Bars stand on the return of doing nothing, or on zero where that is not declared.
+    """
     ends = scores.score_ends(results, split)
     return (0.0, ends.best, "zero") if ends.null is None else (ends.null, ends.best, "doing nothing")
 
@@ -95,13 +96,12 @@ def _rule(label: str, dashes: style.Dashes) -> Artist:
     return entry
 
 
-def in_and_out(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+def in_and_out(results: Results, *, split: str, ax: Axes) -> Axes:
     """The gap: in-distribution (hollow) next to out-of-distribution (filled) results, one row per variant.
 
     The line between the two is what the shift costs; ticks are seeds.
     """
-    held = measured(results, metric)
-    frame, seeds = series.in_and_out(held, split), series.seeds_behind(held, split)
+    frame, seeds = series.in_and_out(results, split), series.seeds_behind(results, split)
     names = variants(frame)
     for row, name in enumerate(names):
         look, middle = results.look(name), len(names) - 1 - row
@@ -120,56 +120,50 @@ def in_and_out(results: Results, *, split: str, metric: str = "return", ax: Axes
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.grid(visible=False, axis="y")
     explain(ax, [dot("test_id (training distribution)", "none"), dot("test", style.INK)])
-    return finish(ax, split, METRICS[metric], "")
+    return finish(ax, split, style.RETURN, "")
 
 
-def per_task(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+def per_task(results: Results, *, split: str, ax: Axes) -> Axes:
     """The result in every task against the task's parameter (the paper's Fig. 5 or 6, by version).
 
     Filled: test, hollow: test_id; shaded: the range trained on. Tasks without one number stand at their index.
     """
-    frame = series.per_task(measured(results, metric), split)
+    frame = series.per_task(results, split)
     has_axis = bool(frame["parameter"].notna().any())
     column = "parameter" if has_axis else "task"
     if not has_axis:
         frame = frame[frame["task_list"] == "test"]
     names, entries = variants(frame), list[Artist]()
-    if trained := _training_range(results, split) if has_axis else None:
-        ax.axvspan(*trained, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
+    if ends := _training_range(results, split) if has_axis else None:
+        ax.axvspan(*ends, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
         entries.append(area("training range", style.SHADE, 0.3))
     for position, name in reversed([*enumerate(names)]):  # the first is drawn last: seen where marks coincide
         look = results.look(name)
         for task_list, rows in frame[frame["variant"] == name].groupby("task_list", sort=True):
-            kept = rows[rows["mean"].notna()].sort_values(column)
+            numbers = rows[rows["mean"].notna()].sort_values(column)
             if has_axis:
-                line = curve(ax, kept, column, look, hollow=task_list == "test_id")
-                line.set(**THIN, **({} if split_tasks.is_range(kept[column]) else {"linestyle": "none"}))
+                line = curve(ax, numbers, column, look, hollow=task_list == "test_id")
+                line.set(**THIN, **({} if is_range(numbers[column]) else {"linestyle": "none"}))
             else:
                 dodge = 0.7 * ((position + 0.5) / len(names) - 0.5)
-                points(ax, kept[column].to_numpy(dtype=float) + dodge, kept, look)
+                points(ax, numbers[column].to_numpy(dtype=float) + dodge, numbers, look)
     if has_axis and "test_id" in set(frame["task_list"]):
         entries.append(dot("hollow: test_id", "none"))
     explain(ax, [*(handle(results.look(name)) for name in names), *entries])
-    said = scores.split_document(results, split)
-    if has_axis and said.get("axis_unit") == "rad":
-        in_turns(ax)
-    return finish(ax, split, _axis_label(said) if has_axis else "test task (index in its list)", METRICS[metric])
+    document = results.split_document(split)
+    if has_axis and document.get("axis_unit") == "rad":
+        _in_turns(ax)
+    return finish(ax, split, _axis_label(document) if has_axis else "test task (index in its list)", style.RETURN)
 
 
-def in_turns(ax: Axes) -> None:
+def _in_turns(ax: Axes) -> None:
     """Ticks of an axis in radians at quarters of a turn, as multiples of pi."""
     ax.xaxis.set_major_locator(MultipleLocator(np.pi / 2))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / np.pi:.3g}π" if value else "0"))
 
 
-def profile(results: Results, *, split: str, metric: str = "score", ax: Axes) -> Axes:
-    """The share of test tasks and seeds with a score above each threshold (Agarwal et al., 2021, Fig. 4).
-
-    Raises:
-        ValueError: `metric` is another than the score, in which alone tasks and splits can be pooled.
-    """
-    if metric != "score":
-        raise ValueError(f"a profile is of scores, not of {metric}")
+def profile(results: Results, *, split: str, ax: Axes) -> Axes:
+    """The share of test tasks and seeds with a score above each threshold (Agarwal et al., 2021, Fig. 4)."""
     frame = series.profile(results, split)
     for name in variants(frame):
         rows, look = frame[frame["variant"] == name], results.look(name)
@@ -179,12 +173,12 @@ def profile(results: Results, *, split: str, metric: str = "score", ax: Axes) ->
     explain(ax, [handle(results.look(name)) for name in variants(frame)])
     ax.set_ylim(-0.03, 1.03)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    return finish(ax, split, METRICS["score"], "tasks and seeds above")
+    return finish(ax, split, style.SCORE, "tasks and seeds above")
 
 
-def gate(results: Results, *, split: str, metric: str = "return", ax: Axes) -> Axes:
+def gate(results: Results, *, split: str, ax: Axes) -> Axes:
     """What relabeling gained in each test task (see `series.gate`) against the held-out loss; filled: gate open."""
-    frame = series.gate(measured(results, metric), split)
+    frame = series.gate(results, split)
     frame = frame[(frame["task_list"] == "test") & frame["held_out_loss"].notna() & frame["gain"].notna()]
     for name in variants(frame):
         rows, look = frame[frame["variant"] == name], results.look(name)
@@ -196,8 +190,7 @@ def gate(results: Results, *, split: str, metric: str = "return", ax: Axes) -> A
     if len(frame):
         explain(ax, [dot("hollow: gate closed", "none")])
     ax.axhline(0, color=style.INK, linewidth=0.7)
-    gain = "gain in return" if metric == "return" else "gain in score"
-    finish(ax, split, "held-out loss of the adapted model", gain)
+    finish(ax, split, "held-out loss of the adapted model", "gain in return")
     aside(ax, gate_words(series.open_share(results, split)))
     return ax
 
@@ -206,9 +199,9 @@ def _training_range(results: Results, split: str) -> tuple[float, float] | None:
     """The ends of the training tasks' values on the split's axis, or None where they are unknown or too few."""
     frame = split_tasks.tasks(results, split)
     values = frame.loc[(frame["task_list"] == "train") & (frame["size"] == 1), "value"]
-    return (float(values.min()), float(values.max())) if split_tasks.is_range(values) else None
+    return (float(values.min()), float(values.max())) if is_range(values) else None
 
 
-def _axis_label(said: dict[str, Any]) -> str:
-    axis, unit = str(said.get("axis") or "task parameter").replace("_", " "), said.get("axis_unit")
+def _axis_label(document: dict[str, Any]) -> str:
+    axis, unit = str(document.get("axis") or "task parameter").replace("_", " "), document.get("axis_unit")
     return f"{axis} ({unit})" if unit else axis

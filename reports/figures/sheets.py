@@ -17,7 +17,8 @@ from reports.figures import canvas
 from reports.figures.catalogue import FigureKind, has_numbers
 from reports.figures.marks import aside
 from reports.numbers.aggregates import ALL_SPLITS
-from reports.reading.load import Results
+from reports.reading.files import file_name
+from reports.results import Results
 
 THEMES = ((style.INK, style.GRID, "#FFFFFF"), ("#E4E6EA", "#3B4048", "#1D2128"))
 """Colours of text and axes, of the grid, and behind them: light, dark."""
@@ -25,13 +26,22 @@ THEMES = ((style.INK, style.GRID, "#FFFFFF"), ("#E4E6EA", "#3B4048", "#1D2128"))
 PANELS = 9
 """Most panels of one sheet: three rows of three, about a page."""
 
-
 WORTH_WORKERS = 3
 """From this many splits on, starting further processes costs less than it saves."""
 
 
 class Panel(NamedTuple):
-    """One split of a figure: its words, its SVG as text, its size in pixels, and the address of its numbers."""
+    """One split of a figure.
+
+    Attributes:
+        split: Its name.
+        note: Seeds and kind of interval (`formats.panel_words`).
+        alt: The alternative text.
+        svg: The picture as text.
+        width: In pixels.
+        height: In pixels.
+        numbers: The address of the CSV with its numbers.
+    """
 
     split: str
     note: str
@@ -70,21 +80,21 @@ def draw(
     if workers == 1 or not many or "fork" not in multiprocessing.get_all_start_methods():
         drawn = [_drawn(results, kind, folder) for kind in kinds]
     else:
-        _held[:] = [(results, folder)]  # a forked process shares what this one has read
+        _to_draw[:] = [(results, folder)]  # a forked process shares what this one has read
         gc.freeze()  # a collection in one would copy what is shared
         with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
             drawn = list(pool.map(_drawn_by_worker, kinds))
         gc.unfreeze()
-        _held.clear()
+        _to_draw.clear()
     return [exhibit for exhibit, _ in drawn if exhibit], [sentence for _, missing in drawn for sentence in missing]
 
 
-_held: list[tuple[Results, Path]] = []
+_to_draw: list[tuple[Results, Path]] = []
 """What worker processes draw, and where; empty but while they do."""
 
 
 def _drawn_by_worker(kind: FigureKind) -> tuple[Exhibit | None, list[str]]:
-    results, folder = _held[0]
+    results, folder = _to_draw[0]
     return _drawn(results, kind, folder)
 
 
@@ -120,19 +130,19 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
                 alone = canvas.sheet(panel, [split]) if len(shown) > 1 else figure
                 width, height = (round(float(inches) * alone.dpi) for inches in alone.get_size_inches())
                 numbers = _write_numbers(results, kind, split, folder)
-                said = formats.panel_words(kind.series(results, split)), kind.describe(results, split)
-                panels.append(Panel(split, *said, themed(canvas.svg(alone)), width, height, numbers))
+                note, alt = formats.panel_words(kind.series(results, split)), kind.describe(results, split)
+                panels.append(Panel(split, note, alt, themed(canvas.svg(alone)), width, height, numbers))
     return Exhibit(kind, panels, sheets)
 
 
 def _write_numbers(results: Results, kind: FigureKind, split: str, folder: Path) -> str:
-    name = f"{kind.name}_{formats.file_name(split)}.csv"
+    name = f"{kind.name}_{file_name(split)}.csv"
     formats.write_csv(kind.series(results, split), folder / name)
     return f"{folder.name}/{name}"
 
 
 def themed(svg: str) -> str:
-    """An SVG of ours whose ink, grid and paper follow the reader's light or dark colour scheme."""
+    """An SVG of ours whose colours of text, grid and background follow the reader's light or dark colour scheme."""
     light, dark = (f"svg{{color:{ink};--grid:{grid};--paper:{paper}}}" for ink, grid, paper in THEMES)
     rules = f"<style>{light}@media (prefers-color-scheme: dark){{{dark}}}@media print{{{light}}}</style>"
     head, mark, rest = svg[svg.index("<svg") :].partition(">")

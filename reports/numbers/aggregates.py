@@ -28,7 +28,7 @@ from reports.numbers.intervals import (
     resamples,
 )
 from reports.numbers.scores import scored_splits, task_results
-from reports.reading.load import Results
+from reports.results import Results
 
 KEPT = 8
 """Answers kept for the next caller, who must not change them."""
@@ -66,15 +66,15 @@ class Sample:
     trainings: tuple[str, ...]
 
 
-def sample(rows: pd.DataFrame) -> Sample:
+def sample_of(rows: pd.DataFrame) -> Sample:
     """The rows of one variant (`scores.task_results`) as arrays; the order of rows is of no account."""
-    held = rows.sort_values(["split", "training", "task"])
-    trainings, sizes = units({str(split): set(part) for split, part in held.groupby("split")["training"]})
+    ordered = rows.sort_values(["split", "training", "task"])
+    trainings, sizes = units({str(split): set(part) for split, part in ordered.groupby("split")["training"]})
     return Sample(
-        scores=held["score"].to_numpy(dtype=float),
-        unit=pd.Index(trainings).get_indexer(pd.Index(held["training"])),
-        split=pd.factorize(held["split"])[0],
-        task=held.groupby(["split", "task"], sort=True).ngroup().to_numpy(),
+        scores=ordered["score"].to_numpy(dtype=float),
+        unit=pd.Index(trainings).get_indexer(pd.Index(ordered["training"])),
+        split=pd.factorize(ordered["split"])[0],
+        task=ordered.groupby(["split", "task"], sort=True).ngroup().to_numpy(),
         sizes=sizes,
         trainings=trainings,
     )
@@ -93,59 +93,59 @@ def units(of_split: Mapping[str, set[str]]) -> tuple[tuple[str, ...], tuple[int,
     return tuple(training for stratum in strata for training in sorted(stratum)), tuple(map(len, strata))
 
 
-def weights(held: Sample, draws: np.ndarray) -> np.ndarray:
+def weights(sample: Sample, draws: np.ndarray) -> np.ndarray:
     """The weight of each item in each draw, (draw, item), which sum to one; NaN where a draw leaves a split empty.
 
     Args:
-        held: The items.
+        sample: The items.
         draws: How often each meta-training occurs, (draw, training).
     """
-    cells = held.unit * (held.split.max() + 1) + held.split
+    cells = sample.unit * (sample.split.max() + 1) + sample.split
     tasks = np.bincount(cells)
-    present = np.zeros((len(held.trainings), held.split.max() + 1))
-    present[held.unit, held.split] = 1
+    present = np.zeros((len(sample.trainings), sample.split.max() + 1))
+    present[sample.unit, sample.split] = 1
     with np.errstate(divide="ignore", invalid="ignore"):
         per_seed = 1 / (draws @ present) / present.shape[1]
-        return draws[:, held.unit] * per_seed[:, held.split] / tasks[cells]
+        return draws[:, sample.unit] * per_seed[:, sample.split] / tasks[cells]
 
 
 Statistic = Callable[[Sample, np.ndarray], np.ndarray]
 """(items, weights (draw, item)) -> one number per draw."""
 
 
-def mean(held: Sample, weight: np.ndarray) -> np.ndarray:
+def mean(sample: Sample, weight: np.ndarray) -> np.ndarray:
     """The mean score."""
-    return weight @ held.scores
+    return weight @ sample.scores
 
 
-def optimality_gap(held: Sample, weight: np.ndarray) -> np.ndarray:
+def optimality_gap(sample: Sample, weight: np.ndarray) -> np.ndarray:
     """How much of the target is missing on average; what is above the target makes up for nothing below it."""
-    return weight @ np.maximum(TARGET - held.scores, 0)
+    return weight @ np.maximum(TARGET - sample.scores, 0)
 
 
-def median(held: Sample, weight: np.ndarray) -> np.ndarray:
+def median(sample: Sample, weight: np.ndarray) -> np.ndarray:
     """The median over tasks of the mean over seeds."""
-    belongs = np.zeros((len(held.task), held.task.max() + 1))
-    belongs[np.arange(len(held.task)), held.task] = 1
+    belongs = np.zeros((len(sample.task), sample.task.max() + 1))
+    belongs[np.arange(len(sample.task)), sample.task] = 1
     of_task = weight @ belongs
     with np.errstate(invalid="ignore"):
-        means = np.where(of_task > 0, (weight * held.scores) @ belongs / of_task, np.inf)
+        means = np.where(of_task > 0, (weight * sample.scores) @ belongs / of_task, np.inf)
     order = np.argsort(means, axis=1)
     below = np.cumsum(np.take_along_axis(of_task, order, axis=1), axis=1)
     ranked = np.take_along_axis(means, order, axis=1)
     # Halfway between the last task of the lower half and the first of the upper, which are one where they are odd.
     ends = [np.argmax(below > 0.5 + slack, axis=1) for slack in (-1e-9, 1e-9)]
-    found = sum(np.take_along_axis(ranked, end[:, None], axis=1)[:, 0] for end in ends) / 2
-    return np.where(np.isnan(weight).any(axis=1), np.nan, found)
+    medians = sum(np.take_along_axis(ranked, end[:, None], axis=1)[:, 0] for end in ends) / 2
+    return np.where(np.isnan(weight).any(axis=1), np.nan, medians)
 
 
-def interquartile_mean(held: Sample, weight: np.ndarray) -> np.ndarray:
+def interquartile_mean(sample: Sample, weight: np.ndarray) -> np.ndarray:
     """The mean of the middle half of all scores (of seeds and tasks); a score on its edge counts in part."""
-    order = np.argsort(held.scores, kind="stable")
+    order = np.argsort(sample.scores, kind="stable")
     reached = np.clip(np.cumsum(weight[:, order], axis=1), 0.25, 0.75)
     reached[:, 1:] -= reached[:, :-1].copy()
     reached[:, 0] -= 0.25
-    return reached @ held.scores[order] / 0.5
+    return reached @ sample.scores[order] / 0.5
 
 
 STATISTICS: dict[str, Statistic] = {
@@ -162,28 +162,28 @@ LINEAR = {"mean": lambda scores: scores, "optimality gap": lambda scores: np.max
 
 
 @lru_cache(maxsize=512)
-def distribution(held: Sample, name: str) -> np.ndarray:
+def distribution(sample: Sample, name: str) -> np.ndarray:
     """A statistic by its name in every resample, (resample,)."""
-    return _drawn(held, STATISTICS[name])
+    return _drawn(sample, STATISTICS[name])
 
 
-def _drawn(held: Sample, statistic: Statistic) -> np.ndarray:
-    drawn = resamples(held.sizes)
-    parts = [statistic(held, weights(held, drawn.draws[i : i + AT_ONCE])) for i in range(0, len(drawn.draws), AT_ONCE)]
-    return drawn.spread(np.concatenate(parts))
+def _drawn(sample: Sample, statistic: Statistic) -> np.ndarray:
+    drawn = resamples(sample.sizes)
+    parts = [drawn.draws[start : start + AT_ONCE] for start in range(0, len(drawn.draws), AT_ONCE)]
+    return drawn.spread(np.concatenate([statistic(sample, weights(sample, part)) for part in parts]))
 
 
-def _as_it_is(held: Sample, statistic: Statistic) -> np.ndarray:
+def _as_it_is(sample: Sample, statistic: Statistic) -> np.ndarray:
     """The statistic of the data, without any draw."""
-    return statistic(held, weights(held, np.ones((1, len(held.trainings)))))[0]
+    return statistic(sample, weights(sample, np.ones((1, len(sample.trainings)))))[0]
 
 
-def estimate(held: Sample, name: str) -> Estimate:
+def estimate(sample: Sample, name: str) -> Estimate:
     """A statistic by its name in `STATISTICS`, with the interval that suits it and the number of seeds."""
-    if name in LINEAR and min(held.sizes) < BOOTSTRAP_FROM:
-        return _linear(held, LINEAR[name](held.scores))
-    number = float(_as_it_is(held, STATISTICS[name]))
-    return bootstrapped(number, distribution(held, name), held.sizes)._replace(n=_seeds(held))
+    if name in LINEAR and min(sample.sizes) < BOOTSTRAP_FROM:
+        return _linear(sample, LINEAR[name](sample.scores))
+    number = float(_as_it_is(sample, STATISTICS[name]))
+    return bootstrapped(number, distribution(sample, name), sample.sizes)._replace(n=_seeds(sample))
 
 
 def difference(a: Sample, b: Sample, name: str) -> Estimate:
@@ -197,18 +197,18 @@ def difference(a: Sample, b: Sample, name: str) -> Estimate:
     return bootstrapped(number, first - second[other], (*a.sizes, *b.sizes))
 
 
-def _linear(held: Sample, values: np.ndarray) -> Estimate:
+def _linear(sample: Sample, values: np.ndarray) -> Estimate:
     """The mean of values per item, with Student's interval over meta-trainings."""
-    frame = pd.DataFrame({"unit": held.unit, "split": held.split, "value": values})
+    frame = pd.DataFrame({"unit": sample.unit, "split": sample.split, "value": values})
     means = frame.groupby(["unit", "split"])["value"].mean().unstack("split").to_numpy()
-    strata = np.repeat(np.arange(len(held.sizes)), held.sizes).tolist()
+    strata = np.repeat(np.arange(len(sample.sizes)), sample.sizes).tolist()
     splits = means.shape[1]
     return combined(means, [1 / splits] * splits, strata, STUDENT if splits == 1 else COMBINED)
 
 
-def _seeds(held: Sample) -> int:
+def _seeds(sample: Sample) -> int:
     """The smallest number of meta-trainings on a split."""
-    pairs = {*zip(held.split.tolist(), held.unit.tolist())}
+    pairs = {*zip(sample.split.tolist(), sample.unit.tolist())}
     return int(np.bincount([split for split, _ in pairs]).min())
 
 
@@ -217,12 +217,13 @@ def samples(results: Results) -> dict[tuple[str, str], Sample]:
     """The scores of every variant on every split with a scale, and on all of those that it has results on."""
     rows = task_results(results)
     rows = rows[rows["split"].isin(scored_splits(results))]
-    found: dict[tuple[str, str], Sample] = {}
+    by_variant_and_split: dict[tuple[str, str], Sample] = {}
     for variant, of_variant in rows.groupby("variant", sort=True):
-        found |= {(str(variant), str(split)): sample(part) for split, part in of_variant.groupby("split", sort=True)}
+        for split, part in of_variant.groupby("split", sort=True):
+            by_variant_and_split[str(variant), str(split)] = sample_of(part)
         if rows["split"].nunique() > 1:
-            found[str(variant), ALL_SPLITS] = sample(of_variant)
-    return found
+            by_variant_and_split[str(variant), ALL_SPLITS] = sample_of(of_variant)
+    return by_variant_and_split
 
 
 @lru_cache(maxsize=KEPT)
@@ -231,7 +232,7 @@ def score_aggregates(results: Results) -> pd.DataFrame:
 
     Columns: variant, split (or "all splits"), statistic, mean (the statistic), low, high, n, method.
     """
-    rows = [(*key, name, *estimate(held, name)) for key, held in samples(results).items() for name in STATISTICS]
+    rows = [(*key, name, *estimate(sample, name)) for key, sample in samples(results).items() for name in STATISTICS]
     return pd.DataFrame(rows, columns=["variant", "split", "statistic", *Estimate._fields]).astype({"n": int})
 
 
@@ -243,17 +244,17 @@ def profiles(results: Results) -> pd.DataFrame:
     low, high, n, method.
     """
     frames = [
-        _profile(held, THRESHOLDS).assign(variant=variant, split=split)
-        for (variant, split), held in samples(results).items()
+        _profile(sample, THRESHOLDS).assign(variant=variant, split=split)
+        for (variant, split), sample in samples(results).items()
     ]
     columns = ["variant", "split", "score", *Estimate._fields]
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
-def _profile(held: Sample, grid: np.ndarray) -> pd.DataFrame:
-    above = (held.scores[:, None] > grid).astype(float)  # (item, threshold)
-    shares = _as_it_is(held, lambda _, weight: weight @ above)
-    drawn = _drawn(held, lambda _, weight: weight @ above)
-    low, high = percentiles(drawn, held.sizes)
-    n, method = _seeds(held), BOOTSTRAP if np.isfinite(low).any() else ""
+def _profile(sample: Sample, grid: np.ndarray) -> pd.DataFrame:
+    above = (sample.scores[:, None] > grid).astype(float)  # (item, threshold)
+    shares = _as_it_is(sample, lambda _, weight: weight @ above)
+    drawn = _drawn(sample, lambda _, weight: weight @ above)
+    low, high = percentiles(drawn, sample.sizes)
+    n, method = _seeds(sample), BOOTSTRAP if np.isfinite(low).any() else ""
     return pd.DataFrame({"score": grid, "mean": shares, "low": low, "high": high, "n": n, "method": method})

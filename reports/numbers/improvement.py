@@ -14,7 +14,7 @@ from reports import style
 from reports.numbers.aggregates import ALL_SPLITS, KEPT, units
 from reports.numbers.intervals import Estimate, bootstrapped, resamples
 from reports.numbers.scores import task_results
-from reports.reading.load import Results
+from reports.results import Results
 
 
 class Pair(NamedTuple):
@@ -48,10 +48,10 @@ def probability_of_improvement(a: Mapping[str, pd.DataFrame], b: Mapping[str, pd
         (some, of_first), (others, of_second) = units(first), units(second)
         trainings, sizes = some + others, of_first + of_second
     pairs = [_pair(a[split], b[split], pd.Index(trainings)) for split in sorted(a)]
-    drawn = resamples(sizes)
+    samples = resamples(sizes)
     number = float(_chances(pairs, np.ones((1, len(trainings))))[0])
-    found = bootstrapped(number, drawn.spread(_chances(pairs, drawn.draws)), sizes)
-    return found._replace(n=min(min(pair.better.shape) for pair in pairs))
+    estimate = bootstrapped(number, samples.spread(_chances(pairs, samples.draws)), sizes)
+    return estimate._replace(n=min(min(pair.better.shape) for pair in pairs))
 
 
 def _pair(a: pd.DataFrame, b: pd.DataFrame, trainings: pd.Index[str]) -> Pair:
@@ -87,14 +87,14 @@ def improvements(results: Results) -> pd.DataFrame:
     for (variant, split), part in rows.groupby(["variant", "split"], sort=True):
         returns = part.pivot(index="training", columns="task", values="value")
         tables.setdefault(str(variant), {})[str(split)] = returns
-    found = []
+    estimates = []
     for a, b in combinations((variant for variant in style.ordered(tables) if not style.is_reference(variant)), 2):
         both = sorted(tables[a].keys() & tables[b].keys())
         for split, splits in [*((split, [split]) for split in both), *([(ALL_SPLITS, both)] if len(both) > 1 else [])]:
             first = probability_of_improvement(*({name: tables[v][name] for name in splits} for v in (a, b)))
-            found.append((a, b, split, *first))
-            found.append((b, a, split, 1 - first.mean, 1 - first.high, 1 - first.low, first.n, first.method))
-    frame = pd.DataFrame(found, columns=["variant", "other", "split", *Estimate._fields])
+            estimates.append((a, b, split, *first))
+            estimates.append((b, a, split, 1 - first.mean, 1 - first.high, 1 - first.low, first.n, first.method))
+    frame = pd.DataFrame(estimates, columns=["variant", "other", "split", *Estimate._fields])
     frame = frame.astype({"mean": float, "low": float, "high": float, "n": int})  # also where there are no rows
     places = [ALL_SPLITS, *style.ordered(tables), *sorted(set(rows["split"]))]
     return frame.sort_values(

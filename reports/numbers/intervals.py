@@ -1,4 +1,4 @@
-"""How sure we are: 95 % intervals with the seed as the unit of replication.
+"""95 % intervals with the seed as the unit of replication.
 
 Episodes and tasks of one seed share one meta-training and are no replications of it: treating them as such makes
 intervals several times too narrow. So every function here takes one number per seed, or draws whole seeds.
@@ -38,7 +38,7 @@ BOOTSTRAP = f"bootstrap over seeds, stratified by split ({RESAMPLES:,} resamples
 
 
 class Estimate(NamedTuple):
-    """A number over `n` seeds and the ends of its interval, found by `method`.
+    """A number over `n` seeds and the ends of its interval, made by `method`.
 
     Ends are NaN and the method is empty where there is no interval (n < 2); the number is NaN where n = 0.
     """
@@ -54,13 +54,12 @@ NO_ESTIMATE = Estimate(np.nan, np.nan, np.nan, 0)
 
 
 @lru_cache(maxsize=4096)
-def _t_quantile(freedom: float, level: float) -> float:
-    return float(stats.t.ppf(0.5 + level / 2, freedom))
+def _t_quantile(freedom: float) -> float:
+    """The upper end of the middle `LEVEL` of Student's t."""
+    return float(stats.t.ppf(0.5 + LEVEL / 2, freedom))
 
 
-def combined(
-    values: np.ndarray, weights: Sequence[float], strata: Sequence[int], method: str, level: float = LEVEL
-) -> Estimate:
+def combined(values: np.ndarray, weights: Sequence[float], strata: Sequence[int], method: str) -> Estimate:
     """A weighted sum of means over seeds, with Student's interval (Satterthwaite, 1946, for several strata).
 
     One column is a mean (Student, 1908); two columns with weights 1 and -1 are a difference: paired where their rows
@@ -71,17 +70,16 @@ def combined(
         weights: Of the columns' means, (column,).
         strata: Which seeds were drawn together, (seed,); seeds of different strata are independent.
         method: What the estimate calls its interval.
-        level: Coverage of the interval.
     """
-    held = np.isfinite(values)
-    counts = held.sum(axis=0)
+    finite = np.isfinite(values)
+    counts = finite.sum(axis=0)
     n = int(counts.min())
     if n == 0:
         return NO_ESTIMATE
-    means = np.array([np.sort(column[mask]).mean() for column, mask in zip(values.T, held.T)])
+    means = np.array([np.sort(column[mask]).mean() for column, mask in zip(values.T, finite.T)])
     number = float(means @ np.asarray(weights))
     # What each seed adds to the deviation of the sum from its expectation; in a stratum these add up to zero.
-    pulls = (np.where(held, values - means, 0.0) / counts) @ np.asarray(weights)
+    pulls = (np.where(finite, values - means, 0.0) / counts) @ np.asarray(weights)
     groups = [np.sort(pulls[np.asarray(strata) == stratum]) for stratum in sorted(set(strata))]
     if n == 1 or min(map(len, groups)) == 1:
         return Estimate(number, np.nan, np.nan, n)
@@ -90,29 +88,28 @@ def combined(
     if total == 0:
         return Estimate(number, number, number, n, method)
     freedom = total**2 / sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups))
-    half = _t_quantile(freedom, level) * float(np.sqrt(total))
+    half = _t_quantile(freedom) * float(np.sqrt(total))
     return Estimate(number, number - half, number + half, n, method)
 
 
-def student_t(values: np.ndarray, level: float = LEVEL, method: str = STUDENT) -> Estimate:
+def student_t(values: np.ndarray, method: str = STUDENT) -> Estimate:
     """The mean of per-seed values with Student's t interval; values that are not finite are left out.
 
     Args:
         values: One number per seed, (seed,).
-        level: Coverage of the interval.
         method: What the estimate calls its interval.
     """
-    kept = _finite(values)
-    return combined(kept[:, None], (1.0,), [0] * len(kept), method, level)
+    finite = _finite(values)
+    return combined(finite[:, None], (1.0,), [0] * len(finite), method)
 
 
 def mean_over_seeds(values: np.ndarray) -> Estimate:
     """The mean of per-seed values, (seed,), with the interval that suits their number."""
-    kept = _finite(values)
-    if len(kept) < BOOTSTRAP_FROM:
-        return student_t(kept)
-    drawn = resamples((len(kept),))
-    return bootstrapped(float(np.mean(kept)), drawn.spread(drawn.draws @ kept / len(kept)), drawn.sizes)
+    finite = _finite(values)
+    if len(finite) < BOOTSTRAP_FROM:
+        return student_t(finite)
+    drawn = resamples((len(finite),))
+    return bootstrapped(float(np.mean(finite)), drawn.spread(drawn.draws @ finite / len(finite)), drawn.sizes)
 
 
 def paired_difference(a: Mapping[Any, float], b: Mapping[Any, float]) -> Estimate:
@@ -120,7 +117,7 @@ def paired_difference(a: Mapping[Any, float], b: Mapping[Any, float]) -> Estimat
     return student_t(np.array([a[seed] - b[seed] for seed in a if seed in b]), method=PAIRED)
 
 
-def welch_difference(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Estimate:
+def welch_difference(a: np.ndarray, b: np.ndarray) -> Estimate:
     """The difference of two means over independent seeds, with Welch's interval (Welch, 1947).
 
     `n` is the smaller of the two numbers of seeds; there is no interval where it is below 2.
@@ -128,12 +125,11 @@ def welch_difference(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Esti
     Args:
         a: One number per seed of the first variant, (seed,).
         b: One number per seed of the second variant, (seed,).
-        level: Coverage of the interval.
     """
     first, second = _finite(a), _finite(b)
     values = np.full((len(first) + len(second), 2), np.nan)
     values[: len(first), 0], values[len(first) :, 1] = first, second
-    return combined(values, (1.0, -1.0), [0] * len(first) + [1] * len(second), WELCH, level)
+    return combined(values, (1.0, -1.0), [0] * len(first) + [1] * len(second), WELCH)
 
 
 def difference(a: Mapping[Any, float], b: Mapping[Any, float]) -> Estimate:
@@ -143,14 +139,14 @@ def difference(a: Mapping[Any, float], b: Mapping[Any, float]) -> Estimate:
         a: The result of each meta-training of the first variant, by its hash; those not finite are left out.
         b: The same of the second.
     """
-    first, second = ({key: value for key, value in held.items() if np.isfinite(value)} for held in (a, b))
+    first, second = ({key: value for key, value in values.items() if np.isfinite(value)} for values in (a, b))
     if len(first.keys() & second.keys()) > 1:
         return paired_difference(first, second)
     return welch_difference(np.array([*first.values()]), np.array([*second.values()]))
 
 
 def shows_difference(estimate: Estimate) -> bool:
-    """Whether the interval of a difference excludes zero; without an interval nothing is shown."""
+    """Whether the interval of a difference excludes zero; False without an interval."""
     return estimate.low > 0 or estimate.high < 0
 
 
@@ -178,28 +174,25 @@ def resamples(sizes: tuple[int, ...]) -> Resamples:
     gathers values instead, needs them equal and is as fast (the tests hold one against the other).
     """
     generator = np.random.default_rng(SEED)
-    drawn = [generator.multinomial(size, np.full(size, 1 / size), RESAMPLES) for size in sizes]
-    draws, which = np.unique(np.concatenate(drawn, axis=1), axis=0, return_inverse=True)
+    counts = [generator.multinomial(size, np.full(size, 1 / size), RESAMPLES) for size in sizes]
+    draws, which = np.unique(np.concatenate(counts, axis=1), axis=0, return_inverse=True)
     return Resamples(sizes, draws.astype(float), which.reshape(-1))
 
 
-def bootstrapped(number: float, distribution: np.ndarray, sizes: tuple[int, ...], level: float = LEVEL) -> Estimate:
+def bootstrapped(number: float, distribution: np.ndarray, sizes: tuple[int, ...]) -> Estimate:
     """A statistic of the data with the interval of its bootstrap distribution; `n` is the smallest stratum.
 
     Args:
         number: The statistic of the data.
         distribution: The statistic of each resample, (resample,).
         sizes: Seeds per stratum.
-        level: Coverage of the interval.
     """
-    low, high = percentiles(distribution, sizes, level)
+    low, high = percentiles(distribution, sizes)
     method = BOOTSTRAP if np.isfinite(low) else ""
     return Estimate(number, float(low), float(high), min(sizes), method)
 
 
-def percentiles(
-    distribution: np.ndarray, sizes: tuple[int, ...], level: float = LEVEL
-) -> tuple[np.ndarray, np.ndarray]:
+def percentiles(distribution: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Both ends of the interval that a bootstrap distribution gives; NaN where a stratum has one seed.
 
     The percentiles are expanded (Hesterberg, 2015, The American Statistician 69:371): so far out that for a mean of
@@ -209,22 +202,21 @@ def percentiles(
     Args:
         distribution: A statistic of each resample, (resample, ...); resamples with a NaN are left out.
         sizes: Seeds per stratum.
-        level: Coverage of the interval.
     """
-    found = distribution[np.isfinite(distribution).reshape(len(distribution), -1).all(axis=1)]
-    if min(sizes) < 2 or len(found) == 0:
+    finite = distribution[np.isfinite(distribution).reshape(len(distribution), -1).all(axis=1)]
+    if min(sizes) < 2 or len(finite) == 0:
         none = np.full(distribution.shape[1:], np.nan)
         return none, none
-    tail = expanded_tail(sizes, level)
-    low, high = np.quantile(found, [tail, 1 - tail], axis=0)
+    tail = expanded_tail(sizes)
+    low, high = np.quantile(finite, [tail, 1 - tail], axis=0)
     return low, high
 
 
 @lru_cache(maxsize=256)
-def expanded_tail(sizes: tuple[int, ...], level: float = LEVEL) -> float:
+def expanded_tail(sizes: tuple[int, ...]) -> float:
     """The share of the bootstrap distribution beyond each end of an interval."""
     n, freedom = min(sizes), sum(sizes) - len(sizes)
-    return float(stats.norm.cdf(-np.sqrt(n / (n - 1)) * _t_quantile(freedom, level)))
+    return float(stats.norm.cdf(-np.sqrt(n / (n - 1)) * _t_quantile(freedom)))
 
 
 def estimates(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
@@ -241,7 +233,7 @@ def estimates(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
 
 def caution(numbers: Iterable[int]) -> str:
     """What a reader must know about results over so many seeds each; empty where all have `ENOUGH_SEEDS`."""
-    held = set(numbers)
+    counts = set(numbers)
     one = (
         "With one seed there is no interval, and no statement about whether a difference would repeat: "
         "episodes and tasks of one seed are no replications of its meta-training."
@@ -251,11 +243,11 @@ def caution(numbers: Iterable[int]) -> str:
         "scatter normally, which so few cannot show; those of a bootstrap reach no further than the seeds themselves "
         "and are too narrow."
     )
-    is_few = any(1 < n < ENOUGH_SEEDS for n in held)
-    return " ".join(sentence for sentence, applies in ((one, 1 in held), (few, is_few)) if applies)
+    is_few = any(1 < n < ENOUGH_SEEDS for n in counts)
+    return " ".join(sentence for sentence, applies in ((one, 1 in counts), (few, is_few)) if applies)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
     """The values that are numbers, in ascending order: sums must not depend on the order of seeds."""
-    kept = np.asarray(values, dtype=float)
-    return np.sort(kept[np.isfinite(kept)])
+    numbers = np.asarray(values, dtype=float)
+    return np.sort(numbers[np.isfinite(numbers)])

@@ -8,13 +8,12 @@ where a split declares no best return does an oracle that was run stand for it, 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
-from reports.reading.comparability import dig
-from reports.reading.load import Results
-from reports.reading.metrics import normalised_score, results_of, task_means
+from reports.results import Results, value_at
+from reports.returns import results_of, task_means
 
 KEPT = 64
 """Answers kept for the next caller, who must not change them."""
@@ -34,27 +33,33 @@ class ScoreEnds(NamedTuple):
     best_source: str
 
     @property
-    def known(self) -> bool:
+    def are_apart(self) -> bool:
         """Whether there is a scale: both ends, apart from one another."""
         return self.null is not None and self.best is not None and abs(self.best - self.null) > SMALLEST_SCALE
 
     @property
     def note(self) -> str:
         """What a reader of a single score has to know of its scale; empty where the split declares it."""
-        return f"score 1: {ORACLE}" if self.known and self.best_source == ORACLE else ""
+        return f"score 1: {ORACLE}" if self.are_apart and self.best_source == ORACLE else ""
+
+    def score(self, value: float) -> float:
+        """The score of a return; NaN where there is no scale."""
+        if self.null is None or self.best is None or not self.are_apart:
+            return float("nan")
+        return (value - self.null) / (self.best - self.null)
 
 
 @lru_cache(maxsize=KEPT)
 def score_ends(results: Results, split: str) -> ScoreEnds:
     """What the split declares; where it declares no best return, the oracle's, if it was run and beats the null."""
-    null, best = declared_references(results, split)
-    said = dig(split_document(results, split), "references", "source") or "declared"
-    if best is not None:
-        return ScoreEnds(null, best, said, said)
-    oracle = _oracle_return(results, split)
-    if oracle is not None and null is not None and oracle > null:
-        return ScoreEnds(null, oracle, said, ORACLE)
-    return ScoreEnds(null, None, said, said)
+    references = value_at(results.split_document(split), "references") or {}
+    null, best = (None if references.get(end) is None else float(references[end]) for end in ("null", "ceiling"))
+    source = references.get("source") or "declared"
+    if best is None and null is not None:
+        oracle = _oracle_return(results, split)
+        if oracle is not None and oracle > null:
+            return ScoreEnds(null, oracle, source, ORACLE)
+    return ScoreEnds(null, best, source, source)
 
 
 def _oracle_return(results: Results, split: str) -> float | None:
@@ -65,22 +70,9 @@ def _oracle_return(results: Results, split: str) -> float | None:
     return float(means.max()) if means.notna().any() else None
 
 
-def declared_references(results: Results, split: str) -> tuple[float | None, float | None]:
-    """The returns of the zero action and of the declared best on a split's test list, None where not declared."""
-    document = split_document(results, split)
-    null, ceiling = (dig(document, "references", key) for key in ("null", "ceiling"))
-    return (None if null is None else float(null), None if ceiling is None else float(ceiling))
-
-
-def split_document(results: Results, split: str) -> dict[str, Any]:
-    """What the records say about a split, from the first of its runs; empty where they say nothing."""
-    runs = sorted(set(results.records.loc[results.records["split"] == split, "run"]))
-    return next((d for run in runs if isinstance(d := dig(results.runs.get(run), "split"), dict)), {})
-
-
 def scored_splits(results: Results) -> list[str]:
     """The splits that have a scale."""
-    return [split for split in sorted(set(results.records["split"])) if score_ends(results, split).known]
+    return [split for split in sorted(set(results.records["split"])) if score_ends(results, split).are_apart]
 
 
 @lru_cache(maxsize=KEPT)
@@ -94,7 +86,6 @@ def task_results(results: Results) -> pd.DataFrame:
     tasks = task_means(rows, ["variant", "split", "training", "seed"]).drop(columns="episodes")
     failed = tasks["value"].isna().groupby([tasks[key] for key in ("variant", "split", "seed")]).transform("any")
     tasks = tasks[~failed].reset_index(drop=True)
-    scale = {split: score_ends(results, split) for split in sorted(set(tasks["split"]))}
-    ends = tasks["split"].map(scale)
-    tasks["score"] = [normalised_score(value, e.null, e.best) for value, e in zip(tasks["value"], ends)]
+    ends = {split: score_ends(results, split) for split in sorted(set(tasks["split"]))}
+    tasks["score"] = [ends[split].score(value) for split, value in zip(tasks["split"], tasks["value"])]
     return tasks

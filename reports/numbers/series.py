@@ -1,7 +1,6 @@
 """The numbers behind each figure: results in, one tidy frame out. It is what a figure draws and what its CSV holds.
 
-Every frame has `mean`, `low`, `high` and `n` over seeds (see `intervals`); an empty frame means that there is
-nothing to draw.
+Every frame has `mean`, `low`, `high` and `n` over seeds (see `intervals`); without rows there is no figure.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ import pandas as pd
 from reports import style
 from reports.numbers import aggregates
 from reports.numbers.intervals import NO_ESTIMATE, Estimate, estimates
-from reports.numbers.rows import named_rows
-from reports.reading.load import Results
-from reports.reading.metrics import SEED_KEY, results_of, seed_means
+from reports.results import Results, named_rows
+from reports.returns import SEED_KEY, results_of, seed_means
 
 KEPT = 64
 """Frames kept for the next caller (a figure, its CSV and its words need the same one), who must not change them."""
@@ -49,14 +47,14 @@ def adaptation(results: Results, split: str, task_list: str = "test") -> pd.Data
 
 
 @lru_cache(maxsize=KEPT)
-def adaptation_data(results: Results, split: str, task_list: str = "test") -> pd.DataFrame:
-    """The return of the final checkpoint against the adaptation transitions seen.
+def adaptation_data(results: Results, split: str) -> pd.DataFrame:
+    """The return of the final checkpoint on `test` against the adaptation transitions seen.
 
     Columns: variant, kind, transitions, mean, low, high, n. `kind` is `evaluated` (deterministic, before and after
     adapting) or `collected`: the adaptation episodes themselves, at their ends, without those that the budget cut.
     """
     rows = on(results.records, split)
-    rows = rows[rows["is_final"] & (rows["task_list"] == task_list)]
+    rows = rows[rows["is_final"] & (rows["task_list"] == "test")]
     collected = rows[(rows["phase"] == "collect") & ~rows["cut"].astype(bool)]
     parts = {"evaluated": rows[rows["phase"].isin(["before", "after"])], "collected": collected}
     frames = []
@@ -95,8 +93,8 @@ def outcome(results: Results, split: str) -> pd.DataFrame:
     Columns: variant, mean, low, high, n, why (empty where there is a number).
     """
     seeds = on(results.seeds, split)
-    counted = estimates(seeds[seeds["task_list"] == "test"], ["variant"], "after")
-    numbers = {row.variant: tuple(row[1:]) for row in named_rows(counted) if row.n > 0}
+    means = estimates(seeds[seeds["task_list"] == "test"], ["variant"], "after")
+    numbers = {row.variant: tuple(row[1:]) for row in named_rows(means) if row.n > 0}
     cells = on(results.cells, split)
     rows = []
     for variant in style.ordered(cells["variant"]):
@@ -125,7 +123,7 @@ def in_and_out(results: Results, split: str) -> pd.DataFrame:
 
 
 def profile(results: Results, split: str) -> pd.DataFrame:
-    """The performance profiles (`statistics.profiles`) on one split, or on "all splits"."""
+    """The performance profiles (`aggregates.profiles`) on one split, or on "all splits"."""
     return on(aggregates.profiles(results), split).reset_index(drop=True)
 
 
@@ -141,21 +139,22 @@ def gate(results: Results, split: str) -> pd.DataFrame:
     columns = ["variant", "seed", "task_list", "task", "held_out_loss", "gate_open", "gain", "baseline"]
     final = on(results.records, split)
     final = final[final["is_final"]]
-    found = results.diagnostics.merge(final[["run", "env_steps"]].drop_duplicates(), on=["run", "env_steps"])
-    tasks = _diagnostic(found, ("gate_open",), "gate_open")
+    diagnostics = results.diagnostics.merge(final[["run", "env_steps"]].drop_duplicates(), on=["run", "env_steps"])
+    tasks = _diagnostic(diagnostics, ("gate_open",), "gate_open")
     if tasks.empty:
         return pd.DataFrame(columns=columns)
-    losses = _diagnostic(found, HELD_OUT_LOSSES, "held_out_loss")
+    losses = _diagnostic(diagnostics, HELD_OUT_LOSSES, "held_out_loss")
     gains = _gains(final[final["run"].isin(tasks["run"])])
     tasks = tasks.merge(losses, on=TASK_OF_RUN, how="left").merge(gains, on=TASK_OF_RUN, how="left")
     tasks = tasks.merge(final[["run", "variant", "seed"]].drop_duplicates(), on="run")
     return tasks.sort_values(columns[:4], ignore_index=True)[columns]
 
 
-def _diagnostic(found: pd.DataFrame, names: tuple[str, ...], column: str) -> pd.DataFrame:
+def _diagnostic(diagnostics: pd.DataFrame, names: tuple[str, ...], column: str) -> pd.DataFrame:
     """The mean over adaptation points of a diagnostic, per task of a run, under the first of its names that occurs."""
-    named = next((rows for name in names if len(rows := found[found["name"] == name])), found.iloc[:0])
-    return named.groupby(TASK_OF_RUN, sort=True)["value"].mean().rename(column).reset_index()
+    of_name = (diagnostics[diagnostics["name"] == name] for name in names)
+    rows = next((rows for rows in of_name if len(rows)), diagnostics.iloc[:0])
+    return rows.groupby(TASK_OF_RUN, sort=True)["value"].mean().rename(column).reset_index()
 
 
 def _gains(final: pd.DataFrame) -> pd.DataFrame:

@@ -1,25 +1,19 @@
-"""What the records say about a split: its document, and its tasks as the numbers behind their picture."""
+"""The tasks of a split as the records say: the numbers behind its picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
-from reports.numbers.scores import split_document
-from reports.reading.load import Results
+from reports.results import Results
 
 COLUMNS = ["task_list", "parameter", "unit", "low", "high", "size", "task", "element", "share", "value"]
 
-FEWEST_FOR_RANGE = 5
-"""Below this many different tasks a list is points, no range."""
-
-
-def is_range(values: Iterable[float]) -> bool:
-    """Whether the values of a list's tasks fill a range."""
-    return len(set(values)) >= FEWEST_FOR_RANGE
+ORDER = {"train": 0, "test_id": 1, "test": 2}
+"""Of task lists; others follow by name."""
 
 
 @lru_cache(maxsize=8)
@@ -28,37 +22,32 @@ def tasks(results: Results, split: str) -> pd.DataFrame:
 
     Columns: task_list (train, test_id, test, ...), parameter, unit, low, high, size, task, element, share, value.
     Families with many parameters record quantiles of a list instead of its tasks; there `task` is missing and
-    `share` is the quantile. Records of before `parameters` were kept hold families of one parameter only. A document
-    of another shape gives no rows.
+    `share` is the quantile. Records of before `parameters` were written hold families of one parameter only. A
+    document of another shape gives no rows.
     """
-    said = split_document(results, split)
-    known = said.get("parameters")
-    parameters = known if isinstance(known, list) and known else [_lone_parameter(said)]
+    document = results.split_document(split)
+    recorded = document.get("parameters")
+    parameters = recorded if isinstance(recorded, list) and recorded else [_lone_parameter(document)]
     try:
-        rows = [row for name, values in _lists(said) for row in _rows(name, values, parameters)]
+        rows = [row for name, values in _lists(document) for row in _rows(name, values, parameters)]
         return pd.DataFrame(rows, columns=COLUMNS).astype({"value": float})
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # lists of no shape that we write
         return pd.DataFrame(columns=COLUMNS)
 
 
-def _lone_parameter(said: dict[str, Any]) -> dict[str, Any]:
-    return {"name": said.get("axis") or "task parameter", "unit": said.get("axis_unit") or ""}
+def _lone_parameter(document: dict[str, Any]) -> dict[str, Any]:
+    return {"name": document.get("axis") or "task parameter", "unit": document.get("axis_unit") or ""}
 
 
-def _lists(said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _lists(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Names of task lists with (task, value) rows, or with quantiles by parameter."""
-    kept = said.get("tasks")
-    if isinstance(kept, dict):
-        lists = kept
-    else:
-        scalars = {"train": said.get("train_axis_values")} | dict(said.get("test_lists") or {})
+    lists = document.get("tasks")
+    if not isinstance(lists, dict):
+        scalars = {"train": document.get("train_axis_values")} | dict(document.get("test_lists") or {})
         lists = {name: [[v] for v in values] for name, values in scalars.items() if isinstance(values, list)}
-    for name in sorted(lists, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)):
-        if not (name == "test_id" and said.get("test_id_is_train")):
+    for name in sorted(lists, key=lambda name: (ORDER.get(name, len(ORDER)), name)):
+        if not (name == "test_id" and document.get("test_id_is_train")):
             yield name, lists[name]
-
-
-_ORDER = {"train": 0, "test_id": 1, "test": 2}
 
 
 def _rows(name: str, values: Any, parameters: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:

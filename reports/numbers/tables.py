@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from reports import style
-from reports.formats import NOT_DECLARED, cell_text
 from reports.numbers import aggregates, series
 from reports.numbers.aggregates import samples, score_aggregates
+from reports.numbers.cell_text import cell_text, missing_seeds
 from reports.numbers.improvement import improvements
 from reports.numbers.intervals import NO_ESTIMATE, Estimate, difference, estimates, shows_difference
-from reports.numbers.rows import named_rows
 from reports.numbers.scores import score_ends, scored_splits
-from reports.reading.comparability import dig, precision
-from reports.reading.load import Results
-from reports.reading.metrics import gaps, normalised_score
+from reports.results import Results, named_rows, precision, value_at
+from reports.returns import gaps
 
 KEPT = 4
 """Tables kept for the next caller (page, files and summary need the same ones), who must not change them."""
@@ -34,16 +31,16 @@ def main_table(results: Results) -> pd.DataFrame:
 
     Columns: variant, split, task_list, mean, low, high, n, method (of the interval), declared (seeds), missing (why
     seeds are missing), best, tied, text. `best` has the highest mean of its column, `tied` are those that the seeds
-    do not show to differ from it (`intervals.difference`); both are False where nothing was compared.
+    do not show to differ from it (`intervals.difference`); both are False where there was no comparison.
     """
-    return _marked_seeds(_complete(results, results.seeds, "after"), results.seeds, "after")
+    return _marked_by_seeds(_complete(results, results.seeds, "after"), results.seeds, "after")
 
 
 @lru_cache(maxsize=KEPT)
 def gain_table(results: Results) -> pd.DataFrame:
     """What adaptation changed: the columns of `main_table` for after - before, and the mean `before`.
 
-    Nothing is marked as the best, here and in `gap_table`: an agent that starts low gains more.
+    No cell is marked as the best, here and in `gap_table`: an agent that starts low gains more.
     """
     table = _complete(results, results.seeds, "gain")
     before = estimates(results.seeds, CELL, "before")[[*CELL, "mean"]].rename(columns={"mean": "before"})
@@ -59,13 +56,10 @@ def gap_table(results: Results) -> pd.DataFrame:
 @lru_cache(maxsize=KEPT)
 def score_table(results: Results) -> pd.DataFrame:
     """The columns of `main_table` for the normalised score on test; only splits with both ends of the score."""
-    known = scored_splits(results)
-    seeds = results.seeds[(results.seeds["task_list"] == "test") & results.seeds["split"].isin(known)].copy()
-    ends = {split: score_ends(results, split) for split in known}
-    seeds["score"] = [
-        normalised_score(row.after, ends[row.split].null, ends[row.split].best) for row in named_rows(seeds)
-    ]
-    table = _marked_seeds(_complete(results, seeds, "score", known), seeds, "score")
+    ends = {split: score_ends(results, split) for split in scored_splits(results)}
+    seeds = results.seeds[(results.seeds["task_list"] == "test") & results.seeds["split"].isin(list(ends))].copy()
+    seeds["score"] = [ends[split].score(value) for split, value in zip(seeds["split"], seeds["after"])]
+    table = _marked_by_seeds(_complete(results, seeds, "score", list(ends)), seeds, "score")
     table["text"] = [
         f"{row.text}; {ends[row.split].note}" if row.n and ends[row.split].note else row.text
         for row in named_rows(table)
@@ -81,25 +75,26 @@ def aggregate_table(results: Results) -> pd.DataFrame:
     tied, text. A variant without results on some splits is no candidate for the best over all.
     """
     scores = score_table(results)
-    found = {tuple(row[:3]): Estimate(*row[3:]) for row in score_aggregates(results).itertuples(index=False, name=None)}
+    estimate_of = {(row.variant, row.split, row.statistic): Estimate(row.mean, row.low, row.high, row.n, row.method)
+                   for row in named_rows(score_aggregates(results))}  # fmt: skip
     reasons = {(row.variant, row.split): row.text for row in named_rows(scores)}
     splits = list(dict.fromkeys(scores["split"]))
-    have = scores[scores["n"] > 0].groupby("variant")["split"].agg(set).to_dict()
+    splits_of = scores[scores["n"] > 0].groupby("variant")["split"].agg(set).to_dict()
     rows = []
     for split in [*splits, *([aggregates.ALL_SPLITS] if len(splits) > 1 else [])]:
         for variant, name in product(style.ordered(scores["variant"]), aggregates.STATISTICS):
-            cell = found.get((variant, split, name), NO_ESTIMATE)
+            cell = estimate_of.get((variant, split, name), NO_ESTIMATE)
             missing = reasons.get((variant, split), "no score on any split") if cell.n == 0 else ""
-            held_on = len(have.get(variant, ()))
-            if cell.n and split == aggregates.ALL_SPLITS and held_on < len(splits):
-                missing = f"over {held_on} of {len(splits)} splits"
+            number = len(splits_of.get(variant, ()))
+            if cell.n and split == aggregates.ALL_SPLITS and number < len(splits):
+                missing = f"over {number} of {len(splits)} splits"
             rows.append((variant, split, name, *cell, missing, cell_text(cell, cell.n, missing)))
     columns = ["variant", "split", "statistic", *Estimate._fields, "missing", "text"]
     table = pd.DataFrame(rows, columns=columns)
-    held = samples(results)
+    scores_of = samples(results)
 
     def differ(a: Any, b: Any) -> bool:
-        first, second = (held[row.variant, row.split] for row in (a, b))
+        first, second = (scores_of[row.variant, row.split] for row in (a, b))
         return shows_difference(aggregates.difference(first, second, a.statistic))
 
     whole = _marked(table[table["missing"] == ""], ["split", "statistic"], differ)
@@ -115,6 +110,31 @@ def improvement_table(results: Results) -> pd.DataFrame:
     table = improvements(results).copy()
     table["text"] = [cell_text(Estimate(row.mean, row.low, row.high, row.n), row.n, "") for row in named_rows(table)]
     return table.assign(best=False, tied=False)
+
+
+class TableKind(NamedTuple):
+    """One table of cells: how it is made, what it is called, and which of its columns head the wide form."""
+
+    make: Callable[[Results], pd.DataFrame]
+    title: str
+    columns: tuple[str, ...] = ("split", "task_list")
+
+
+TABLES = {
+    "main": TableKind(main_table, "Return after adaptation."),
+    "gain": TableKind(gain_table, "Return after adaptation minus return before."),
+    "gap": TableKind(gap_table, "Return on test_id minus return on test."),
+    "score": TableKind(score_table, "Normalised score on test: 0 the zero action, 1 the stated best return."),
+    "aggregates": TableKind(
+        aggregate_table, "Statistics of the normalised scores on test (per task and seed).", ("split", "statistic")
+    ),
+    "improvement": TableKind(
+        improvement_table,
+        "Probability that the row's variant does better than the column's in a test task.",
+        ("split", "other"),
+    ),
+}
+"""The tables of a report by the names of their files, in the order shown."""
 
 
 @lru_cache(maxsize=KEPT)
@@ -151,30 +171,33 @@ def run_table(results: Results) -> pd.DataFrame:
     table = results.cells.copy()
     documents = [results.runs.get(run, {}) for run in table["run"]]
     for name, path in paths.items():
-        table[name] = pd.Series([dig(document, *path) for document in documents], dtype=object)
+        table[name] = pd.Series([value_at(document, *path) for document in documents], dtype=object)
     table["precision"] = pd.Series([precision(document) for document in documents], dtype=object)
     return table
 
 
 def _complete(results: Results, seeds: pd.DataFrame, column: str, splits: list[str] | None = None) -> pd.DataFrame:
     """Estimates for every (variant, split) of the grid and every task list of the split, with reasons for holes."""
-    found = {tuple(row[:3]): row for row in estimates(seeds, CELL, column).itertuples(index=False, name=None)}
-    wanted = sorted(set(results.cells["split"])) if splits is None else splits
+    estimate_of = {row[:3]: Estimate(*row[3:]) for row in estimates(seeds, CELL, column).itertuples(index=False)}
+    result_of = {(row.variant, row.split, row.task_list, row.seed): row for row in named_rows(seeds)}
     rows = []
-    for split in wanted:
+    for split in sorted(set(results.cells["split"])) if splits is None else splits:
         lists = style.ordered_lists(seeds.loc[seeds["split"] == split, "task_list"])
         for variant in style.ordered(results.cells["variant"]):
+            declared = results.cells[(results.cells["variant"] == variant) & (results.cells["split"] == split)]
             for task_list in lists or ["test"]:
                 cell = (variant, split, task_list)
-                estimate = Estimate(*found[cell][3:]) if cell in found else NO_ESTIMATE
-                declared, missing = _missing(results, seeds, column, cell)
-                rows.append((*cell, *estimate, declared, missing, cell_text(estimate, declared, missing)))
+                estimate = estimate_of.get(cell, NO_ESTIMATE)
+                of_seed = {seed: result_of[*cell, seed] for seed in declared["seed"] if (*cell, seed) in result_of}
+                missing = missing_seeds(declared, of_seed, column, task_list)
+                text = cell_text(estimate, len(declared), missing)
+                rows.append((*cell, *estimate, len(declared), missing, text))
     table = pd.DataFrame(rows, columns=[*CELL, *Estimate._fields, "declared", "missing", "text"])
     return table.assign(best=False, tied=False)
 
 
 def _marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any], bool]) -> pd.DataFrame:
-    """With `best` and `tied` in every column of a table; references are never the best, and one alone is of nothing.
+    """With `best` and `tied` in every column of a table; a reference is never the best, nor is a cell that is alone.
 
     Args:
         table: Cells.
@@ -199,7 +222,7 @@ def _rank(cell: Any) -> float:
     return float(cell.mean if is_lower_better else -cell.mean)
 
 
-def _marked_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> pd.DataFrame:
+def _marked_by_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> pd.DataFrame:
     """`_marked` for a table of means of the per-seed numbers in a column."""
     values = {key: dict(zip(part["training"], part[column])) for key, part in seeds.groupby(CELL, sort=True)}
 
@@ -207,38 +230,3 @@ def _marked_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> pd.D
         return shows_difference(difference(*(values[row.variant, row.split, row.task_list] for row in (a, b))))
 
     return _marked(table, CELL[1:], differ)
-
-
-def _missing(results: Results, seeds: pd.DataFrame, column: str, cell: tuple[str, str, str]) -> tuple[int, str]:
-    """The number of declared seeds of a cell, and for those without a number why."""
-    variant, split, task_list = cell
-    cells = results.cells[(results.cells["variant"] == variant) & (results.cells["split"] == split)]
-    if cells.empty:
-        return 0, NOT_DECLARED
-    rows = seeds[(seeds["variant"] == variant) & (seeds["split"] == split) & (seeds["task_list"] == task_list)]
-    values = {row.seed: row for row in named_rows(rows)}
-    reasons: dict[str, list[int]] = {}
-    for row in named_rows(cells.sort_values("seed")):
-        result = values.get(row.seed)
-        if result is None or not np.isfinite(getattr(result, column)):
-            reasons.setdefault(_why(row, result, task_list), []).append(row.seed)
-    if len(reasons) == 1 and len(next(iter(reasons.values()))) == len(cells) > 1:
-        return len(cells), next(iter(reasons))
-    return len(cells), "; ".join(f"{_seed_words(held)} {why}" for why, held in reasons.items())
-
-
-def _why(cell: Any, result: Any, task_list: str) -> str:
-    """Why a declared cell has no number: its row in the grid, and its row among the seeds or None."""
-    failed_tasks = getattr(result, "failed_tasks", 0)
-    if result is not None and failed_tasks:
-        return f"failed: a return is not a number in {failed_tasks} of {result.tasks} tasks"
-    reason = f": {cell.reason}" if cell.reason else ""
-    if cell.status == "unsupported":
-        return f"not supported{reason}"
-    if cell.status != "done":
-        return f"{cell.status}{reason}"
-    return f"no number for {task_list}"
-
-
-def _seed_words(seeds: list[int]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, sorted(seeds)))}"

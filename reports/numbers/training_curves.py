@@ -12,11 +12,9 @@ import pandas as pd
 
 from reports import style
 from reports.numbers.intervals import Estimate, estimates, student_t
-from reports.numbers.scores import split_document
 from reports.numbers.series import KEPT, on
-from reports.reading.comparability import dig
-from reports.reading.load import Results
-from reports.reading.metrics import seed_means
+from reports.results import Results, value_at
+from reports.returns import seed_means
 
 WINDOWS = 40
 """Most points of an averaged training curve."""
@@ -32,7 +30,7 @@ def training(results: Results, split: str) -> pd.DataFrame:
     """The return of training episodes (exploring policy, training tasks) against env_steps.
 
     Columns: variant (names joined where several variants share one training), env_steps, mean, low, high, n.
-    Seeds log at steps of their own, so each is averaged in windows around a common grid over the range all share.
+    Seeds log at steps of their own, so each is averaged in windows around a common grid over the range that all have.
     """
     names = _training_names(results, split)
     rows = results.metrics
@@ -70,20 +68,20 @@ def _average_curve(name: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _windowed(grid: np.ndarray, steps: np.ndarray, returns: np.ndarray) -> np.ndarray:
-    """The mean of one seed's returns around each grid point; interpolated where the window holds none.
+    """The mean of one seed's returns around each grid point; interpolated where its window is empty.
 
     All arguments are one-dimensional and ascending in env_steps; the result has one value per grid point.
     """
     middles = (grid[1:] + grid[:-1]) / 2
-    shared = (steps >= grid[0]) & (steps <= grid[-1])
-    window = np.searchsorted(middles, steps[shared])
+    inside = (steps >= grid[0]) & (steps <= grid[-1])
+    window = np.searchsorted(middles, steps[inside])
     counts = np.bincount(window, minlength=len(grid))
-    sums = np.bincount(window, weights=returns[shared], minlength=len(grid))
+    sums = np.bincount(window, weights=returns[inside], minlength=len(grid))
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.interp(grid, steps, returns))
 
 
 @lru_cache(maxsize=KEPT)
-def checkpoints(results: Results, split: str, task_list: str = "test") -> pd.DataFrame:
+def checkpoints(results: Results, split: str, task_list: str) -> pd.DataFrame:
     """The return after adaptation of every meta-tested checkpoint, against its env_steps; a lone one is no curve.
 
     Columns: variant, env_steps, update, tasks, mean, low, high, n. Checkpoints on the way may be tested on fewer
@@ -98,7 +96,7 @@ def checkpoints(results: Results, split: str, task_list: str = "test") -> pd.Dat
 
 def in_distribution_list(results: Results, split: str) -> str:
     """The task list that holds tasks of the training distribution: `test_id`, or `test` where nothing shifts."""
-    return "test" if split_document(results, split).get("shift") in ("in_distribution", "same_tasks") else "test_id"
+    return "test" if results.split_document(split).get("shift") in ("in_distribution", "same_tasks") else "test_id"
 
 
 @lru_cache(maxsize=KEPT)
@@ -126,16 +124,16 @@ def wall_time(results: Results, split: str) -> pd.DataFrame:
         timed = part.assign(hours=_hours(results, part)).dropna(subset="hours")
         if len(timed):
             hours = timed.drop_duplicates("run").groupby("env_steps")["hours"].mean()
-            counted = _over_seeds(timed)
-            frames.append(counted.assign(hours=counted["env_steps"].map(hours)))
+            means = _over_seeds(timed)
+            frames.append(means.assign(hours=means["env_steps"].map(hours)))
     columns = [*CHECKPOINT, "tasks", "hours", *Estimate._fields]
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def _hours(results: Results, rows: pd.DataFrame) -> pd.Series:
     """The wall-clock hours of training behind each row, missing where its run recorded those of another checkpoint."""
-    steps = {run: dig(results.runs.get(run), "env_steps") for run in sorted(set(rows["run"]))}
-    seconds = {run: dig(results.runs.get(run), "cost", "train_wall_seconds") for run in steps}
+    steps = {run: value_at(results.runs.get(run), "env_steps") for run in sorted(set(rows["run"]))}
+    seconds = {run: value_at(results.runs.get(run), "cost", "train_wall_seconds") for run in steps}
     hours = pd.to_numeric(rows["run"].map(seconds), errors="coerce") / 3600
     return hours.where(rows["run"].map(steps) == rows["env_steps"])
 
@@ -145,17 +143,17 @@ def _alike(results: Results, split: str, task_list: str) -> tuple[pd.DataFrame, 
     """Per variant its records after adaptation, of tasks and of a number of updates that all its checkpoints have."""
     rows = on(results.records, split)
     rows = rows[(rows["task_list"] == task_list) & rows["phase"].isin(["during", "after"])]
-    found = []
+    parts = []
     for _, part in rows.groupby("variant", sort=True):
         by_checkpoint = part.groupby(["seed", "env_steps"])
         tasks = set.intersection(*by_checkpoint["task"].agg(set))
         updates = set.intersection(*by_checkpoint["update"].agg(set))
         if tasks and updates:
-            found.append(part[part["task"].isin(tasks) & (part["update"] == max(updates))])
-    return tuple(found)
+            parts.append(part[part["task"].isin(tasks) & (part["update"] == max(updates))])
+    return tuple(parts)
 
 
 def _over_seeds(part: pd.DataFrame) -> pd.DataFrame:
     """Estimates of every checkpoint of one variant, with the number of tasks that all of them have."""
-    counted = estimates(seed_means(part, [*CHECKPOINT, "seed"]), CHECKPOINT, "value")
-    return counted.assign(tasks=part["task"].nunique())
+    means = estimates(seed_means(part, [*CHECKPOINT, "seed"]), CHECKPOINT, "value")
+    return means.assign(tasks=part["task"].nunique())

@@ -1,11 +1,11 @@
-"""The page: what the template shows, prepared as plain lists of text, and nothing that changes between two builds."""
+"""The page: what the template shows, as plain lists of text; the same records make the same page."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports import formats, style
 from reports.figures import alt_text
-from reports.figures.catalogue import TableKind
 from reports.figures.sheets import Exhibit
-from reports.numbers import scores, tables
-from reports.numbers.rows import named_rows
+from reports.numbers import tables
 from reports.numbers.series import on
 from reports.page import sections, summary
-from reports.reading.load import Results
+from reports.results import Results, named_rows
 
 HERE = Path(__file__).parent
 
@@ -34,20 +32,18 @@ def typeset(text: str) -> str:
 SHOWN = ("main", "score", "aggregates", "improvement")
 """Tables that stand on the page as a whole; what the others hold stands split by split."""
 
-
 MOST_COLUMNS = 8
 """Of a table on the page; one with more is a table per split, which can also be read in print."""
 
 
-def render(results: Results, kinds: Mapping[str, TableKind], exhibits: Sequence[Exhibit], absent: Sequence[str]) -> str:
+def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str]) -> str:
     """The whole page as HTML.
 
-    Nothing of a results folder is ever markup: everything is escaped, and the page's own policy lets the browser run
-    no script but ours, which it knows by its hash, and fetch nothing at all.
+    No text of a results folder is ever markup: all of it is escaped, and the page's own policy lets the browser run no
+    script but ours, by its hash, and fetch nothing at all.
 
     Args:
         results: What the page is about.
-        kinds: The tables of the report by the names of their files.
         exhibits: The figures that were drawn.
         absent: Sentences on the figures that could not be drawn.
     """
@@ -64,8 +60,8 @@ def render(results: Results, kinds: Mapping[str, TableKind], exhibits: Sequence[
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         verdict=summary.verdict(results),
         notes=results.notes,
-        tables=[shown for name in SHOWN if (shown := _table(results, name, kinds[name]))],
-        files=list(kinds),
+        tables=[table for name in SHOWN if (table := _table(results, name))],
+        files=list(tables.TABLES),
         mark=style.REFERENCE,
         has_references=bool(results.cells["variant"].map(style.is_reference).any()),
         splits=[_split(results, split, place) for place, split in enumerate(named, 1)],
@@ -84,8 +80,9 @@ def render(results: Results, kinds: Mapping[str, TableKind], exhibits: Sequence[
     )
 
 
-def _table(results: Results, name: str, kind: TableKind) -> dict[str, Any] | None:
+def _table(results: Results, name: str) -> dict[str, Any] | None:
     """A table of cells with its words, None where it has no number."""
+    kind = tables.TABLES[name]
     table = kind.make(results)
     if name != "main" and not (table["n"] > 0).any():
         return None
@@ -97,12 +94,12 @@ def _table(results: Results, name: str, kind: TableKind) -> dict[str, Any] | Non
 
 
 def _split(results: Results, split: str, place: int) -> dict[str, Any]:
-    said = scores.split_document(results, split)
+    document = results.split_document(split)
     return {
         "name": split,
         "anchor": f"split-{place}",
-        "description": said.get("description") or "",
-        "shift": style.SHIFTS.get(str(said.get("shift")), "how its test tasks relate to training is not recorded"),
+        "description": document.get("description") or "",
+        "shift": style.SHIFTS.get(str(document.get("shift")), "how its test tasks relate to training is not recorded"),
         "facts": sections.split_facts(results, split),
         "table": sections.grid(_split_table(results, split)),
         "gate": _gate_rows(results, split),
@@ -124,7 +121,7 @@ def _picture(results: Results, split: str) -> dict[str, Any] | None:
 
 
 def _split_table(results: Results, split: str) -> pd.DataFrame:
-    """Per variant what a split's figures hold together: before, result, gain, gap and score, as text."""
+    """Per variant the numbers of one split as text: before, result, gain, gap and score."""
     gain, after = on(tables.gain_table(results), split), on(tables.main_table(results), split)
     gain = gain[gain["declared"] > 0]
     columns: dict[str, dict[str, str]] = {}
@@ -138,13 +135,13 @@ def _split_table(results: Results, split: str) -> pd.DataFrame:
         if (rows["n"] > 0).any():
             columns[name] = _briefly(rows)
     order = style.ordered(gain["variant"])
-    frame = pd.DataFrame({name: [held.get(v, "–") for v in order] for name, held in columns.items()})
+    frame = pd.DataFrame({name: [texts.get(v, "–") for v in order] for name, texts in columns.items()})
     frame.index = pd.Index([style.look(variant).name for variant in order], name="variant")
     return frame
 
 
 def _briefly(rows: pd.DataFrame) -> dict[str, str]:
-    """The text of each variant's cell; why single seeds are missing stands in the main table already."""
+    """The text of each variant's cell, without why single seeds are missing: that stands in the main table."""
     return dict(zip(rows["variant"], formats.brief(rows)))
 
 

@@ -1,4 +1,4 @@
-"""What stands around the numbers: definitions of splits and protocols, configurations, provenance and cost."""
+"""Facts around the numbers: definitions of splits and protocols, configurations, provenance and cost."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import pandas as pd
 import yaml
 
 from reports import style
-from reports.formats import NOT_DECLARED
-from reports.numbers import scores, tables
-from reports.numbers.rows import named_rows
-from reports.reading.comparability import dig, precision
-from reports.reading.load import Results
+from reports.numbers import tables
+from reports.numbers.cell_text import NOT_DECLARED
+from reports.numbers.scores import score_ends
+from reports.results import Results, named_rows, precision, value_at
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order shown."""
@@ -35,35 +34,35 @@ class Grid(NamedTuple):
     body: list[list[Cell]]
 
 
-def grid(frame: pd.DataFrame, marked: pd.DataFrame | None = None) -> Grid:
-    """A frame of text with its index; `marked`, of the same shape, holds the marks of its cells."""
-    marks = pd.DataFrame("", frame.index, frame.columns) if marked is None else marked
+def grid(frame: pd.DataFrame, cell_marks: pd.DataFrame | None = None) -> Grid:
+    """A frame of text with its index; `cell_marks`, of the same shape, holds the marks of its cells."""
+    marks = pd.DataFrame("", frame.index, frame.columns) if cell_marks is None else cell_marks
     rows = zip(frame.index, frame.to_numpy(dtype=object), marks.to_numpy(dtype=object))
     body = [
         [
             Cell(str(label)),
-            *(Cell(str(c), mark="absent" if c == NOT_DECLARED else mark) for c, mark in zip(cells, held)),
+            *(Cell(str(c), mark="absent" if c == NOT_DECLARED else mark) for c, mark in zip(cells, row_marks)),
         ]
-        for label, cells, held in rows
+        for label, cells, row_marks in rows
     ]
     return Grid([str(frame.index.name), *map(str, frame.columns)], body)
 
 
 def split_facts(results: Results, split: str) -> Facts:
     """How a split is defined: hashes, shift, how tasks were drawn, and the ends of its score."""
-    said = scores.split_document(results, split)
+    document = results.split_document(split)
     hashes = sorted(set(results.records.loc[results.records["split"] == split, "split_hash"]))
-    ends = scores.score_ends(results, split)
-    lists = said.get("test_lists") or {}
-    axis, unit = said.get("axis"), said.get("axis_unit")
+    ends = score_ends(results, split)
+    lists = document.get("test_lists") or {}
+    axis, unit = document.get("axis"), document.get("axis_unit")
     return [
         ("hash of the task lists", ", ".join(hashes) or "–"),
-        ("shift", text(said.get("shift"))),
-        ("how the tasks were drawn", text(said.get("drawn"))),
+        ("shift", text(document.get("shift"))),
+        ("how the tasks were drawn", text(document.get("drawn"))),
         ("axis", f"{axis} ({unit})" if axis and unit else text(axis)),
         *((f"tasks in {name}", str(v if isinstance(v, int) else len(v))) for name, v in lists.items()),
-        *([("test_id", "the training tasks themselves (declared)")] if said.get("test_id_is_train") else []),
-        ("adaptation transitions per task", text(said.get("adaptation_transitions"))),
+        *([("test_id", "the training tasks themselves (declared)")] if document.get("test_id_is_train") else []),
+        ("adaptation transitions per task", text(document.get("adaptation_transitions"))),
         ("return of the zero action (score 0)", _end(ends.null, ends.null_source)),
         ("best known return (score 1)", _end(ends.best, ends.best_source)),
     ]
@@ -78,12 +77,12 @@ def protocols(results: Results) -> list[tuple[str, Facts]]:
     fields: dict[str, dict[str, list[str]]] = {}
     rows = results.records[["run", "is_final", "protocol_hash"]].drop_duplicates()
     for row in named_rows(rows.sort_values(["is_final", "run"], ascending=[False, True])):
-        held = fields.setdefault(row.protocol_hash, {})
-        for name, value in flat(dig(results.runs.get(row.run), "protocol") or {}):
-            held.setdefault(name, []).append(value)
+        values_of = fields.setdefault(row.protocol_hash, {})
+        for name, value in flat(value_at(results.runs.get(row.run), "protocol") or {}):
+            values_of.setdefault(name, []).append(value)
     return [
-        (key, [("hash", key), *((name, " or ".join(sorted(set(values)))) for name, values in held.items())])
-        for key, held in fields.items()
+        (key, [("hash", key), *((name, " or ".join(sorted(set(values)))) for name, values in values_of.items())])
+        for key, values_of in fields.items()
     ]
 
 
@@ -102,12 +101,12 @@ def configurations(results: Results) -> list[tuple[str, str, str]]:
 
 def _configs(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
     """Variant, split and resolved configuration (without its seed) of every finished cell that records one."""
-    found = []
+    configs = []
     for row in named_rows(results.cells.dropna(subset="run")):
-        config = dig(results.runs.get(row.run), "config")
+        config = value_at(results.runs.get(row.run), "config")
         if isinstance(config, dict):
-            found.append((row.variant, row.split, {key: value for key, value in config.items() if key != "seed"}))
-    return found
+            configs.append((row.variant, row.split, {key: value for key, value in config.items() if key != "seed"}))
+    return configs
 
 
 def differences(results: Results) -> Grid | None:
@@ -116,11 +115,11 @@ def differences(results: Results) -> Grid | None:
     for variant, _, config in _configs(results):
         for name, value in flat(config):
             values.setdefault(name, {}).setdefault(variant, set()).add(value)
-    variants = style.ordered({variant for held in values.values() for variant in held})
+    variants = style.ordered({variant for by_variant in values.values() for variant in by_variant})
     body = [
-        [Cell(name), *(Cell(" or ".join(sorted(held.get(variant, ()))) or "–") for variant in variants)]
-        for name, held in sorted(values.items())
-        if len(held) > 1 and len({frozenset(found) for found in held.values()}) > 1
+        [Cell(name), *(Cell(" or ".join(sorted(by_variant.get(variant, ()))) or "–") for variant in variants)]
+        for name, by_variant in sorted(values.items())
+        if len(by_variant) > 1 and len({frozenset(texts) for texts in by_variant.values()}) > 1
     ]
     return Grid(["setting", *(style.look(variant).name for variant in variants)], body) if body else None
 
@@ -180,30 +179,30 @@ def experiments(results: Results) -> list[tuple[str, str, str]]:
 
     Others of the same name (such as last week's) are numbered, as they need files and folders of their own.
     """
-    made: list[tuple[str, str, str]] = []
-    for held in results.experiments.values():
-        name = str(held["name"])
-        stems = {file.removesuffix(".yaml") for file, _, _ in made}
-        stem = next(s for s in (name, *(f"{name}-{n}" for n in range(2, len(made) + 3))) if s not in stems)
-        text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=100)
-        made.append((f"{stem}.yaml", f"offmap run {stem}.yaml --out runs/{stem}", text))
-    return made
+    listed: list[tuple[str, str, str]] = []
+    for experiment in results.experiments.values():
+        name = str(experiment["name"])
+        stems = {file.removesuffix(".yaml") for file, _, _ in listed}
+        stem = next(s for s in (name, *(f"{name}-{n}" for n in range(2, len(listed) + 3))) if s not in stems)
+        text = yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True, width=100)
+        listed.append((f"{stem}.yaml", f"offmap run {stem}.yaml --out runs/{stem}", text))
+    return listed
 
 
 def commands(results: Results) -> list[str]:
     """The commands that made the records, each once."""
-    found = [dig(document, "provenance", "command") for document in results.runs.values()]
-    return sorted({" ".join(map(str, c)) if isinstance(c, list) else str(c) for c in found if c})
+    recorded = [value_at(document, "provenance", "command") for document in results.runs.values()]
+    return sorted({" ".join(map(str, c)) if isinstance(c, list) else str(c) for c in recorded if c})
 
 
 def environment(results: Results) -> Facts:
     """Package versions and hardware, all values that occur."""
-    provenances = [dig(document, "provenance") or {} for document in results.runs.values()]
+    provenances = [value_at(document, "provenance") or {} for document in results.runs.values()]
     names = ("git_revision", "cpu", "device", "threads", "host")
-    found = [(name.replace("_", " "), _all(dig(p, name) for p in provenances)) for name in names]
-    found.append(("precision", _all(precision(document) for document in results.runs.values())))
-    packages = sorted({name for p in provenances for name in (dig(p, "versions") or {})})
-    return found + [(name, _all(dig(p, "versions", name) for p in provenances)) for name in packages]
+    facts = [(name.replace("_", " "), _all(value_at(p, name) for p in provenances)) for name in names]
+    facts.append(("precision", _all(precision(document) for document in results.runs.values())))
+    packages = sorted({name for p in provenances for name in (value_at(p, "versions") or {})})
+    return facts + [(name, _all(value_at(p, "versions", name) for p in provenances)) for name in packages]
 
 
 def _all(values: Iterable[Any]) -> str:

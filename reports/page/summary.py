@@ -1,4 +1,4 @@
-"""Sentences made of the numbers: the summary on top of the page."""
+"""The summary on top of the page: the numbers in sentences."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 from reports import style
 from reports.numbers.intervals import PAIRED, Estimate, caution, difference, shows_difference
 from reports.numbers.tables import main_table
-from reports.reading.load import Results
-from reports.reading.metrics import gaps
+from reports.results import Results
+from reports.returns import gaps
 
 
 def verdict(results: Results) -> list[str]:
@@ -53,14 +53,14 @@ def _split_verdict(split: str, seeds: pd.DataFrame) -> str:
     values = {str(v): dict(zip(part["training"], part["after"])) for v, part in test.groupby("variant", sort=True)}
     if not values:
         return f"{split}: no result yet."
-    means = {variant: float(np.mean(sorted(held.values()))) for variant, held in values.items()}
-    beside = _references(means)
+    means = {variant: float(np.mean(sorted(by_seed.values()))) for variant, by_seed in values.items()}
+    references = _references(means)
     ranked = sorted((v for v in means if not style.is_reference(v)), key=lambda variant: (-means[variant], variant))
     if not ranked:
-        return f"{split}: no result yet.{beside}"
+        return f"{split}: no result yet.{references}"
     best = ranked[0]
     listed = ", ".join(f"{_name(v)} {style.number(means[v])} (n = {len(values[v])})" for v in ranked)
-    text = f"{split}, return after adaptation on the test tasks: {listed}.{beside}"
+    text = f"{split}, return after adaptation on the test tasks: {listed}.{references}"
     if len(ranked) > 1:
         text += " " + _comparison(best, ranked[1], difference(values[best], values[ranked[1]]))
     return text + _gap_sentence(best, seeds)
@@ -73,24 +73,24 @@ def _references(means: dict[str, float]) -> str:
     return f" To read them by: {listed}." if listed else ""
 
 
-def _comparison(first: str, second: str, found: Estimate) -> str:
+def _comparison(first: str, second: str, estimate: Estimate) -> str:
     """How the highest mean compares with the next, in words that n allows."""
-    places = style.decimals(found.mean, found.low, found.high)
-    names = f"{_name(first)} minus {_name(second)} is {style.number(found.mean, places)}"
-    if not math.isfinite(found.low):
+    places = style.decimals(estimate.mean, estimate.low, estimate.high)
+    names = f"{_name(first)} minus {_name(second)} is {style.number(estimate.mean, places)}"
+    if not math.isfinite(estimate.low):
         return f"{names}; with one seed this says nothing about whether it would repeat."
-    how = "paired over shared meta-trainings" if found.method == PAIRED else "Welch, seeds independent"
-    ends = f"{style.number(found.low, places)} to {style.number(found.high, places)}"
-    if shows_difference(found):
+    how = "paired over shared meta-trainings" if estimate.method == PAIRED else "Welch, seeds independent"
+    ends = f"{style.number(estimate.low, places)} to {style.number(estimate.high, places)}"
+    if shows_difference(estimate):
         reading = "excludes zero; it is not corrected for having picked the best of several variants"
     else:
         reading = "includes zero, so these seeds do not separate the two"
-    return f"{names}; the 95 % interval of that difference, {ends} ({how}, n = {found.n}), {reading}."
+    return f"{names}; the 95 % interval of that difference, {ends} ({how}, n = {estimate.n}), {reading}."
 
 
 def _gap_sentence(variant: str, seeds: pd.DataFrame) -> str:
-    held = gaps(seeds)
-    values = held.loc[held["variant"] == variant, "gap"].to_numpy(dtype=float)
+    frame = gaps(seeds)
+    values = frame.loc[frame["variant"] == variant, "gap"].to_numpy(dtype=float)
     values = np.sort(values[np.isfinite(values)])
     if len(values) == 0:
         return ""

@@ -1,1 +1,1 @@
-"""From folders on disk to `Results`: records and what is attached to them, with a problem for what is left out."""
+"""From results folders on disk to `Results`: tables, what is attached to them, and a problem for what is left out."""

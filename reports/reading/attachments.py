@@ -1,4 +1,4 @@
-"""What a results folder holds besides tables: declared experiments and pictures of bodies, read as distrustfully."""
+"""What a results folder holds besides tables: declared experiments and pictures of bodies, checked as tables are."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import json
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from PIL import Image
 
-from reports.formats import file_name
-from reports.reading.comparability import Problem
-from reports.reading.files import checked_bytes, files
+from reports.reading.files import checked_bytes, file_name, files
 from reports.reading.metadata import checked_experiment, printable
+from reports.results import Picture, Problem
 from suite.results.records import RecordsError
 
 MOST_BYTES = 1_000_000
@@ -27,43 +26,35 @@ BODY = ".body.png"
 """What follows the name of a split in the name of a picture, in a folder `pictures`: see `offmap tasks render`."""
 
 
-class Picture(NamedTuple):
-    """A picture as a PNG that holds pixels and nothing else, and its size in pixels."""
-
-    png: bytes
-    width: int
-    height: int
-
-
 def read_experiments(roots: Sequence[Path], problems: list[Problem]) -> dict[str, dict[str, Any]]:
     """The experiments below the roots, resolved, each by the label of its file; of equal ones the first."""
-    found: dict[str, dict[str, Any]] = {}
+    experiments: dict[str, dict[str, Any]] = {}
     for path, label in files(roots, "experiment.json", problems):
         try:
             experiment = _experiment(path)
         except (OSError, ValueError, RecursionError, RecordsError) as error:
-            problems.append(Problem(label, printable(_said(error))))
+            problems.append(Problem(label, printable(_reason(error))))
             continue
-        if experiment not in found.values():
-            found[label] = experiment
-    return found
+        if experiment not in experiments.values():
+            experiments[label] = experiment
+    return experiments
 
 
 def read_pictures(roots: Sequence[Path], splits: Iterable[str], problems: list[Problem]) -> dict[str, Picture]:
     """The pictures of bodies (`pictures/<split>.body.png`) below the roots, by split; of several the first."""
-    wanted = {f"{file_name(split)}{BODY}": split for split in sorted(set(splits))}
-    found: dict[str, Picture] = {}
+    split_of = {f"{file_name(split)}{BODY}": split for split in sorted(set(splits))}
+    pictures: dict[str, Picture] = {}
     for path, label in files(roots, f"pictures/*{BODY}", problems):
-        split = wanted.get(path.name)
+        split = split_of.get(path.name)
         try:
             if split is None:
                 raise RecordsError("is of a split without results here")
             picture = _picture(path)
-            if found.setdefault(split, picture) != picture:
+            if pictures.setdefault(split, picture) != picture:
                 raise RecordsError("differs from another picture of the same split, which is shown")
         except (*BROKEN, RecordsError) as error:
-            problems.append(Problem(label, printable(_said(error))))
-    return found
+            problems.append(Problem(label, printable(_reason(error))))
+    return pictures
 
 
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
@@ -100,7 +91,7 @@ def _experiment(path: Path) -> dict[str, Any]:
     return checked_experiment(json.loads(checked_bytes(path, MOST_BYTES).decode("utf-8")))
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The words of an error, without the path, which stands next to them anyway."""
     if isinstance(error, RecordsError):
         return str(error)

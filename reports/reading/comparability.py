@@ -6,24 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from reports import style
-from reports.numbers.rows import named_rows
+from reports.results import Problem, Results, named_rows, precision, value_at
 from suite.results.records import protocol_kind
-
-if TYPE_CHECKING:
-    from reports.reading.load import Results
-
-
-class Problem(NamedTuple):
-    """Something that was found and left out: where (relative to the folder), why, and why in a few words (or empty)."""
-
-    where: str
-    why: str
-    briefly: str = ""
 
 
 def resolve(results: Results, mix: bool) -> Results:
@@ -34,43 +23,44 @@ def resolve(results: Results, mix: bool) -> Results:
     others are left out as problems. With `mix` all are kept under separate labels instead, so that they are never
     averaged with one another.
     """
-    settle = _relabel if mix else _most
-    alike = settle(results, _task_lists(run_facts(results)))
-    alike = settle(alike, _protocols(run_facts(alike)))
+    without_conflicts = _relabelled if mix else _of_the_most
+    alike = without_conflicts(results, _task_lists(run_facts(results)))
+    alike = without_conflicts(alike, _protocols(run_facts(alike)))
     while remaining := _within_variants(run_facts(alike)):
-        alike = settle(alike, remaining)
+        alike = without_conflicts(alike, remaining)
     return replace(alike, mixed=mix and alike is not results)
 
 
-def _most(results: Results, conflicts: list[Conflict]) -> Results:
+def _of_the_most(results: Results, conflicts: list[Conflict]) -> Results:
     """Without the runs that fewer agree with; of equally many, those whose suffix comes first are kept."""
-    gone: dict[str, tuple[str, str]] = {}
+    reasons: dict[str, tuple[str, str]] = {}
     for text, _, suffix in conflicts:
         count = Counter(suffix.values())
-        kept = min(count, key=lambda name: (-count[name], name))
-        why = f"{text}; kept: {kept} (--mix shows both)"
-        gone |= {run: (why, f"{name}, others {kept}") for run, name in suffix.items() if name != kept}
-    return without(results, gone)
+        most = min(count, key=lambda name: (-count[name], name))
+        why = f"{text}; kept: {most} (--mix shows both)"
+        reasons |= {run: (why, f"{name}, others {most}") for run, name in suffix.items() if name != most}
+    return without(results, reasons)
 
 
-def without(results: Results, gone: Mapping[str, tuple[str, str]]) -> Results:
-    """The results without some runs, which are named as problems.
+def without(results: Results, reasons: Mapping[str, tuple[str, str]]) -> Results:
+    """The results without some runs, which become problems.
 
     Args:
         results: What was read.
-        gone: Why each run is left out, at length and in a few words, by its hash.
+        reasons: Why each run is left out, at length and in a few words, by its hash.
     """
-    if not gone:
+    if not reasons:
         return results
+    runs = list(reasons)
     records, diagnostics = (
-        frame[~frame["run"].isin(list(gone))].reset_index(drop=True) for frame in (results.records, results.diagnostics)
+        frame[~frame["run"].isin(runs)].reset_index(drop=True) for frame in (results.records, results.diagnostics)
     )
     return replace(
         results,
         records=records,
         diagnostics=diagnostics,
-        runs={run: document for run, document in results.runs.items() if run not in gone},
-        problems=(*results.problems, *(Problem(f"run {run}", *why) for run, why in sorted(gone.items()))),
+        runs={run: document for run, document in results.runs.items() if run not in reasons},
+        problems=(*results.problems, *(Problem(f"run {run}", *why) for run, why in sorted(reasons.items()))),
     )
 
 
@@ -89,7 +79,7 @@ def run_facts(results: Results) -> pd.DataFrame:
     facts = facts.sort_values("is_final").drop_duplicates("run", keep="last").copy()
     documents = [results.runs.get(run, {}) for run in facts["run"]]
     facts["budget"] = [str(document.get("budget_env_steps", "")) for document in documents]
-    facts["protocol"] = [protocol_kind(*held) for held in zip(documents, facts["protocol_hash"])]
+    facts["protocol"] = [protocol_kind(*pair) for pair in zip(documents, facts["protocol_hash"])]
     facts["config"] = [_config_text(document.get("config")) for document in documents]
     return facts.sort_values(["split", "variant", "seed", "run"], ignore_index=True)
 
@@ -98,8 +88,8 @@ def _config_text(config: Any) -> str:
     """The resolved configuration as canonical text, without the seed it may hold."""
     if not isinstance(config, dict):
         return ""
-    kept = {key: value for key, value in config.items() if key != "seed"}
-    return json.dumps(kept, sort_keys=True, default=str)
+    settings = {key: value for key, value in config.items() if key != "seed"}
+    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def _protocols(facts: pd.DataFrame) -> list[Conflict]:
@@ -116,6 +106,7 @@ def _protocols(facts: pd.DataFrame) -> list[Conflict]:
 
 
 def _task_lists(facts: pd.DataFrame) -> list[Conflict]:
+    """The results on a split are of the same task lists."""
     conflicts = []
     for split, rows in facts.groupby("split", sort=True):
         hashes = sorted(set(rows["split_hash"]))
@@ -166,66 +157,55 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _relabel(results: Results, conflicts: list[Conflict]) -> Results:
-    """The results with suffixed labels, and a note for every difference."""
+def _relabelled(results: Results, conflicts: list[Conflict]) -> Results:
+    """With suffixed labels, and a note for every difference."""
     if not conflicts:
         return results
     records, diagnostics, cells = (frame.copy() for frame in (results.records, results.diagnostics, results.cells))
     for _, column, suffix in conflicts:
         for frame in (records, diagnostics, cells):
             end = frame["run"].map(suffix)
-            touched = end.notna()
-            frame.loc[touched, column] = frame.loc[touched, column] + " [" + end[touched] + "]"
+            is_named = end.notna()
+            frame.loc[is_named, column] = frame.loc[is_named, column] + " [" + end[is_named] + "]"
     notes = dict.fromkeys(f"Mixed on request: {text}." for text, _, _ in conflicts)
-    return replace(
-        results, records=records, diagnostics=diagnostics, cells=cells, notes=(*results.notes, *notes)
-    )  # fmt: skip
+    return replace(results, records=records, diagnostics=diagnostics, cells=cells, notes=(*results.notes, *notes))
 
 
 def warnings(results: Results) -> tuple[str, ...]:
     """Sentences on differences that are allowed in one table but that its reader has to know."""
     documents = list(results.runs.values())
-    found = [*_unequal_budgets(results), *_unequal_tasks(results), *_native(results)]
+    sentences = [*_unequal_budgets(results), *_unequal_tasks(results), *_native(results)]
     references = set(results.records.loc[results.records["variant"].map(style.is_reference), "run"])
     competing = [document for run, document in results.runs.items() if run not in references]
-    asked = {
-        "git revisions": [(dig(document, "provenance", "git_revision") or "")[:10] or None for document in documents],
+    values_of = {
+        "git revisions": [(value_at(d, "provenance", "git_revision") or "")[:10] or None for d in documents],
         "precisions": [precision(document) for document in competing],
-        "mujoco versions": [dig(document, "provenance", "versions", "mujoco") for document in documents],
-        "torch versions": [dig(document, "provenance", "versions", "torch") for document in documents],
+        "mujoco versions": [value_at(document, "provenance", "versions", "mujoco") for document in documents],
+        "torch versions": [value_at(document, "provenance", "versions", "torch") for document in documents],
     }
-    for what, given in asked.items():
-        values = sorted({str(value) for value in given if value is not None})
-        if len(values) > 1:
-            found.append(f"The runs have different {what}: {', '.join(values)}.")
-    dirty = sum(dig(document, "provenance", "git_dirty") is True for document in documents)
+    for what, values in values_of.items():
+        texts = sorted({str(value) for value in values if value is not None})
+        if len(texts) > 1:
+            sentences.append(f"The runs have different {what}: {', '.join(texts)}.")
+    dirty = sum(value_at(document, "provenance", "git_dirty") is True for document in documents)
     if dirty:
-        found.append(f"{dirty} of {len(documents)} runs were made from a working tree with uncommitted changes.")
-    return tuple(found)
-
-
-def dig(document: Any, *path: str) -> Any:
-    """The value at a path of keys in nested dicts, or None."""
-    for key in path:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
-
-
-def precision(document: dict[str, Any]) -> Any:
-    """The resolved precision of a run: part of its training's configuration, or None where not recorded."""
-    return dig(document, "config", "train", "precision") or dig(document, "provenance", "precision")
+        sentences.append(f"{dirty} of {len(documents)} runs were made from a working tree with uncommitted changes.")
+    return tuple(sentences)
 
 
 def _unequal_budgets(results: Results) -> list[str]:
+    """A sentence for every set of training budgets that differ between the variants of a split."""
     facts = run_facts(results)
     facts = facts[facts["is_final"] & (facts["budget"] != "") & ~facts["variant"].map(style.is_reference).astype(bool)]
-    found: dict[str, list[str]] = {}
+    splits_of: dict[str, list[str]] = {}
     for split, rows in facts.groupby("split", sort=True):
         budgets = dict(zip(rows["variant"], (f"{int(b):,}" if b.isdigit() else b for b in rows["budget"])))
         if len(set(budgets.values())) > 1:
             listed = ", ".join(f"{style.look(name).name} {budgets[name]}" for name in style.ordered(budgets))
-            found.setdefault(listed, []).append(str(split))
-    return [f"Training budgets differ on {', '.join(on)} (env steps): {listed}." for listed, on in found.items()]
+            splits_of.setdefault(listed, []).append(str(split))
+    return [
+        f"Training budgets differ on {', '.join(splits)} (env steps): {listed}." for listed, splits in splits_of.items()
+    ]
 
 
 def _native(results: Results) -> list[str]:
@@ -241,14 +221,15 @@ def _native(results: Results) -> list[str]:
 
 
 def _unequal_tasks(results: Results) -> list[str]:
+    """A sentence for every task list of which not all runs were tested on the same tasks."""
     final = results.records[results.records["is_final"] & (results.records["phase"] == "after")]
-    found = []
+    sentences = []
     for (split, task_list), rows in final.groupby(["split", "task_list"], sort=True):
-        tasks = rows.groupby(["variant", "seed"])["task"].unique().map(lambda held: tuple(sorted(held)))
+        tasks = rows.groupby(["variant", "seed"])["task"].unique().map(lambda numbers: tuple(sorted(numbers)))
         if tasks.nunique() > 1:
-            counts = sorted({len(held) for held in tasks})
-            found.append(
+            counts = sorted({len(numbers) for numbers in tasks})
+            sentences.append(
                 f"Not every run on {split} was tested on the same {task_list} tasks "
                 f"(between {counts[0]} and {counts[-1]} tasks): their means are over different tasks."
             )
-    return found
+    return sentences

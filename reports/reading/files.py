@@ -1,12 +1,14 @@
-"""Finding files in results folders of others: nothing outside of them is read."""
+"""The files of results folders, which may be those of others: nothing outside of the folders is read."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reports.reading.comparability import Problem
 from reports.reading.metadata import printable
+from reports.results import Problem
 from suite.results.records import RecordsError
 
 
@@ -15,7 +17,7 @@ def checked_bytes(path: Path, most: int) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        RecordsError: there are more of them than that.
+        RecordsError: there are more than `most` of them.
     """
     if path.stat().st_size > most:
         raise RecordsError(f"is longer than {most} bytes")
@@ -23,9 +25,9 @@ def checked_bytes(path: Path, most: int) -> bytes:
 
 
 def files(roots: Sequence[Path], name: str, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
-    """Paths of all files of that name below the roots with their labels; hidden folders are skipped.
+    """Paths of all files of a name (or pattern) below the roots, with their labels; hidden folders are skipped.
 
-    Links that lead out of a root, and what is no plain file, are problems.
+    Links that lead out of a root, and what is no plain file, become problems.
     """
     for root in roots:
         for path in sorted(root.rglob(name)):
@@ -39,3 +41,9 @@ def files(roots: Sequence[Path], name: str, problems: list[Problem]) -> Iterator
                 problems.append(Problem(label, "is no plain file"))
             else:
                 yield path, label
+
+
+def file_name(text: str) -> str:
+    """A label as part of a file name; one that had to be changed gets a few digits of its hash to stay distinct."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

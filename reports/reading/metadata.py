@@ -1,4 +1,4 @@
-"""What a records file says of itself, taken from others: checked before anything is made of it, and made printable."""
+"""The metadata of records files and experiments, which may be those of others: checked, and made printable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST = 200
 
 
 class Part(BaseModel):
-    """A part of the document: what is named must be of its kind, what is absent or unknown is no fault."""
+    """A part of a document: what is named has to be of its kind; keys may be absent, and others may be there."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -82,8 +82,8 @@ def checked_experiment(document: Any) -> dict[str, Any]:
         RecordsError: it is none that could be run.
     """
     _validate(ExperimentFile, document, "an experiment")
-    made: dict[str, Any] = _printable(document["experiment"])
-    return made
+    experiment: dict[str, Any] = _printable(document["experiment"])
+    return experiment
 
 
 def checked(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def checked(metadata: dict[str, Any]) -> dict[str, Any]:
         RecordsError: a part of it is of another kind than reports are made of.
     """
     _validate(Document, metadata, "a run")
-    made: dict[str, Any] = _printable(metadata)
-    return made
+    document: dict[str, Any] = _printable(metadata)
+    return document
 
 
 def _validate(kind: type[Part], document: Any, of_what: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 # Before anything that imports MuJoCo, which then knows how to draw.
-from tasks.pictures.split import record_video, roll_out
+from tasks.pictures.video import record_video, roll_out
 
 from suite.errors import UserError  # isort: skip
 from suite.experiment.specs import MetatestSpec

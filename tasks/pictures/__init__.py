@@ -1,1 +1,1 @@
-"""Pictures of splits and bodies, and films."""
+"""Pictures of splits and bodies, and videos of episodes."""

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tasks.pictures.split import COLOURS, RenderingUnavailable, body_model, open_renderer
+from tasks.pictures.rendering import RenderingUnavailable, body_model, open_renderer
+from tasks.pictures.task_lists import COLOURS, NAMES
 from tasks.registry import get_family
 from tasks.spec import TaskFamily, TaskSplit
 
@@ -19,9 +20,9 @@ SIDE, ABOVE = -8.0, -40.0  # degrees of elevation from which a planar and a free
 MARK = 21.0  # pt across
 MARGIN = 70  # px around the body
 SAME_PLACE = 20.0  # px within which joints share one mark, such as those of legs side by side
-LISTS = {"train": "training tasks", "test": "test tasks"}
+LISTS = ("train", "test")
 VARIED = {"joint_signs": "negated in", "joint_damping": "damping varies in"}
-"""What marks mean, by the parameter whose elements belong to joints."""
+"""What marks mean, by the name of the parameter whose elements belong to joints."""
 
 
 class Joint(NamedTuple):
@@ -52,7 +53,7 @@ def joints(split: TaskSplit) -> list[Joint]:
         elements = np.flatnonzero((values != nominal).any(axis=0)).tolist()
         varied[task_list] = {_joint_of(model, name, element) for element in elements}
     return [
-        Joint(model.joint(joint).name, frozenset(name for name, held in varied.items() if joint in held))
+        Joint(model.joint(joint).name, frozenset(name for name in LISTS if joint in varied[name]))
         for joint in map(int, model.actuator_trnid[:, 0])
     ]
 
@@ -68,10 +69,10 @@ def _varied(family: TaskFamily) -> tuple[str, int, int] | None:
 
 
 def _require_varied(family: TaskFamily) -> tuple[str, int, int]:
-    found = _varied(family)
-    if found is None:
-        raise RenderingUnavailable(f"{family.name} varies no joints; `draw_split` draws its tasks.")
-    return found
+    parameter = _varied(family)
+    if parameter is None:
+        raise RenderingUnavailable(f"{family.name} varies no joints; `offmap tasks render` draws its tasks.")
+    return parameter
 
 
 def _joint_of(model: Any, parameter: str, element: int) -> int:
@@ -107,17 +108,17 @@ def save_body(split: TaskSplit, path: Path) -> Path:
 
 def _places(marked: list[Joint], anchors: np.ndarray) -> dict[tuple[frozenset[str], float, float], list[int]]:
     """The numbers of the joints that vary alike in one place of the image, by their lists and pixels."""
-    found: dict[tuple[frozenset[str], float, float], list[int]] = {}
+    places: dict[tuple[frozenset[str], float, float], list[int]] = {}
     for number, (joint, (x, y)) in enumerate(zip(marked, anchors), 1):
-        near = (k for k in found if k[0] == joint.lists and np.hypot(k[1] - x, k[2] - y) < SAME_PLACE)
+        near = (k for k in places if k[0] == joint.lists and np.hypot(k[1] - x, k[2] - y) < SAME_PLACE)
         if joint.lists:
-            found.setdefault(next(near, (joint.lists, float(x), float(y))), []).append(number)
-    return found
+            places.setdefault(next(near, (joint.lists, float(x), float(y))), []).append(number)
+    return places
 
 
 def _disc(lists: frozenset[str], x: list[float], y: list[float], size: float = MARK) -> Line2D:
     """A disc in the colour of its list; where both vary a joint, the left half is of training, the right of test."""
-    left, right = (COLOURS[name] for name in (min(lists, key=list(LISTS).index), max(lists, key=list(LISTS).index)))
+    left, right = (COLOURS[name] for name in (min(lists, key=LISTS.index), max(lists, key=LISTS.index)))
     fill: Literal["left", "full"] = "left" if left != right else "full"
     return Line2D(x, y, linestyle="none", marker="o", markersize=size, fillstyle=fill, markerfacecolor=left,
                   markerfacecoloralt=right, markeredgecolor="white", markeredgewidth=1.0)  # fmt: skip
@@ -126,9 +127,10 @@ def _disc(lists: frozenset[str], x: list[float], y: list[float], size: float = M
 def _legend(figure: Figure, marked: list[Joint], meaning: str) -> None:
     """What each kind of disc that occurs means, with the numbers of its joints, and their names."""
     handles = []
-    for lists in sorted({joint.lists for joint in marked} - {frozenset()}, key=lambda held: (-len(held), sorted(held))):
+    kinds = {joint.lists for joint in marked} - {frozenset()}
+    for lists in sorted(kinds, key=lambda names: (-len(names), sorted(names))):
         numbers = [str(number) for number, joint in enumerate(marked, 1) if joint.lists == lists]
-        words = " and in ".join(text for name, text in LISTS.items() if name in lists)
+        words = " and in ".join(NAMES[name] for name in LISTS if name in lists)
         handle = _disc(lists, [], [], 12)
         handle.set_label(f"{meaning} {words}{' only' if len(lists) == 1 else ''}: {', '.join(numbers)}")
         handles.append(handle)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from reports.figures.catalogue import FIGURES
+from reports.reading.load import load
+from reports.report import write
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +36,12 @@ def rich(tmp_path_factory, synthetic):
     folder = tmp_path_factory.mktemp("rich")
     synthetic.rich_folder(folder, variants=("mier", "mier-wr", "pearl", "promp", "grbal"), num_tasks=4)
     return folder
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The path of the page about a results folder, written below it or somewhere else."""
+    return lambda folder, out=None, mix=False: write(load(folder, mix), out or folder / "report")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import pytest
 
 from reports import formats
 from reports.numbers import tables
+from reports.numbers.cell_text import NOT_DECLARED
 from reports.reading.load import load
 
 
@@ -51,7 +52,7 @@ def test_a_latex_table_of_many_columns_is_one_per_split_without_what_was_not_dec
     cells = [("mier", "a_b", f"list {number}", 1.0) for number in range(4)] + [("pearl", "c", "list 0", 2.0)]
     made = pd.DataFrame(cells, columns=["variant", "split", "task_list", "mean"])
     made = made.assign(low=1.0, high=1.0, n=5, method="", best=False, tied=False, text="some")
-    absent = made.iloc[[0]].assign(variant="mql", n=0, text=formats.NOT_DECLARED)
+    absent = made.iloc[[0]].assign(variant="mql", n=0, text=NOT_DECLARED)
     text = formats.latex(pd.concat([made, absent], ignore_index=True), COLUMNS, "Returns.", "x")
     heads = [line for line in text.splitlines() if " & list 0" in line]
     assert heads == [r"a\_b & list 0 & list 1 & list 2 & list 3 \\", r"c & list 0 \\"]
@@ -126,9 +127,3 @@ def test_a_panel_says_its_seeds_its_intervals_and_what_its_checkpoints_share():
     gate = pd.DataFrame({"variant": ["mier"] * 3, "seed": [0, 0, 7]})
     assert formats.panel_words(gate) == "n = 2 seeds"
     assert formats.panel_words(pd.DataFrame({"task_list": ["test"], "value": [1.0]})) == ""
-
-
-def test_file_names_stay_distinct():
-    assert formats.file_name("cheetah-velocity.hard") == "cheetah-velocity.hard"
-    assert formats.file_name("a/b") != formats.file_name("a b")
-    assert "/" not in formats.file_name("../a")

@@ -7,7 +7,6 @@ from reports import formats, style
 from reports.numbers import scores, tables
 from reports.page import summary
 from reports.reading.load import load
-from reports.report import build
 
 
 def references(folder, synthetic, null=-500.0, oracle=-60.0, **oracle_given):
@@ -39,7 +38,11 @@ def test_they_are_grey_dotted_distinct_and_last():
 def test_no_label_makes_a_reference_a_competitor(golden, synthetic):
     results = load(references(golden, synthetic))
     assert set(results.cells["variant"]) == {"mier", "null (reference)", "told (reference)"}
-    assert list(formats.wide(tables.main_table(results)).index) == ["MIER", "null (reference)", "told (reference)"]
+    assert list(formats.wide(tables.main_table(results), tables.CELL[1:]).index) == [
+        "MIER",
+        "null (reference)",
+        "told (reference)",
+    ]
     assert style.look("told (reference)").colour == style.REFERENCES["oracle"].colour
 
 
@@ -110,7 +113,7 @@ def test_an_oracle_that_has_not_learnt_ends_no_score(tmp_path, synthetic, monkey
     assert found == {}
 
 
-def test_the_page_says_what_the_rows_and_the_ends_are(golden, synthetic, one_figure):
+def test_the_page_says_what_the_rows_and_the_ends_are(golden, synthetic, one_figure, build):
     page = build(references(golden, synthetic)).read_text()
     assert page.count('<tr class="reference">') >= 4  # two rows in two tables
     assert "Rows marked (reference) are no competitors" in page
@@ -118,15 +121,15 @@ def test_the_page_says_what_the_rows_and_the_ends_are(golden, synthetic, one_fig
     assert "(declared)" in page
 
 
-def test_a_page_without_references_does_not_speak_of_them(golden, one_figure):
+def test_a_page_without_references_does_not_speak_of_them(golden, one_figure, build):
     assert "no competitors" not in build(golden).read_text()
 
 
 def test_a_figure_draws_them_grey(golden, synthetic):
-    from reports import figures
+    from reports.figures import canvas, curves
 
     results = load(references(golden, synthetic))
-    axes = figures.adaptation_curve(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
+    axes = curves.adaptation_curve(results, split=synthetic.SPLIT, ax=canvas.new_figure().add_subplot())
     colours = {label: line.get_color() for line, label in zip(*axes.get_legend_handles_labels())}
     assert colours["null (reference)"] == colours["told (reference)"] == style.REFERENCES["null"].colour
     assert colours["MIER"] == style.LOOKS["mier"].colour

@@ -129,10 +129,3 @@ def test_long_names_lose_their_middle_in_figures():
     assert style.drawn_name(style.look("mier")) == "MIER"
     assert style.drawn_name(style.look("x" * 24)) == "x" * 24
     assert style.drawn_name(style.look("first " + "x" * 60 + " last")) == "first xxxxx…xxxxxxx last"
-
-
-def test_task_lists_have_the_colours_of_rendered_pictures():
-    from tasks.pictures import split
-
-    assert split.COLOURS == style.LIST_COLOURS
-    assert split.OTHER_COLOUR == style.OTHER_LIST_COLOUR

@@ -6,8 +6,8 @@ import pytest
 from matplotlib import pyplot, rcParams
 from PIL import Image
 
-from reports import figures, style
-from reports.figures import canvas
+from reports import style
+from reports.figures import canvas, outcomes
 from reports.figures.catalogue import FIGURES
 from reports.figures.marks import aside
 from reports.reading.load import load
@@ -15,8 +15,8 @@ from reports.reading.load import load
 
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
 def test_every_figure_draws_on_the_axes_it_is_given(results, synthetic, kind):
-    with figures.house_style():
-        ax = figures.new_figure().add_subplot()
+    with canvas.house_style():
+        ax = canvas.new_figure().add_subplot()
         assert kind.draw(results, split=synthetic.SPLIT, ax=ax) is ax
     assert ax.has_data()
     assert synthetic.SPLIT in ax.get_title(loc="left")
@@ -32,15 +32,15 @@ def test_one_seed_draws_no_band(tmp_path, synthetic):
     synthetic.rich_folder(tmp_path, variants=("mier", "pearl"), seeds=(0,), num_tasks=2)
     results = load(tmp_path)
     for kind in FIGURES:
-        with figures.house_style():
-            ax = kind.draw(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
+        with canvas.house_style():
+            ax = kind.draw(results, split=synthetic.SPLIT, ax=canvas.new_figure().add_subplot())
         assert [c for c in ax.collections if type(c).__name__ == "FillBetweenPolyCollection"] == []
 
 
 def test_no_global_figure_is_left_behind(results, synthetic):
     before = dict(rcParams)
-    with figures.house_style():
-        figures.gate(results, split=synthetic.SPLIT, ax=figures.new_figure().add_subplot())
+    with canvas.house_style():
+        outcomes.gate(results, split=synthetic.SPLIT, ax=canvas.new_figure().add_subplot())
     assert pyplot.get_fignums() == []
     assert dict(rcParams) == before
 
@@ -54,8 +54,8 @@ def test_a_sheet_has_a_panel_per_split_and_one_legend_in_the_order_of_tables():
         ax.plot([], color=style.INK, label="a remark")
         return ax
 
-    with figures.house_style():
-        sheet = figures.sheet(draw, ["a", "b"])
+    with canvas.house_style():
+        sheet = canvas.sheet(draw, ["a", "b"])
     assert len(sheet.axes) == 2
     (legend,) = sheet.legends
     assert [text.get_text() for text in legend.get_texts()] == ["MIER", "PEARL", "MQL", "a remark"]
@@ -67,9 +67,9 @@ def test_a_legend_is_no_wider_than_its_figure():
             ax.plot([0, 1], label=f"a variant with a long name {number}")
         return ax
 
-    with figures.house_style():
+    with canvas.house_style():
         for splits in (["a"], ["a", "b"]):
-            sheet = figures.sheet(draw, splits)
+            sheet = canvas.sheet(draw, splits)
             (legend,) = sheet.legends
             ends = legend.get_window_extent()
             assert 0 <= ends.x0 < ends.x1 <= sheet.bbox.width
@@ -77,9 +77,9 @@ def test_a_legend_is_no_wider_than_its_figure():
 
 
 def test_a_remark_stands_below_the_title_beside_others():
-    ax = figures.new_figure().add_subplot()
+    ax = canvas.new_figure().add_subplot()
     ax.set_title("a split", loc="left")
-    with figures.house_style():
+    with canvas.house_style():
         for text in ("", "n = 3 seeds", "gate open: 5%"):
             aside(ax, text)
         assert ax.get_title(loc="left") == "a split\nn = 3 seeds; gate open: 5%"
@@ -94,8 +94,8 @@ def test_sheets_have_the_widths_of_journals(panels, columns, width):
 
 
 def test_files_have_embedded_fonts_and_enough_dots(results, synthetic, tmp_path):
-    with figures.house_style():
-        sheet = figures.sheet(lambda split, ax: figures.per_task(results, split=split, ax=ax), [synthetic.SPLIT])
+    with canvas.house_style():
+        sheet = canvas.sheet(lambda split, ax: outcomes.per_task(results, split=split, ax=ax), [synthetic.SPLIT])
         canvas.save(sheet, tmp_path / "a.b")
     pdf = (tmp_path / "a.b.pdf").read_bytes()
     assert b"/FontFile2" in pdf

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from reports import figures, style
+from reports import style
+from reports.figures import canvas, curves
 from reports.numbers import series, training_curves
 from reports.reading.load import load
 
 
 def drawn(draw, results, split, **named):
-    with figures.house_style():
-        return draw(results, split=split, ax=figures.new_figure().add_subplot(), **named)
+    with canvas.house_style():
+        return draw(results, split=split, ax=canvas.new_figure().add_subplot(), **named)
 
 
 def curve_of(ax, variant):
@@ -28,8 +29,8 @@ def entries(ax):
 
 @pytest.mark.parametrize(
     ("draw", "numbers", "task_list"),
-    [(figures.sample_efficiency, training_curves.sample_efficiency, "test_id"),
-     (figures.shifted_samples, training_curves.shifted_samples, "test")],
+    [(curves.sample_efficiency, training_curves.sample_efficiency, "test_id"),
+     (curves.shifted_samples, training_curves.shifted_samples, "test")],
 )  # fmt: skip
 def test_returns_against_meta_training_samples(results, synthetic, draw, numbers, task_list):
     ax = drawn(draw, results, synthetic.SPLIT)
@@ -55,7 +56,7 @@ def test_where_nothing_shifts_test_is_the_training_distribution(tmp_path, synthe
 
 
 def test_wall_time_stands_at_the_hours_that_each_checkpoint_took(results, synthetic):
-    ax = drawn(figures.wall_time, results, synthetic.SPLIT)
+    ax = drawn(curves.wall_time, results, synthetic.SPLIT)
     line = curve_of(ax, "pearl")
     np.testing.assert_allclose(line.get_xdata(), 0.02 * np.array([125_000, 250_000, 375_000, 500_000]) / 3600)
     frame = training_curves.wall_time(results, synthetic.SPLIT)
@@ -69,7 +70,7 @@ def test_wall_time_stands_at_the_hours_that_each_checkpoint_took(results, synthe
 )
 def test_the_clock_counts_in_units_that_suit(tmp_path, synthetic, seconds, unit, shown):
     synthetic.simple_run(tmp_path, "mier", 0, test=[[1.0]], cost={"train_wall_seconds": float(seconds)})
-    ax = drawn(figures.wall_time, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(curves.wall_time, load(tmp_path), synthetic.SPLIT)
     assert ax.get_xlabel().endswith(f"({unit})")
     assert curve_of(ax, "mier").get_xdata() == pytest.approx([shown])
 
@@ -82,7 +83,7 @@ def test_budgets_far_apart_stand_on_a_logarithmic_axis(tmp_path, synthetic, long
             for steps in (last // 2, last)
         ]
         synthetic.write_run(tmp_path, rows, synthetic.document(variant))
-    ax = drawn(figures.sample_efficiency, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(curves.sample_efficiency, load(tmp_path), synthetic.SPLIT)
     assert ax.get_xscale() == scale
     assert ax.get_xlabel().endswith("(log)") == (scale == "log")
 
@@ -109,7 +110,7 @@ def test_adaptation_data_is_evaluated_and_collected(tmp_path, synthetic):
     frame = series.adaptation_data(results, synthetic.SPLIT)
     found = list(frame[["kind", "transitions", "mean"]].itertuples(index=False, name=None))
     assert found == [("collected", 200, 2.0), ("evaluated", 0, 1.0), ("evaluated", 300, 5.0)]
-    ax = drawn(figures.adaptation_data, results, synthetic.SPLIT)
+    ax = drawn(curves.adaptation_data, results, synthetic.SPLIT)
     line = curve_of(ax, "mier")
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 300], [1.0, 5.0])
     assert ax.get_xlabel() == "adaptation transitions"
@@ -117,7 +118,7 @@ def test_adaptation_data_is_evaluated_and_collected(tmp_path, synthetic):
 
 
 def test_the_adaptation_curve_draws_the_series_and_says_how_often_the_gate_was_open(results, synthetic):
-    ax = drawn(figures.adaptation_curve, results, synthetic.SPLIT)
+    ax = drawn(curves.adaptation_curve, results, synthetic.SPLIT)
     frame = series.adaptation(results, synthetic.SPLIT)
     mier = frame[(frame["variant"] == "mier") & (frame["phase"] != "before")]
     line = curve_of(ax, "mier")
@@ -138,7 +139,7 @@ def test_the_adaptation_curve_draws_the_series_and_says_how_often_the_gate_was_o
 
 
 def test_the_training_curve_is_one_line_for_variants_of_one_training(results, synthetic):
-    ax = drawn(figures.training_curve, results, synthetic.SPLIT)
+    ax = drawn(curves.training_curve, results, synthetic.SPLIT)
     assert entries(ax) == ["MIER / MIER-wR", "PEARL", "ProMP"]
     frame = training_curves.training(results, synthetic.SPLIT)
     np.testing.assert_array_equal(
@@ -147,7 +148,7 @@ def test_the_training_curve_is_one_line_for_variants_of_one_training(results, sy
 
 
 def test_bands_are_the_intervals(results, synthetic):
-    ax = drawn(figures.shifted_samples, results, synthetic.SPLIT)
+    ax = drawn(curves.shifted_samples, results, synthetic.SPLIT)
     frame = training_curves.shifted_samples(results, synthetic.SPLIT)
     mier = frame[frame["variant"] == "mier"]
     (band,) = [c for c in ax.collections if to_hex(c.get_facecolor()[0]) == style.look("mier").colour.lower()]

@@ -5,14 +5,15 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.ticker import FuncFormatter
 
-from reports import figures, style
+from reports import style
+from reports.figures import canvas, outcomes
 from reports.numbers import aggregates, series
 from reports.reading.load import load
 
 
 def drawn(draw, results, split, **named):
-    with figures.house_style():
-        return draw(results, split=split, ax=figures.new_figure().add_subplot(), **named)
+    with canvas.house_style():
+        return draw(results, split=split, ax=canvas.new_figure().add_subplot(), **named)
 
 
 def names(ticks):
@@ -21,7 +22,7 @@ def names(ticks):
 
 def test_bars_stand_on_the_return_of_doing_nothing(golden, synthetic):
     synthetic.write_cells(golden, [("grbal", synthetic.SPLIT, 0, None, "unsupported", "rewards vary")])
-    ax = drawn(figures.out_of_distribution, load(golden), synthetic.SPLIT)
+    ax = drawn(outcomes.out_of_distribution, load(golden), synthetic.SPLIT)
     assert names(ax.get_xticklabels()) == ["MIER", "GrBAL"]
     bars = [patch for patch in ax.patches if patch.get_height()]
     assert {(bar.get_y(), bar.get_y() + bar.get_height()) for bar in bars} == {(-500.0, 32.5)}
@@ -42,7 +43,7 @@ def test_a_label_of_its_own_has_the_colour_of_its_algorithm(tmp_path, synthetic)
         document = synthetic.document(label, 0, algorithm="pearl")
         synthetic.write_run(tmp_path, [{"variant": label, "algorithm": "pearl", "return": 1.0}], document)
     results = load(tmp_path)
-    ax = drawn(figures.out_of_distribution, results, synthetic.SPLIT)
+    ax = drawn(outcomes.out_of_distribution, results, synthetic.SPLIT)
     edges = list(dict.fromkeys(to_hex(bar.get_edgecolor()) for bar in ax.patches if bar.get_height()))
     assert edges[0] == style.look("pearl").colour.lower()
     assert edges[1] == results.looks["pearl fp32"].colour.lower() != edges[0]
@@ -50,28 +51,8 @@ def test_a_label_of_its_own_has_the_colour_of_its_algorithm(tmp_path, synthetic)
     assert style.look("pearl fp32").colour in style.OTHER_COLOURS, "without an algorithm it would be any colour"
 
 
-def test_bars_of_scores_stand_on_zero(golden, synthetic):
-    ax = drawn(figures.out_of_distribution, load(golden), synthetic.SPLIT, metric="score")
-    (top,) = {round(bar.get_y() + bar.get_height(), 9) for bar in ax.patches if bar.get_height()}
-    assert top == pytest.approx((32.5 + 500) / 400)
-    assert ax.get_ylabel().startswith("score (0: doing nothing")
-
-
-def test_a_metric_that_there_is_not(golden, synthetic):
-    with pytest.raises(ValueError, match="no metric 'regret'; there are return, score"):
-        drawn(figures.per_task, load(golden), synthetic.SPLIT, metric="regret")
-
-
-def test_scores_are_of_the_test_list_alone(golden, synthetic):
-    from reports.numbers.measures import measured
-
-    scored = measured(load(golden), "score")
-    assert set(scored.records["task_list"]) == {"test"}
-    assert scored.records["return"].max() == pytest.approx((50 + 500) / 400)
-
-
 def test_the_gap_joins_inside_and_outside(golden, synthetic):
-    ax = drawn(figures.in_and_out, load(golden), synthetic.SPLIT)
+    ax = drawn(outcomes.in_and_out, load(golden), synthetic.SPLIT)
     assert names(ax.get_yticklabels()) == ["MIER"]
     assert [32.5, 70.0] in [list(line.get_xdata()) for line in ax.lines]
     marks = [line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_marker() == "o"]
@@ -81,12 +62,12 @@ def test_the_gap_joins_inside_and_outside(golden, synthetic):
 
 
 def test_the_gap_has_one_row_per_variant_in_order(results, synthetic):
-    ax = drawn(figures.in_and_out, results, synthetic.SPLIT)
+    ax = drawn(outcomes.in_and_out, results, synthetic.SPLIT)
     assert names(ax.get_yticklabels()) == ["ProMP", "PEARL", "MIER-wR", "MIER"]  # bottom to top; GrBAL has no result
 
 
 def test_the_training_range_is_shaded_and_the_axis_has_its_unit(results, synthetic):
-    ax = drawn(figures.per_task, results, synthetic.SPLIT)
+    ax = drawn(outcomes.per_task, results, synthetic.SPLIT)
     (shade,) = [p for p in ax.patches if p.get_width() and to_hex(p.get_facecolor()) == style.SHADE.lower()]
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((0.02, 1.48))
     assert ax.get_xlabel() == "target velocity (m/s)"
@@ -101,7 +82,7 @@ def test_angles_are_counted_in_turns(tmp_path, synthetic):
     split = synthetic.document()["split"] | {"axis": "angle", "axis_unit": "rad", "train_axis_values": [0, 1, 2, 3, 4]}
     rows = [{"task": task, "parameter": 4.7 + task / 2, "return": -float(task)} for task in range(3)]
     synthetic.write_run(tmp_path, rows, synthetic.document() | {"split": split})
-    ax = drawn(figures.per_task, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(outcomes.per_task, load(tmp_path), synthetic.SPLIT)
     assert ax.get_xlabel() == "angle (rad)"
     assert isinstance(ax.xaxis.get_major_formatter(), FuncFormatter)
     assert [ax.xaxis.get_major_formatter()(value, 0) for value in (0, np.pi / 2, np.pi)] == ["0", "0.5π", "1π"]
@@ -110,7 +91,7 @@ def test_angles_are_counted_in_turns(tmp_path, synthetic):
 def test_tasks_of_few_values_are_not_joined(tmp_path, synthetic):
     rows = [{"task": task, "parameter": (-1.0, 1.0)[task % 2], "return": float(task)} for task in range(10)]
     synthetic.write_run(tmp_path, rows, synthetic.document())
-    ax = drawn(figures.per_task, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(outcomes.per_task, load(tmp_path), synthetic.SPLIT)
     (line,) = [line for line in ax.lines if len(line.get_xdata()) == 10]
     assert line.get_linestyle() == "None"
 
@@ -118,27 +99,26 @@ def test_tasks_of_few_values_are_not_joined(tmp_path, synthetic):
 def test_tasks_without_a_parameter_stand_at_their_index(tmp_path, synthetic):
     rows = [{"task": task, "parameter": float("nan"), "return": float(task)} for task in range(3)]
     synthetic.write_run(tmp_path, rows, synthetic.document())
-    ax = drawn(figures.per_task, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(outcomes.per_task, load(tmp_path), synthetic.SPLIT)
     assert "index" in ax.get_xlabel()
     assert [patch for patch in ax.patches if patch.get_width()] == []
 
 
 def test_profiles_are_those_of_the_statistics(results, synthetic):
-    ax = drawn(figures.profile, results, synthetic.SPLIT, metric="score")
+    ax = drawn(outcomes.profile, results, synthetic.SPLIT)
     frame = aggregates.profiles(results)
     mier = frame[frame["variant"] == "mier"]
     line = next(line for line in ax.lines if to_hex(line.get_color()) == style.look("mier").colour.lower())
     np.testing.assert_array_equal(line.get_xdata(), mier["score"])
     np.testing.assert_array_equal(line.get_ydata(), mier["mean"])
-    with pytest.raises(ValueError, match="a profile is of scores"):
-        drawn(figures.profile, results, synthetic.SPLIT, metric="return")
+    assert ax.get_xlabel().startswith("score (0: doing nothing")
 
 
 def test_the_gate_sets_gains_against_held_out_losses(tmp_path, synthetic):
     path = synthetic.simple_run(tmp_path, "mier", 0, test=[[10.0], [5.0], [1.0]], before=[[1.0], [1.0], [1.0]])
     synthetic.write_gate(path, "mier-cheetah-velocity.hard-0", [-5.0, -4.0, -1.0], threshold=-3.0)
     results = load(tmp_path)
-    ax = drawn(figures.gate, results, synthetic.SPLIT)
+    ax = drawn(outcomes.gate, results, synthetic.SPLIT)
     points = {
         line.get_markerfacecolor(): (list(line.get_xdata()), list(line.get_ydata()))
         for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())

@@ -1,19 +1,19 @@
-"""The picture of a split has the form of its parameters, and holds the values in the records' metadata."""
+"""The picture of a split from records is the one that `offmap tasks render` draws."""
 
 import numpy as np
 import pytest
-from matplotlib.patches import Wedge
+from matplotlib.lines import Line2D
 
-from reports import figures, style
-from reports.figures.task_lists import covering_arc
+from reports.figures import canvas, task_lists
 from reports.numbers import split_tasks
 from reports.reading.load import load
-from suite.run.metadata import drawable
-from tasks.registry import get_family, get_split
+from suite.run.worker import drawable
+from tasks.pictures.split import draw_split
+from tasks.registry import get_family, get_split, splits
 
 
-def drawn(folder, synthetic, name, **said):
-    """The picture of a built-in split from what a worker writes about it."""
+def recorded(folder, synthetic, name, **given):
+    """The results of one run on a built-in split, with what a worker writes about it."""
     split = get_split(name)
     family = get_family(split.family)
     document = synthetic.document(split=name)
@@ -21,96 +21,61 @@ def drawn(folder, synthetic, name, **said):
         "parameters": [parameter.model_dump(exclude={"description"}) for parameter in family.parameters],
         "tasks": {
             part: drawable([task.values for task in split.tasks(part)], family)
-            for part in ("train", "test", "test_id") if split.tasks(part)
+            for part in ("train", "test", "test_id", *split.extra) if split.tasks(part)
         },
         "test_id_is_train": split.test_id_is_train,
     }  # fmt: skip
-    document["split"] |= said
+    document["split"] |= given
     synthetic.write_run(folder, [{"split": name, "return": 1.0}], document)
-    results = load(folder)
-    with figures.house_style():
-        return figures.split_picture(results, split=name, ax=figures.new_figure().add_subplot()), results
+    return load(folder)
 
 
-def test_speeds_are_ranges_with_a_tick_per_task(tmp_path, synthetic):
-    ax, _ = drawn(tmp_path, synthetic, "cheetah-velocity.hard")
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["test (30)", "test_id (30)", "train (100)"]
-    ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches if bar.get_width()]
-    assert ends[0] == pytest.approx((2.5, 3.0), abs=0.03)
-    assert ends[2] == pytest.approx((0.0, 1.5), abs=0.03)
-    assert sorted(ax.lines[0].get_xdata()) == sorted(row[0] for row in get_split("cheetah-velocity.hard").test)
-    assert ax.get_xlabel() == "target speed (m/s)"
-    assert (
-        ax.get_legend_handles_labels()[1] == ["test tasks", "test_id", "training tasks"]
-        or len(ax.get_legend_handles_labels()[1]) == 3
-    )
+def drawn(results, name):
+    with canvas.house_style():
+        return task_lists.split_picture(results, split=name, ax=canvas.new_figure().add_subplot())
 
 
-def test_two_values_are_no_range_however_often_they_are_drawn(tmp_path, synthetic):
-    lists = {"train": [[-1.0], [1.0]], "test": [[-1.0], [1.0]] * 10}
-    parameters = [{"name": "direction", "unit": "", "low": -1, "high": 1, "size": 1}]
-    ax, _ = drawn(tmp_path, synthetic, "cheetah-direction.standard", tasks=lists, parameters=parameters)
-    assert [bar for bar in ax.patches if bar.get_width()] == []
-    assert ax.get_xlim()[0] < -1  # the marks at the end are seen
+def shapes(axes):
+    """What is drawn on axes: the ends of areas, the points of lines, the words of ticks and labels."""
+    areas = [patch.get_path().get_extents(patch.get_patch_transform()).bounds for patch in axes.patches]
+    points = [np.array(line.get_data(), dtype=float) for line in axes.lines if isinstance(line, Line2D)]
+    ticks = [tick.get_text() for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+    words = [axes.get_xlabel(), axes.get_ylabel(), *ticks, *(text.get_text() for text in axes.texts)]
+    return [area for area in areas if area[2]], points, words
 
 
-def test_old_records_know_speeds_too(tmp_path, synthetic):
-    ax, results = drawn(tmp_path, synthetic, "cheetah-velocity.hard", parameters=None, tasks=None)
+@pytest.mark.parametrize("name", sorted({split.family: split.full_name for split in splits()}.values()))
+def test_the_report_draws_a_split_as_the_command_does(tmp_path, synthetic, name):
+    with canvas.house_style():
+        axes = canvas.new_figure().add_subplot()
+        draw_split(get_split(name), axes)
+    one, two = shapes(drawn(recorded(tmp_path, synthetic, name), name)), shapes(axes)
+    np.testing.assert_allclose(one[0], two[0])
+    assert len(one[1]) == len(two[1])
+    for points, others in zip(one[1], two[1]):
+        np.testing.assert_allclose(points, others)
+    assert one[2] == two[2]
+
+
+def test_its_legend_names_the_lists(tmp_path, synthetic):
+    axes = drawn(recorded(tmp_path, synthetic, "cheetah-velocity.hard"), "cheetah-velocity.hard")
+    assert axes.get_legend_handles_labels()[1] == ["training tasks", "test_id", "test tasks"]
+
+
+def test_old_records_hold_speeds_too(tmp_path, synthetic):
+    results = recorded(tmp_path, synthetic, "cheetah-velocity.hard", parameters=None, tasks=None)
     frame = split_tasks.tasks(results, "cheetah-velocity.hard")
     assert list(frame.loc[frame["task_list"] == "train", "value"]) == [0.02, 0.4, 0.9, 1.2, 1.48]
-    assert ax.get_xlabel() == "target velocity (m/s)"
+    axes = drawn(results, "cheetah-velocity.hard")
+    assert axes.get_xlabel() == "target velocity (m/s)"
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["test (2)", "test_id (2)", "train (5)"]
 
 
-def test_angles_are_arcs_that_leave_the_unseen_quadrant_open(tmp_path, synthetic):
-    ax, _ = drawn(tmp_path, synthetic, "ant-direction.ood")
-    arcs = [patch for patch in ax.patches if isinstance(patch, Wedge)]
-    assert (arcs[0].theta1 % 360, arcs[0].theta2 % 360) == pytest.approx((0, 270), abs=4)
-    assert (arcs[2].theta1 % 360, arcs[2].theta2 % 360) == pytest.approx((270, 360 % 360), abs=4)
-    assert ax.get_aspect() == 1
-
-
-def test_an_arc_over_zero():
-    assert covering_arc(np.radians([350, 10, 20])) == pytest.approx((350, 380))
-
-
-def test_negated_joints_are_filled_cells(tmp_path, synthetic):
-    ax, _ = drawn(tmp_path, synthetic, "cheetah-negated-joints.ood")
-    split = get_split("cheetah-negated-joints.ood")
-    cells = {(round(p.get_x() - 0.54), round(p.get_y())) for p in ax.patches if p.get_width()}
-    expected = {(joint, task) for task, row in enumerate(split.train) for joint in range(6) if row[joint] < 0}
-    below = len(split.train) + 1
-    expected |= {(joint, below + task) for task, row in enumerate(split.test) for joint in range(6) if row[joint] < 0}
-    assert cells == expected
-    assert ax.get_xlabel() == "joint (filled where negated)"
-
-
-def test_goals_are_points_in_the_plane(tmp_path, synthetic):
-    ax, _ = drawn(tmp_path, synthetic, "ant-goal.standard")
-    np.testing.assert_array_equal(np.array(ax.lines[0].get_data()).T, get_split("ant-goal.standard").train)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x (m)", "y (m)")
-
-
-def test_many_parameters_are_boxes_of_recorded_quantiles(tmp_path, synthetic):
-    ax, results = drawn(tmp_path, synthetic, "walker-parameters.ood")
-    frame = split_tasks.tasks(results, "walker-parameters.ood")
-    assert set(frame["share"]) == {0, 0.25, 0.5, 0.75, 1}
-    family = get_family("walker-parameters")
-    first = np.array(get_split("walker-parameters.ood").train)[:, : family.parameters[0].size]
-    name = family.parameters[0].name
-    part = frame[(frame["task_list"] == "train") & (frame["parameter"] == name)]
-    np.testing.assert_allclose(part["value"], np.quantile(first, [0, 0.25, 0.5, 0.75, 1]))
-    assert ax.get_yscale() == "log"
-    assert len(ax.patches) - 3 == 3 * len(family.parameters)  # three legend entries
-
-
-@pytest.mark.parametrize("tasks", [3, {"train": 5}, {"train": [["a"]]}, {"train": [[1.0], []]}, {"train": {"x": [1]}}])
-def test_a_document_of_another_shape_draws_nothing(tmp_path, synthetic, tasks):
-    said = {"parameters": [{"name": "speed", "unit": "m/s"}], "tasks": tasks}
-    document = synthetic.document()
-    synthetic.write_run(tmp_path, [{"return": 1.0}], document | {"split": document["split"] | said})
-    found = split_tasks.tasks(load(tmp_path), synthetic.SPLIT)
-    assert found.empty or tasks == 3
-
-
-def test_the_colours_of_lists_are_fixed():
-    assert set(style.LIST_COLOURS) == {"train", "test_id", "test"}
+def test_names_of_others_stay_text(tmp_path, synthetic):
+    parameters = [{"name": "$x_1$", "unit": "$", "size": 1}]
+    tasks = {"train": [[1.0], [2.0]], "_test": [[3.0]]}
+    axes = drawn(recorded(tmp_path, synthetic, "cheetah-velocity.hard", parameters=parameters, tasks=tasks),
+                 "cheetah-velocity.hard")  # fmt: skip
+    assert axes.get_xlabel() == r"\$x 1\$ (\$)"
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [" _test (1)", "train (2)"]
+    axes.figure.draw_without_rendering()

@@ -18,7 +18,7 @@ def rows(scores, split="a.b", first=0, name="t"):
 
 
 def values(frame):
-    held = aggregates.sample(frame)
+    held = aggregates.sample_of(frame)
     return {name: aggregates.estimate(held, name) for name in aggregates.STATISTICS}
 
 
@@ -78,7 +78,7 @@ def test_the_mean_over_splits_has_the_interval_of_independent_means():
 
 def test_splits_that_share_meta_trainings_are_one_stratum():
     frame = pd.concat([rows([[1.0], [3.0]]), rows([[10.0], [30.0]], split="c.d"), rows([[0.0]], split="e.f", name="u")])
-    held = aggregates.sample(frame)
+    held = aggregates.sample_of(frame)
     assert held.sizes == (2, 1)
     assert held.trainings == ("t0", "t1", "u0")
     shared = values(frame[frame["split"] != "e.f"])["mean"]
@@ -107,7 +107,7 @@ def test_by_brute_force_on_one_split(shape):
 
 def test_every_resample_by_brute_force():
     scores = np.random.default_rng(2).normal(0.5, 0.4, (4, 3))
-    held = aggregates.sample(rows(scores))
+    held = aggregates.sample_of(rows(scores))
     drawn = intervals.resamples((4,))
     expected = []
     for draw in drawn.draws:
@@ -119,7 +119,7 @@ def test_every_resample_by_brute_force():
 def test_strata_are_drawn_as_scipys_bootstrap_draws_them():
     generator = np.random.default_rng(3)
     a, b = generator.normal(0, 1, (12, 4)), generator.normal(1, 3, (9, 4))
-    held = aggregates.sample(pd.concat([rows(a), rows(b, split="c.d", name="u")]))
+    held = aggregates.sample_of(pd.concat([rows(a), rows(b, split="c.d", name="u")]))
 
     def both(x, y, axis):
         return (a[x].mean(axis=(-1, -2)) + b[y].mean(axis=(-1, -2))) / 2
@@ -138,7 +138,7 @@ def test_the_iqms_interval_covers_as_often_as_it_says(seeds):
     covered = 0
     for _ in range(trials):
         scores = 0.5 + generator.normal(0, 0.15, (seeds, 1)) + generator.normal(0, 0.2, (seeds, 4))
-        estimate = aggregates.estimate(aggregates.sample(rows(scores)), "IQM")
+        estimate = aggregates.estimate(aggregates.sample_of(rows(scores)), "IQM")
         covered += estimate.low <= 0.5 <= estimate.high
     low, high = stats.binom.ppf([0.001, 0.999], trials, 0.95)
     assert low <= covered <= high
@@ -146,10 +146,10 @@ def test_the_iqms_interval_covers_as_often_as_it_says(seeds):
 
 def test_the_difference_of_shared_meta_trainings_is_paired():
     scores = np.random.default_rng(4).normal(0, 1, (6, 3))
-    first, second = (aggregates.sample(rows(held)) for held in (scores + 0.1, scores))
+    first, second = (aggregates.sample_of(rows(held)) for held in (scores + 0.1, scores))
     paired = aggregates.difference(first, second, "IQM")
     assert (paired.low, paired.high) == pytest.approx((0.1, 0.1))
-    other = aggregates.sample(rows(scores, name="u"))
+    other = aggregates.sample_of(rows(scores, name="u"))
     apart = aggregates.difference(first, other, "IQM")
     assert apart.mean == pytest.approx(0.1)
     assert apart.low < -0.3
@@ -164,7 +164,7 @@ def test_the_profile_by_hand(golden):
     profile = aggregates.profiles(load(golden))
     assert len(profile) == len(aggregates.THRESHOLDS)
     assert np.allclose(profile["mean"], 1.0)
-    held = aggregates.sample(rows([[0.0, 0.4], [0.2, 1.4]]))
+    held = aggregates.sample_of(rows([[0.0, 0.4], [0.2, 1.4]]))
     found = aggregates._profile(held, np.array([0.0, 0.3, 1.0]))
     assert list(found["mean"]) == [0.75, 0.5, 0.25]  # strictly above
     assert list(found["low"]) == [0.5, 0.5, 0.0]

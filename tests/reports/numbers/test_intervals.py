@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from reports import returns
 from reports.numbers import intervals
-from reports.reading import metrics
 
 # Quantiles of Student's t at 0.975, from a printed table: 1 degree of freedom 12.706, 2: 4.303, 4: 2.776.
 
@@ -63,7 +63,7 @@ def binomial_bounds(trials):
 @pytest.mark.parametrize("seeds", [3, 5, 10, 20])
 def test_on_nested_data_the_interval_covers_as_often_as_it_says(seeds):
     trials = 400
-    means = metrics.seed_means(nested(seeds, trials, np.random.default_rng(seeds)))
+    means = returns.seed_means(nested(seeds, trials, np.random.default_rng(seeds)))
     found = intervals.estimates(means, ["variant"], "value")
     assert set(found["n"]) == {seeds}
     assert set(found["method"]) == {intervals.STUDENT if seeds < 20 else intervals.BOOTSTRAP}
@@ -76,7 +76,7 @@ def test_episodes_taken_as_runs_make_intervals_that_cover_far_less_than_they_say
     found = [intervals.student_t(part["return"].to_numpy()) for _, part in records.groupby("variant")]
     assert {estimate.n for estimate in found} == {100}
     assert np.mean([estimate.low <= 0.5 <= estimate.high for estimate in found]) < 0.6
-    right = intervals.estimates(metrics.seed_means(records), ["variant"], "value")
+    right = intervals.estimates(returns.seed_means(records), ["variant"], "value")
     wrong = np.mean([estimate.high - estimate.low for estimate in found])
     assert np.mean(right["high"] - right["low"]) > 2.5 * wrong
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reports import formats
 from reports.numbers import aggregates, intervals, tables
-from reports.reading.load import CELL_COLUMNS, Results
+from reports.results import CELL_COLUMNS, Results
 
 NUMBER = st.integers(0, 2**32)
 SPLITS = ("cheetah-velocity.hard", "ant-goal.standard")

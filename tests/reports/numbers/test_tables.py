@@ -59,7 +59,7 @@ def test_every_cell_is_a_number_a_failure_or_a_reason(golden, synthetic):
         ("grbal", split, 1, None, "unsupported", "rewards vary"),
         ("maml", "ant-goal.standard", 0, None, "failed", "killed"),
     ])  # fmt: skip
-    wide = formats.wide(tables.main_table(load(golden)))
+    wide = formats.wide(tables.main_table(load(golden)), tables.CELL[1:])
     test = wide[f"{split} test"]
     assert test["MIER"] == "32.5 [7.7, 57.3], n = 3 of 5 (seed 3 pending; seed 4 running: at 10 % of its budget)"
     assert test["PEARL"] == ("2.00, n = 1 of 2, no interval (seed 0 failed: a return is not a number in 1 of 2 tasks)")
@@ -82,12 +82,18 @@ def test_adding_an_algorithm_changes_no_others_numbers(golden, synthetic):
 def test_rows_are_in_the_fixed_order_of_algorithms(golden, synthetic):
     for variant in ("zzz", "pearl", "aaa", "mier-wr"):
         synthetic.simple_run(golden, variant, 0, test=[[1.0]])
-    assert list(formats.wide(tables.main_table(load(golden))).index) == ["MIER", "MIER-wR", "PEARL", "aaa", "zzz"]
+    assert list(formats.wide(tables.main_table(load(golden)), tables.CELL[1:]).index) == [
+        "MIER",
+        "MIER-wR",
+        "PEARL",
+        "aaa",
+        "zzz",
+    ]
 
 
 def test_markdown_escapes_what_would_break_the_table(golden, synthetic):
     synthetic.simple_run(golden, "a|b\n<i>", 0, test=[[1.0]])
-    text = formats.markdown(formats.wide(tables.main_table(load(golden))))
+    text = formats.markdown(formats.wide(tables.main_table(load(golden)), tables.CELL[1:]))
     lines = text.splitlines()
     assert lines[0] == f"| variant | {synthetic.SPLIT} test | {synthetic.SPLIT} test_id |"
     assert lines[-1].startswith("| a\\|b &lt;i> | 1.00, n = 1")

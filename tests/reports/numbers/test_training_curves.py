@@ -18,7 +18,7 @@ def test_checkpoints_are_compared_on_the_same_tasks_and_updates(tmp_path, synthe
         {"env_steps": 1000, "task": 1, "phase": "after", "update": 20, "return": 70.0},
     ]
     synthetic.write_run(tmp_path, rows, synthetic.document())
-    frame = training_curves.checkpoints(load(tmp_path), synthetic.SPLIT)
+    frame = training_curves.checkpoints(load(tmp_path), synthetic.SPLIT, "test")
     assert list(frame["mean"]) == [1.0, 2.0]
     assert list(frame["env_steps"]) == [500, 1000]
     assert (set(frame["update"]), set(frame["tasks"])) == ({10}, {1})
@@ -30,7 +30,7 @@ def test_checkpoints_are_compared_after_the_most_updates_that_all_have(tmp_path,
         for steps in (1, 2) for phase, update in (("during", 10), ("after", 20))
     ]  # fmt: skip
     synthetic.write_run(tmp_path, rows, synthetic.document())
-    assert list(training_curves.checkpoints(load(tmp_path), synthetic.SPLIT)["mean"]) == [21.0, 22.0]
+    assert list(training_curves.checkpoints(load(tmp_path), synthetic.SPLIT, "test")["mean"]) == [21.0, 22.0]
 
 
 def test_a_checkpoint_without_a_time_of_its_own_is_not_on_the_clock(tmp_path, synthetic):
@@ -40,7 +40,7 @@ def test_a_checkpoint_without_a_time_of_its_own_is_not_on_the_clock(tmp_path, sy
 
 
 def test_one_checkpoint_is_no_curve(golden, synthetic):
-    assert training_curves.checkpoints(load(golden), synthetic.SPLIT).empty
+    assert training_curves.checkpoints(load(golden), synthetic.SPLIT, "test").empty
 
 
 def metric_rows(synthetic, training, seed, steps, values):
@@ -83,7 +83,7 @@ def test_variants_that_share_a_training_share_its_curve(tmp_path, synthetic):
     assert list(frame["mean"]) == [1.0]
 
 
-@pytest.mark.parametrize("make", [training_curves.training, training_curves.checkpoints, series.adaptation,
+@pytest.mark.parametrize("make", [training_curves.training, training_curves.sample_efficiency, series.adaptation,
                                   series.per_task, series.in_and_out, series.gate])  # fmt: skip
 def test_every_series_is_empty_where_nothing_was_run(tmp_path, synthetic, make):
     synthetic.write_cells(tmp_path, [("mier", synthetic.SPLIT, 0, None, "pending", None)])

@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from reports.reading.load import load
-from reports.report import build, write
+from reports.report import write
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -62,7 +62,7 @@ def opened(browser, path, width=1200, dark=False):
 
 
 @pytest.fixture(scope="module")
-def rich_page(rich, tmp_path_factory):
+def rich_page(rich, tmp_path_factory, build):
     return build(rich, tmp_path_factory.mktemp("page"))
 
 
@@ -116,7 +116,7 @@ def test_tables_sort_with_the_keyboard_by_number_and_say_so(browser, rich_page):
     assert head.get_attribute("aria-sort") is None
 
 
-def test_durations_sort_by_time_and_not_by_their_digits(browser, tmp_path, synthetic):
+def test_durations_sort_by_time_and_not_by_their_digits(browser, tmp_path, synthetic, build):
     for variant, seconds in (("mier", 7200.0), ("pearl", 600.0), ("mql", 90.0)):
         cost = synthetic.document()["cost"] | {"train_wall_seconds": seconds}
         synthetic.simple_run(tmp_path, variant, 0, test=[[1.0]], cost=cost)
@@ -155,7 +155,7 @@ ATTACK = (
 
 
 @pytest.mark.filterwarnings("error:constrained_layout not applied")
-def test_a_malicious_name_runs_nothing(browser, tmp_path, synthetic):
+def test_a_malicious_name_runs_nothing(browser, tmp_path, synthetic, build):
     document = {
         "provenance": {"command": ATTACK, "host": ATTACK, "git_revision": ATTACK, "versions": {ATTACK: ATTACK}},
         "config": {"train": {ATTACK: ATTACK}},
@@ -198,7 +198,7 @@ def not_numbers(folder, synthetic):
 
 
 @pytest.mark.parametrize("make", [lone, failed, unequal, not_numbers])
-def test_thin_results_make_pages_too(browser, tmp_path, synthetic, make):
+def test_thin_results_make_pages_too(browser, tmp_path, synthetic, make, build):
     make(tmp_path, synthetic)
     complaints, asked = opened(browser, build(tmp_path), width=390)
     assert (complaints, len(asked)) == ([], 1)

@@ -15,7 +15,6 @@ from PIL import Image, PngImagePlugin
 from reports.page import sections
 from reports.reading.attachments import read_pictures
 from reports.reading.load import load
-from reports.report import build
 from suite.experiment.declaration import Experiment
 from suite.experiment.overrides import parse_yaml
 
@@ -43,7 +42,7 @@ def test_the_text_declares_the_very_experiment(folder):
     assert command == f"offmap run {file} --out runs/{resolved['name']}"
 
 
-def test_the_page_gives_the_command_and_the_experiment_instead_of_what_workers_ran(golden, one_figure):
+def test_the_page_gives_the_command_and_the_experiment_instead_of_what_workers_ran(golden, one_figure, build):
     assert "offmap run experiment.yaml" in build(golden).read_text()
     assert "No readable <code>experiment.json</code>" in build(golden).read_text()
     declare(golden)
@@ -77,14 +76,14 @@ def test_a_name_that_would_not_stay_one_word_of_a_command_is_refused(golden, nam
      ('{"experiment": "' + "x" * 1_000_000 + '"}', "is longer than 1000000 bytes"),
      (b"\xff\xfe", "cannot be read (UnicodeDecodeError)")],
 )  # fmt: skip
-def test_what_is_no_experiment_is_named_on_the_page(golden, one_figure, text, why):
+def test_what_is_no_experiment_is_named_on_the_page(golden, one_figure, text, why, build):
     (golden / "experiment.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     assert why in reasons(golden)["experiment.json"]
     page = build(golden).read_text()
     assert "<code>experiment.json</code>" in page[page.index('id="missing"') :]
 
 
-def test_a_hostile_experiment_stays_text(golden, one_figure):
+def test_a_hostile_experiment_stays_text(golden, one_figure, build):
     declare(golden, description="</pre><script>alert(1)</script>\u202e\x1b[2J", budget={"!!python/object": "{{ 7*7 }}"})
     text = build(golden).read_text()
     assert "<script>alert" not in text
@@ -104,7 +103,7 @@ def put_picture(folder, name, data):
     (folder / "pictures" / name).write_bytes(data)
 
 
-def test_the_picture_of_a_body_is_on_the_page_with_its_pixels_alone(golden, synthetic, one_figure):
+def test_the_picture_of_a_body_is_on_the_page_with_its_pixels_alone(golden, synthetic, one_figure, build):
     said = PngImagePlugin.PngInfo()
     said.add_text("Comment", "<script>alert(1)</script>")
     put_picture(golden, f"{synthetic.SPLIT}.body.png", png(pnginfo=said) + b"<script>after the end</script>")
@@ -119,7 +118,7 @@ def test_the_picture_of_a_body_is_on_the_page_with_its_pixels_alone(golden, synt
     assert 'width="40" height="30"' in text
 
 
-def test_without_pictures_there_is_none(golden, one_figure):
+def test_without_pictures_there_is_none(golden, one_figure, build):
     assert "data:image/png" not in build(golden).read_text()
 
 

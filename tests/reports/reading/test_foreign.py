@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reports.numbers import tables
 from reports.reading.load import load
 from reports.reading.metadata import checked, printable
-from reports.report import build, write
+from reports.report import write
 from suite.errors import UserError
 from suite.results.records import SCHEMA, RecordsError, write_table
 
@@ -44,7 +44,7 @@ def test_a_link_within_the_folder_is_no_escape(golden, synthetic):
 
 
 @pytest.mark.parametrize("name", ["", "figures", "tables", "report.html"])
-def test_a_report_is_not_written_through_a_link(golden, tmp_path_factory, name):
+def test_a_report_is_not_written_through_a_link(golden, tmp_path_factory, name, build):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "mine.png").write_text("mine")
     link = golden / "report" / name if name else golden / "report"
@@ -55,7 +55,7 @@ def test_a_report_is_not_written_through_a_link(golden, tmp_path_factory, name):
     assert [path.name for path in outside.iterdir()] == ["mine.png"]
 
 
-def test_labels_that_climb_stay_labels(tmp_path, synthetic, one_figure):
+def test_labels_that_climb_stay_labels(tmp_path, synthetic, one_figure, build):
     up = "../../../escaped"
     synthetic.simple_run(tmp_path / "x" / "y", "mier", 0, test=[[1.0]], split=f"{up}.{up}")
     synthetic.write_cells(tmp_path / "x" / "y", [(up, up, 0, f"{up}/{up}", "failed", up)])
@@ -95,13 +95,13 @@ def test_rows_without_an_identity_are_refused(golden, synthetic):
     assert reasons(golden) == {"holes/records.parquet": "lacks values in variant"}
 
 
-def test_variants_that_are_called_alike_keep_their_labels(golden, synthetic, one_figure):
+def test_variants_that_are_called_alike_keep_their_labels(golden, synthetic, one_figure, build):
     synthetic.simple_run(golden, "MI er", 0, test=[[3.0]])
     text = build(golden).parent.joinpath("tables", "improvement.md").read_text()
     assert text.splitlines()[0] == f"| variant | {synthetic.SPLIT} than MI er | {synthetic.SPLIT} than mier |"
 
 
-def test_ends_that_are_one_are_no_scale(tmp_path, synthetic, one_figure):
+def test_ends_that_are_one_are_no_scale(tmp_path, synthetic, one_figure, build):
     for split, null in (("a.b", 1.0), ("c.d", 1e-320)):
         said = synthetic.document(split=split)
         said["split"]["references"] = {"null": null, "ceiling": 1.0 if split == "a.b" else 0.0}
@@ -112,23 +112,23 @@ def test_ends_that_are_one_are_no_scale(tmp_path, synthetic, one_figure):
     assert set(table["split"]) == {synthetic.SPLIT}
 
 
-def test_a_command_of_another_kind_is_shown_as_text(golden, synthetic, one_figure):
+def test_a_command_of_another_kind_is_shown_as_text(golden, synthetic, one_figure, build):
     provenance = synthetic.document()["provenance"] | {"command": {"run": ["x"]}, "threads": "many"}
     synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], provenance=provenance)
     assert "{&#39;run&#39;: [&#39;x&#39;]}" in build(golden).read_text()
 
 
 def test_files_that_would_fill_the_memory_are_left_out(golden, synthetic, monkeypatch):
-    monkeypatch.setattr("reports.reading.load.MOST_BYTES", 100)
+    monkeypatch.setattr("reports.reading.cells.MOST_BYTES", 100)
     synthetic.write_cells(golden, [("mier", synthetic.SPLIT, seed, None, "pending", None) for seed in range(9)])
     columns = {field.name: pa.array([None]).cast(field.type).take(pa.array([0] * 3000)) for field in SCHEMA}
     (golden / "x").mkdir()
     pq.write_table(pa.table(columns, schema=SCHEMA), golden / "x" / "records.parquet")
-    monkeypatch.setattr("reports.reading.load.MOST_ROWS", 2999)
+    monkeypatch.setattr("reports.reading.records.MOST_ROWS", 2999)
     found = reasons(golden)
     assert found["cells.json"] == "is longer than 100 bytes"
     assert found["x/records.parquet"].startswith("is larger than any run's: 3,000 rows")
-    monkeypatch.setattr("reports.reading.load.MOST_ROWS", 3000)
+    monkeypatch.setattr("reports.reading.records.MOST_ROWS", 3000)
     assert "holds no offmap metadata" in reasons(golden)["x/records.parquet"]
 
 
@@ -151,7 +151,7 @@ def test_a_missing_return_is_a_failed_one(tmp_path, synthetic):
         (("cost", "train_wall_seconds"), "long"),
     ],
 )
-def test_metadata_of_another_kind_leaves_the_file_out(golden, synthetic, place, value, one_figure):
+def test_metadata_of_another_kind_leaves_the_file_out(golden, synthetic, place, value, one_figure, build):
     document = synthetic.document("pearl", 0)
     held = document
     for key in place[:-1]:

@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from tasks.pictures import body
-from tasks.pictures.split import COLOURS, RenderingUnavailable
+from tasks.pictures.rendering import RenderingUnavailable
+from tasks.pictures.task_lists import COLOURS
 from tasks.registry import get_split, splits
 
 BOTH, TEST = frozenset({"train", "test"}), frozenset({"test"})

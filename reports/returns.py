@@ -1,38 +1,17 @@
-"""What is measured: arrays of returns in, one number out; and the frames of such numbers, one per seed.
+"""Returns per seed, which every table and figure starts from: means over a task's episodes, then over tasks.
 
 The result of a run is the return after the last declared adaptation update of its final checkpoint: phase `after` of
-rows with `is_final`. It is a mean over a task's episodes, then over tasks. A seed is the unit of everything that
-comes later, so nothing here averages over seeds.
+rows with `is_final`. The seed is the unit of replication, so no function here averages over seeds.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 SEED_KEY = ["variant", "split", "task_list", "seed"]
-
-Returns = TypeVar("Returns", float, pd.Series)
-"""One return, or a column of them."""
-
-
-def adaptation_gain(before: Returns, after: Returns) -> Returns:
-    """The return after adaptation minus the return of the same agent before any adaptation data."""
-    return after - before
-
-
-def generalisation_gap(in_distribution: Returns, out_of_distribution: Returns) -> Returns:
-    """The return on fresh training-distribution tasks minus that on the test tasks: what the shift costs."""
-    return in_distribution - out_of_distribution
-
-
-def normalised_score(value: float, null: float | None, ceiling: float | None) -> float:
-    """0 at the return of the zero action, 1 at the declared best return; NaN where either is not declared."""
-    if null is None or ceiling is None or ceiling == null:
-        return float("nan")
-    return (value - null) / (ceiling - null)
 
 
 def results_of(records: pd.DataFrame, phase: str = "after") -> pd.DataFrame:
@@ -40,28 +19,28 @@ def results_of(records: pd.DataFrame, phase: str = "after") -> pd.DataFrame:
     return records[records["is_final"] & (records["phase"] == phase)]
 
 
-def task_means(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
+def task_means(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """One row per group and task: `value` (mean over its episodes), `episodes`; NaN if any return is not finite.
 
     Args:
         rows: Records.
-        by: Columns that make a group. Default: variant, split, task list, seed.
+        by: Columns that make a group.
     """
-    keys = [*dict.fromkeys([*(by or SEED_KEY), "task"])]
-    held = rows[keys].assign(value=rows["return"].to_numpy(dtype=float, na_value=np.nan))
-    held["bad"] = ~np.isfinite(held["value"])
+    keys = [*dict.fromkeys([*by, "task"])]
+    episodes = rows[keys].assign(value=rows["return"].to_numpy(dtype=float, na_value=np.nan))
+    episodes["bad"] = ~np.isfinite(episodes["value"])
     # In one order, so that sums do not depend on the order of rows, down to the last bit.
-    held = held.sort_values([*keys, "value"], ignore_index=True)
-    groups = held.groupby(keys, sort=True)
+    episodes = episodes.sort_values([*keys, "value"], ignore_index=True)
+    groups = episodes.groupby(keys, sort=True)
     means = groups.agg(value=("value", "first"), episodes=("value", "size"), bad=("bad", "any")).reset_index()
-    means["value"] = _means(groups, held["value"]).where(~means["bad"])
+    means["value"] = _means(groups, episodes["value"]).where(~means["bad"])
     return means.drop(columns="bad")
 
 
 def seed_means(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
     """One `value` per group, the mean over episodes of each task, then over tasks; NaN if any return is not finite.
 
-    With it how many tasks and episodes it is made of, and how many tasks have a return that is not finite.
+    Columns: those of `by`, value, tasks, episodes, failed_tasks (tasks with a return that is not finite).
 
     Args:
         rows: Records.
@@ -83,29 +62,29 @@ def seed_means(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
 def _means(groups: Any, values: pd.Series) -> pd.Series:
     """The mean of each group, in the groups' order. pandas' own depends, in its last bit, on what other groups hold."""
     numbers = groups.ngroup().to_numpy()
-    kept = numbers >= 0  # a group whose key is not a number is none
-    return pd.Series(np.bincount(numbers[kept], values[kept]) / np.bincount(numbers[kept]))
+    in_group = numbers >= 0  # a group whose key is not a number is none
+    return pd.Series(np.bincount(numbers[in_group], values[in_group]) / np.bincount(numbers[in_group]))
 
 
 def per_seed(records: pd.DataFrame) -> pd.DataFrame:
     """One row per (variant, split, task list, seed) of the final results.
 
-    Columns: the keys, `run`, `training` (the meta-training it is a result of), `before`, `after`, `gain` (after -
-    before), `tasks`, `episodes` and `failed_tasks` (tasks with a return that is not a number, for which `after` is
-    NaN).
+    Columns: the keys, `run`, `training` (the meta-training it is a result of), `before` (the return of the same agent
+    before any adaptation data), `after`, `gain` (after - before), `tasks`, `episodes` and `failed_tasks` (tasks with a
+    return that is not a number, for which `after` is NaN).
     """
     after = seed_means(results_of(records)).rename(columns={"value": "after"})
     before = seed_means(results_of(records, "before")).rename(columns={"value": "before"})
     runs = results_of(records)[[*SEED_KEY, "run", "training"]].drop_duplicates(SEED_KEY)
     seeds = after.merge(before[[*SEED_KEY, "before"]], on=SEED_KEY, how="left").merge(runs, on=SEED_KEY)
-    seeds["gain"] = adaptation_gain(seeds["before"], seeds["after"])
+    seeds["gain"] = seeds["after"] - seeds["before"]
     return seeds[[*SEED_KEY, "run", "training", "before", "after", "gain", "tasks", "episodes", "failed_tasks"]]
 
 
 def gaps(seeds: pd.DataFrame) -> pd.DataFrame:
-    """The generalisation gap of every (variant, split, seed) that has both task lists.
+    """The generalisation gap of every (variant, split, seed) that has both task lists: what the shift costs.
 
-    Columns: variant, split, seed, training, test, test_id, gap.
+    Columns: variant, split, seed, training, test, test_id, gap (test_id - test).
 
     Args:
         seeds: What `per_seed` returns.
@@ -116,5 +95,5 @@ def gaps(seeds: pd.DataFrame) -> pd.DataFrame:
         for name in ("test", "test_id")
     }
     both = lists["test"].merge(lists["test_id"], on=keys)
-    both["gap"] = generalisation_gap(both["test_id"], both["test"])
+    both["gap"] = both["test_id"] - both["test"]
     return both

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.reading import metrics
+from reports.returns import SEED_KEY, gaps, per_seed, seed_means
 
 
 def frame(tasks, returns):
@@ -13,7 +13,7 @@ def frame(tasks, returns):
 
 
 def seed_mean(tasks, returns):
-    (found,) = metrics.seed_means(frame(tasks, returns)).itertuples()
+    (found,) = seed_means(frame(tasks, returns)).itertuples()
     return found
 
 
@@ -27,7 +27,7 @@ def test_one_return_that_is_no_number_makes_no_mean():
         found = seed_mean([0, 1, 1], [1.0, bad, 2.0])
         assert math.isnan(found.value)
         assert (found.tasks, found.failed_tasks) == (2, 1)
-    assert metrics.seed_means(frame([], [])).empty
+    assert seed_means(frame([], [])).empty
 
 
 def test_the_mean_does_not_depend_on_the_order_of_rows_to_the_last_bit():
@@ -41,25 +41,11 @@ def test_the_mean_does_not_depend_on_the_order_of_rows_to_the_last_bit():
 
 
 def test_a_task_is_a_group_of_its_own_where_one_is_asked_for():
-    found = metrics.seed_means(frame([3, 3, 5], [1.0, 2.0, np.nan]), [*metrics.SEED_KEY, "task"])
+    found = seed_means(frame([3, 3, 5], [1.0, 2.0, np.nan]), [*SEED_KEY, "task"])
     assert list(found["task"]) == [3, 5]
     assert list(found["tasks"]) == [1, 1]
     assert list(found["failed_tasks"]) == [0, 1]
     assert found["value"].iloc[0] == 1.5
-
-
-@pytest.mark.parametrize(
-    ("value", "null", "ceiling", "score"),
-    [(-300.0, -500.0, -100.0, 0.5), (-500.0, -500.0, -100.0, 0.0), (-700.0, -500.0, -100.0, -0.5)],
-)
-def test_the_score_is_zero_at_the_zero_action_and_one_at_the_declared_best(value, null, ceiling, score):
-    assert metrics.normalised_score(value, null, ceiling) == score
-
-
-def test_there_is_no_score_without_both_references():
-    assert math.isnan(metrics.normalised_score(1.0, 0.0, None))
-    assert math.isnan(metrics.normalised_score(1.0, None, 1.0))
-    assert math.isnan(metrics.normalised_score(1.0, 2.0, 2.0))
 
 
 def test_only_the_last_evaluation_of_the_final_checkpoint_is_the_result(synthetic):
@@ -70,7 +56,7 @@ def test_only_the_last_evaluation_of_the_final_checkpoint_is_the_result(syntheti
         synthetic.row(**{"return": -3.0}, phase="before"),
         synthetic.row(**{"return": 100.0}, phase="collect"),
     ]
-    (seed,) = metrics.per_seed(pd.DataFrame(rows)).to_dict("records")
+    (seed,) = per_seed(pd.DataFrame(rows)).to_dict("records")
     assert (seed["before"], seed["after"], seed["gain"]) == (-3.0, 1.0, 4.0)
     assert (seed["tasks"], seed["episodes"], seed["failed_tasks"]) == (1, 1, 0)
 
@@ -81,5 +67,5 @@ def test_the_gap_is_what_the_shift_costs_and_needs_both_lists(synthetic):
         synthetic.row(**{"return": -50.0}, task_list="test_id"),
         synthetic.row(**{"return": -99.0}, seed=1),
     ]
-    (gap,) = metrics.gaps(metrics.per_seed(pd.DataFrame(rows))).to_dict("records")
+    (gap,) = gaps(per_seed(pd.DataFrame(rows))).to_dict("records")
     assert (gap["seed"], gap["gap"]) == (0, 150.0)

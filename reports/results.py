@@ -1,0 +1,102 @@
+"""What a report is made of: the tables of results folders, what stands beside them, and what was left out.
+
+`reports.reading` makes `Results` of folders; everything above reads them and changes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from reports import style
+from reports.returns import per_seed
+
+CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reason")
+
+
+class Problem(NamedTuple):
+    """A file or a run that was left out: where (relative to the folder), why, and why in a few words (or empty)."""
+
+    where: str
+    why: str
+    briefly: str = ""
+
+
+class Picture(NamedTuple):
+    """A picture as a PNG that holds pixels and nothing else, and its size in pixels."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything a report is made of.
+
+    Attributes:
+        folders: Names of the results folders.
+        records: Rows of `records.parquet`, with the columns of `suite.results.records.SCHEMA`. All tables of rows are
+            in one canonical order, so that the order of files and rows changes no digit.
+        diagnostics: Rows of `diagnostics.parquet`, in the same way.
+        metrics: Rows of `metrics.parquet`, in the same way.
+        runs: The metadata document of each run's records file, by the run's hash.
+        cells: One row per (variant, split, seed) that is declared or has records, with `CELL_COLUMNS`.
+        experiments: The resolved experiments, by the label of their file.
+        pictures: Pictures of bodies, by split.
+        problems: Files and runs that were left out.
+        notes: Warnings about what is in the report.
+        mixed: Whether labels were split up to keep apart what was not measured alike.
+    """
+
+    folders: tuple[str, ...]
+    records: pd.DataFrame
+    diagnostics: pd.DataFrame
+    metrics: pd.DataFrame
+    runs: dict[str, dict[str, Any]]
+    cells: pd.DataFrame
+    experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    mixed: bool = False
+
+    @cached_property
+    def seeds(self) -> pd.DataFrame:
+        """The final result of every seed (`returns.per_seed`); read-only, as it is kept."""
+        return per_seed(self.records)
+
+    @cached_property
+    def looks(self) -> dict[str, style.Look]:
+        """How each variant is drawn, by its label."""
+        return style.looks(self.cells[["variant", "algorithm"]].itertuples(index=False, name=None))
+
+    def look(self, variant: str) -> style.Look:
+        """How a variant is drawn; where no cell names it, by its label alone."""
+        return self.looks.get(variant) or style.look(variant)
+
+    def split_document(self, split: str) -> dict[str, Any]:
+        """What the records say about a split, from the first of its runs that does; empty where none does."""
+        runs = sorted(set(self.records.loc[self.records["split"] == split, "run"]))
+        return next((d for run in runs if isinstance(d := value_at(self.runs.get(run), "split"), dict)), {})
+
+
+def named_rows(frame: pd.DataFrame) -> Iterator[Any]:
+    """Each row of a frame as a named tuple of its columns, in order."""
+    return frame.itertuples(index=False)
+
+
+def value_at(document: Any, *keys: str) -> Any:
+    """The value at a path of keys in nested dicts, or None."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def precision(document: dict[str, Any]) -> Any:
+    """The resolved precision of a run, from its metadata document: part of its training's configuration, or None."""
+    return value_at(document, "config", "train", "precision") or value_at(document, "provenance", "precision")
