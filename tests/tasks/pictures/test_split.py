@@ -14,8 +14,9 @@ def test_every_split_can_be_drawn(split, tmp_path):
     path = pictures.save_split(split, tmp_path / "pictures" / "split.png")
     picture = Image.open(path)
     assert picture.size == tuple(round(inches * pictures.DOTS_PER_INCH) for inches in pictures.SIZE)
-    colours = np.asarray(picture.convert("RGB"), dtype=int)
-    assert ((colours.max(axis=2) - colours.min(axis=2)) > 40).mean() > 0.002, "no task is drawn"
+    above_the_legend = np.asarray(picture.convert("RGB"), dtype=int)[: -picture.height // 8]
+    is_coloured = above_the_legend.max(axis=2) - above_the_legend.min(axis=2) > 40
+    assert is_coloured.sum() > 100, "no task is drawn"
 
 
 def test_the_same_split_gives_the_same_bytes(tmp_path):
