@@ -90,3 +90,16 @@ def submitted(tiny_experiment, tmp_path, slurm):
         return out, folders
 
     return build
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A training folder that this process works on."""
+    from suite.results.json_files import write_json
+    from suite.results.lock import owned
+
+    made = tmp_path / "run"
+    made.mkdir()
+    write_json(made / "execution.json", {"env_steps": 1000})
+    with owned(made):
+        yield made

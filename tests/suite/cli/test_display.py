@@ -2,7 +2,6 @@
 
 import io
 
-import pytest
 from rich.console import Console
 from tests_support import write_metrics, write_status
 
@@ -10,15 +9,6 @@ from suite.cli import display as display_module
 from suite.cli.display import LiveDisplay, PlainDisplay, display_for
 from suite.executors.base import Outcome, Pool
 from suite.monitor.progress import RunProgress
-from suite.results.json_files import write_json
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "run"
-    made.mkdir()
-    write_json(made / "execution.json", {"env_steps": 1000})
-    return made
 
 
 def plain(labels):

@@ -4,18 +4,6 @@ import pytest
 from tests_support import write_metrics, write_status
 
 from suite.monitor.progress import RunProgress, duration, read_progress, recent_speed, sentence
-from suite.results.json_files import write_json
-from suite.results.lock import owned
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Of a training that this process works on."""
-    made = tmp_path / "run"
-    made.mkdir()
-    write_json(made / "execution.json", {"env_steps": 1000})
-    with owned(made):
-        yield made
 
 
 @pytest.mark.parametrize(
