@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from reports.figures import canvas, task_lists
 from reports.numbers import split_tasks
 from reports.reading.load import load
-from suite.run.worker import drawable
+from suite.run.metadata import drawable
 from tasks.pictures.split import draw_split
 from tasks.registry import get_family, get_split, splits
 
