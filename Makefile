@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 OFFMAP := $(VENV)/bin/offmap
 
-.PHONY: quickstart test lint slow stress cluster bench lock clean
+.PHONY: quickstart test lint slow lowest stress cluster bench lock clean
 
 quickstart: $(VENV)/.ready
 	$(OFFMAP) run configs/experiments/quickstart.yaml
@@ -20,6 +20,15 @@ lint: $(VENV)/.ready
 slow: $(VENV)/.ready
 	$(VENV)/bin/python -m pytest -m "slow and not slurm" --numprocesses 2
 
+# The lowest versions that pyproject.toml allows have to do as well: the fast tests of what reads and writes files.
+lowest: pyproject.toml requirements.lock
+	rm -rf .lowest-venv
+	$(PYTHON) -m venv .lowest-venv
+	sed -n '/^dependencies = \[/,/^\]/p' pyproject.toml | sed -nE 's/^  "([a-z0-9-]+)(\[[a-z]+\])?>=([0-9.]+).*/\1==\3/p' > .lowest-venv/lowest.txt
+	grep -E '^(pytest|pytest-xdist|hypothesis|selenium|build|setuptools)==' requirements.lock > .lowest-venv/tests.txt
+	.lowest-venv/bin/python -m pip install --quiet --constraint .lowest-venv/lowest.txt --requirement .lowest-venv/tests.txt --editable .
+	.lowest-venv/bin/python -m pytest -m "not slow" --numprocesses 2 tests/reports tests/suite
+
 # Fifty runs killed at random moments; `make slow` has a few of them.
 stress: $(VENV)/.ready
 	OFFMAP_KILLS=50 $(VENV)/bin/python -m pytest -m stress --numprocesses 2
@@ -34,7 +43,7 @@ bench: $(VENV)/.ready
 # Everything is pinned in requirements.lock; torch without a local version, so that a machine gets the build it can use.
 $(VENV)/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --quiet --constraint requirements.lock --editable '.[dev]'
 	touch $@
 
 # Resolve anew within the bounds of pyproject.toml, and pin what came out.
@@ -46,4 +55,4 @@ lock:
 	rm -rf .lock-venv
 
 clean:
-	rm -rf $(VENV) .lock-venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .lock-venv .lowest-venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -166,7 +166,8 @@ def _relabelled(results: Results, conflicts: list[Conflict]) -> Results:
         for frame in (records, diagnostics, cells):
             end = frame["run"].map(suffix)
             is_named = end.notna()
-            frame.loc[is_named, column] = frame.loc[is_named, column] + " [" + end[is_named] + "]"
+            if is_named.any():
+                frame.loc[is_named, column] = frame.loc[is_named, column] + " [" + end[is_named].astype(str) + "]"
     notes = dict.fromkeys(f"Mixed on request: {text}." for text, _, _ in conflicts)
     return replace(results, records=records, diagnostics=diagnostics, cells=cells, notes=(*results.notes, *notes))
 

@@ -1,3 +1,4 @@
+import csv
 import math
 
 import numpy as np
@@ -128,12 +129,12 @@ def test_the_run_table_shows_provenance_and_leaves_unknown_fields_empty(tmp_path
 def test_csv_numbers_have_ten_digits(tmp_path, golden):
     table = tables.main_table(load(golden))
     formats.write_csv(table, tmp_path / "t.csv")
-    line = (tmp_path / "t.csv").read_text().splitlines()[1]
-    assert line == (
-        "mier,cheetah-velocity.hard,test,32.5,7.658622882,57.34137712,3,Student's t over seeds,3,,"
-        '"32.5 [7.7, 57.3], n = 3",False,False'
-    )
-    assert np.isclose(57.34137712, table["high"].iloc[0])
+    row = next(csv.reader((tmp_path / "t.csv").read_text().splitlines()[1:]))
+    assert row[:4] == ["mier", "cheetah-velocity.hard", "test", "32.5"]
+    assert row[6:] == ["3", "Student's t over seeds", "3", "", "32.5 [7.7, 57.3], n = 3", "False", "False"]
+    for text, value in zip(row[4:6], (7.6586228825, 57.34137712)):  # whose last digit is scipy's to decide
+        assert len(text.replace(".", "")) == 10
+        assert float(text) == pytest.approx(value, rel=1e-9)
 
 
 def marks(table):
