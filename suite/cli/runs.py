@@ -30,7 +30,7 @@ def resume(
     folders = training_folders(folder)
     todo, taken = left_to_do(folder, folders, with_failed=failed)
     if todo:
-        require_acceptable(spec, detach)
+        require_acceptable(spec, detach, folder)
     under_way = f", {len(taken)} under way" if taken else ""
     print_lines([f"{len(folders)} trainings: {len(todo)} to resume{under_way}"])
     if todo:

@@ -12,7 +12,7 @@ from suite.executors.base import Interrupted, Outcome, Pool, Tick
 from suite.executors.code_snapshot import launched_code
 from suite.executors.inline import run_inline
 from suite.executors.local import run_local
-from suite.executors.slurm import largest_array, make_arrays, require_slurm, submit
+from suite.executors.slurm import cancel_jobs, largest_array, make_arrays, require_slurm, submit
 from suite.experiment.executor import ExecutorSpec, Request
 from suite.experiment.overrides import put
 from suite.monitor.job_states import ACTIVE, Cluster
@@ -67,7 +67,7 @@ def _free_and_taken(
     for folder in folders:
         fields = read_status(folder)
         state = cluster.judge(folder.name, fields)["state"]
-        if state == "running" or cluster.has(folder.name, fields):
+        if state == "running" or (cluster.has(folder.name, fields) and not cluster.is_held(folder.name)):
             taken.append(folder)
         elif with_failed or state != "failed":
             free.append(folder)
@@ -108,6 +108,9 @@ def submit_runs(
         free, _ = _free_and_taken(filter(pending, folders), cluster)
         if not free:
             return []
+        held = {cluster.jobs[folder.name].name for folder in free if cluster.is_held(folder.name)}
+        if held:  # a job that somebody releases later would be a second one for its runs
+            cancel_jobs(sorted(held))
         requests = requests_of(read_grid(out), spec)
         if any(not pending(out / name) for name in requests):  # a canary has been where the others are to go
             spec = spec.changed(canary=False)
