@@ -21,7 +21,8 @@ REFRESH_SECONDS = 1.0
 PLAIN_SECONDS = 30.0  # between two plain lines of a run whose stage has not changed
 
 COLOURS = {
-    "running": "cyan", "done": "green", "waiting": "dim", "pending": "dim", "requeued": "yellow", "stopped": "yellow", "held": "yellow",
+    "running": "cyan", "done": "green", "waiting": "dim", "pending": "dim", "requeued": "yellow", "stopped": "yellow",
+    "held": "yellow",
     "failed": "red", "killed": "red", "timed out": "red", "lost": "red",
 }  # fmt: skip
 

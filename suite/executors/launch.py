@@ -17,8 +17,9 @@ from suite.experiment.executor import ExecutorSpec, Request
 from suite.experiment.overrides import put
 from suite.monitor.job_states import ACTIVE, Cluster
 from suite.results.jobs import Submission, changing
-from suite.results.json_files import keep_json, read_json
+from suite.results.json_files import DamagedFile, keep_json
 from suite.results.layout import pending, read_grid, refuse_altered
+from suite.results.shapes import EXPERIMENT, REMEDY, read_shaped
 from suite.results.status import read_status
 from suite.run.processes import available_cores
 
@@ -32,7 +33,9 @@ def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> Exe
         UserError: it is no results folder, or something is not valid.
     """
     grid = read_grid(out)
-    document = dict(read_json(out / "experiment.json")["experiment"].get("executor", {}))
+    document = read_shaped(out / "experiment.json", EXPERIMENT)["experiment"].get("executor", {})
+    if not isinstance(document, dict):
+        raise DamagedFile(f"{out / 'experiment.json'} is damaged (executor is no mapping); {REMEDY}")
     for override in overrides:
         put(document, override)
     spec = ExecutorSpec().changed(**document | {name: value for name, value in values.items() if value is not None})
@@ -42,7 +45,7 @@ def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> Exe
 
 def remember(out: Path, spec: ExecutorSpec) -> None:
     """Keep how the runs of a results folder are to be carried out, until `offmap run` goes by the experiment again."""
-    document = read_json(out / "experiment.json")
+    document = read_shaped(out / "experiment.json", EXPERIMENT)
     document["experiment"]["executor"] = spec.model_dump(mode="json")
     keep_json(out / "experiment.json", document)
 
