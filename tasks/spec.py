@@ -5,14 +5,24 @@ Nothing here imports a simulator, so listing, planning and reporting stay fast.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,10 +31,32 @@ Shift = Literal["in_distribution", "out_of_distribution", "same_tasks"]
 """How a split's test tasks relate to its training tasks; `same_tasks` is declared, never silent."""
 
 
+def _has_truth(value: Any) -> bool:
+    """Whether a value is a truth, or a list with one in it."""
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_has_truth, value)))
+
+
+@functools.cache
+def _admits_truth(annotation: Any) -> bool:
+    """Whether a type is made to hold `True` or `False`, or says nothing of it."""
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Literal:
+        return any(isinstance(value, bool) for value in inner)
+    return annotation in (bool, Any) or any(map(_admits_truth, inner)) or annotation is dict
+
+
 class Frozen(BaseModel):
     """Base of all declared data: immutable, and a key that is not declared is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Values in which `true` does not stand for 1, as it would for Pydantic."""
+        if _has_truth(value) and not _admits_truth(cast(Any, cls.model_fields[str(info.field_name)].annotation)):
+            raise ValueError("true and false are no values for this")
+        return value
 
     def __copy__(self) -> Self:
         """A copy, which `model_copy` may change, so that it forgets what was worked out of the original's fields."""

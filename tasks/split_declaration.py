@@ -8,17 +8,19 @@ from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 from tasks.registry import InvalidDeclaration, UnknownName, check_lists, get_family, get_split, splits
 from tasks.spec import Frozen, References, Shift, TaskSplit
 
+MOST_TASKS = 10_000  # in a list
+
 
 class TaskList(Frozen):
     """One list of tasks: given value by value, drawn uniformly, or taken from another split."""
 
     values: tuple[tuple[FiniteFloat, ...] | FiniteFloat, ...] | None = Field(
-        default=None, description="one row per task"
+        default=None, max_length=MOST_TASKS, description="one row per task"
     )
     uniform: tuple[FiniteFloat, FiniteFloat] | None = Field(
         default=None, description="low and high, one-parameter families"
     )
-    number: PositiveInt | None = Field(default=None, description="how many are drawn")
+    number: PositiveInt | None = Field(default=None, le=MOST_TASKS, description="how many are drawn")
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="of the private RandomState that draws them")
     same_as: str | None = Field(default=None, description="`family.split.list`, such as cheetah-velocity.hard.train")
 
@@ -59,7 +61,7 @@ class SplitDeclaration(Frozen):
     """What a user says of a split; the rest follows from the family."""
 
     family: str
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)
     description: str = ""
     shift: Shift
     train: TaskList

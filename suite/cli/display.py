@@ -22,6 +22,7 @@ PLAIN_SECONDS = 30.0  # between two plain lines of a run whose stage has not cha
 
 COLOURS = {
     "running": "cyan", "done": "green", "waiting": "dim", "pending": "dim", "requeued": "yellow", "stopped": "yellow",
+    "held": "yellow",
     "failed": "red", "killed": "red", "timed out": "red", "lost": "red",
 }  # fmt: skip
 

@@ -62,7 +62,7 @@ def run(
     if dry_run:
         show_submissions(declared, folder)
         return
-    require_acceptable(spec, detach)
+    require_acceptable(spec, detach, folder)
     folders = prepare(declared, folder)
     todo, taken = left_to_do(folder, folders)
     done = len(folders) - len(todo) - len(taken)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from suite.monitor.overview import CellState
 
 
-def require_acceptable(spec: ExecutorSpec, detach: bool) -> None:
-    """Refuse an executor that cannot take runs, before anything is written.
+def require_acceptable(spec: ExecutorSpec, detach: bool, out: Path) -> None:
+    """Refuse an executor that cannot take runs whose results go to `out`, before anything is written.
 
     Raises:
         UserError: there is no Slurm, or it refuses such jobs, or the runs of another executor are to be left alone.
@@ -32,7 +32,7 @@ def require_acceptable(spec: ExecutorSpec, detach: bool) -> None:
             raise UserError(f"--detach leaves runs to a cluster; the {spec.kind} executor has to stay: leave it out")
         return
     require_slurm()
-    require_acceptance(spec)
+    require_acceptance(spec, out)
 
 
 def show_submissions(experiment: Experiment, folder: Path) -> None:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from suite.errors import printable
+
 LONG = 200  # rows of a table that is printed as plain columns: for thousands of them rich takes many seconds
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -29,9 +31,9 @@ def print_json(document: Any) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines as they are: no markup, no wrapping."""
+    """Print lines as they are, but for control characters: no markup, no wrapping."""
     for line in lines:
-        print(line)
+        print(printable(line))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -47,7 +49,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     for column, is_number in zip(columns, numbers):
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(_text(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(_text(cell))) for cell in row))
     console().print(table)
 
 
@@ -58,7 +60,7 @@ def _is_numeric(cells: list[Any]) -> bool:
 
 def _plain_columns(columns: Sequence[str], rows: Sequence[Sequence[Any]], numbers: list[bool]) -> Iterator[str]:
     """The lines of a table without colours, never folded."""
-    texts = [list(columns), *([_text(cell) for cell in row] for row in rows)]
+    texts = [list(columns), *([printable(_text(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts)]
     for line in texts:
         padded = (

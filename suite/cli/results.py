@@ -36,12 +36,12 @@ def _show(folder: Path, as_json: bool, watch: bool) -> bool:
     """Print the status of a results folder; whether to do so again."""
     from suite.monitor.job_states import ACTIVE
     from suite.monitor.overview import STATES, describe, read_cells
-    from suite.results.json_files import read_json
+    from suite.results.shapes import EXPERIMENT, read_shaped
 
     cells = read_cells(folder)
     counts = {state: sum(cell.state == state for cell in cells) for state in STATES}
     if as_json:
-        name = read_json(folder / "experiment.json")["name"]
+        name = read_shaped(folder / "experiment.json", EXPERIMENT)["name"]
         print_json({"experiment": name, "folder": str(folder), "counts": counts, "cells": list(map(describe, cells))})
         return False
     if watch:

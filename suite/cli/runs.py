@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from suite.cli.output import print_lines
 from suite.cli.results import ResultsFolder
+from suite.results.json_files import DamagedFile, read_end
+
+LOG_BYTES = 1_000_000  # of a log that are read
 
 
 def resume(
@@ -30,7 +35,7 @@ def resume(
     folders = training_folders(folder)
     todo, taken = left_to_do(folder, folders, with_failed=failed)
     if todo:
-        require_acceptable(spec, detach)
+        require_acceptable(spec, detach, folder)
     under_way = f", {len(taken)} under way" if taken else ""
     print_lines([f"{len(folders)} trainings: {len(todo)} to resume{under_way}"])
     if todo:
@@ -69,12 +74,23 @@ def logs(
     training = training_folder(folder, run)
     job = jobs_of_runs(read_submissions(folder)).get(training.name)
     paths = [training / "worker.log", *(log_files(folder, job.name) if job is not None else [])]
-    for path in paths:
-        if path.exists():
-            end = path.read_text(errors="replace").splitlines()[-lines:]
-            print_lines([f"==> {path} <==", *(end or ["(empty)"]), ""])
-    if not any(path.exists() for path in paths):
+    shown = [path for path in paths if os.path.lexists(path)]
+    for path in shown:
+        print_lines([f"==> {path} <==", *_last_lines(path, lines), ""])
+    if not shown:
         print_lines([f"{training}: nothing has been printed yet"])
+
+
+def _last_lines(path: Path, lines: int) -> list[str]:
+    """The end of a log, of which a run that goes wrong may have printed any amount."""
+    if path.is_symlink():
+        return [f"(a link to {os.readlink(path)}, which is not followed)"]
+    try:
+        end, is_whole = read_end(path, LOG_BYTES)
+    except DamagedFile as error:
+        return [f"({error})"]
+    told = end.decode(errors="replace").splitlines()
+    return (told if is_whole else told[1:])[-lines:] or ["(empty)"]
 
 
 def clean(
@@ -89,6 +105,7 @@ def clean(
     if not (unneeded.of_runs or unneeded.of_jobs):
         print_lines(["nothing to clean: no finished run has checkpoints or logs"])
         return
+    print_lines(f"  {path}" for path in unneeded.paths)
     print_lines([
         f"checkpoints and logs of {len(unneeded.of_runs)} finished runs and {len(unneeded.of_jobs)} files of their "
         f"jobs, {unneeded.size / 1e6:,.1f} MB.",

@@ -14,7 +14,7 @@ from suite.monitor.job_states import Cluster
 from suite.results.jobs import JobOf, changing, jobs_of_runs, read_submissions, write_submission
 from suite.results.layout import pending
 from suite.results.lock import owner
-from suite.results.process_identity import is_alive
+from suite.results.process_identity import is_alive, is_offmap
 from suite.results.status import read_status
 
 
@@ -80,6 +80,11 @@ def _owners(left: Mapping[Path, Mapping[str, Any]]) -> dict[Path, dict[str, Any]
 
 def _interrupt(folder: Path, about: Mapping[str, Any]) -> None:
     """Ask the process of this machine that owns a folder to end; one that just has ended does not mind."""
+    if not is_offmap(about["pid"]):
+        raise UserError(
+            f"{folder}: its lock names process {about['pid']}, which is none of offmap's, so nobody was asked to end; "
+            f"if nobody works on that run, delete {folder}/lock-*"
+        )
     try:
         os.kill(about["pid"], signal.SIGTERM)
     except ProcessLookupError:

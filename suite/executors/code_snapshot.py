@@ -52,6 +52,11 @@ def launched_code(out: Path, way: Literal["snapshot", "clean"], root: Path = ROO
 
 def _refuse_changes(root: Path) -> None:
     changed = changed_files(root)
+    if changed is None:
+        raise UserError(
+            f"executor.code: clean was asked for, and git cannot tell whether {root} is unchanged (no repository of "
+            "its own, or git is missing); use code: snapshot"
+        )
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(

@@ -12,13 +12,14 @@ from suite.executors.base import Interrupted, Outcome, Pool, Tick
 from suite.executors.code_snapshot import launched_code
 from suite.executors.inline import run_inline
 from suite.executors.local import run_local
-from suite.executors.slurm import largest_array, make_arrays, require_slurm, submit
+from suite.executors.slurm import cancel_jobs, largest_array, make_arrays, require_slurm, submit
 from suite.experiment.executor import ExecutorSpec, Request
 from suite.experiment.overrides import put
 from suite.monitor.job_states import ACTIVE, Cluster
 from suite.results.jobs import Submission, changing
-from suite.results.json_files import keep_json, read_json
+from suite.results.json_files import DamagedFile, keep_json
 from suite.results.layout import pending, read_grid, refuse_altered
+from suite.results.shapes import EXPERIMENT, REMEDY, read_shaped
 from suite.results.status import read_status
 from suite.run.processes import available_cores
 
@@ -32,7 +33,9 @@ def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> Exe
         UserError: it is no results folder, or something is not valid.
     """
     grid = read_grid(out)
-    document = dict(read_json(out / "experiment.json")["experiment"].get("executor", {}))
+    document = read_shaped(out / "experiment.json", EXPERIMENT)["experiment"].get("executor", {})
+    if not isinstance(document, dict):
+        raise DamagedFile(f"{out / 'experiment.json'} is damaged (executor is no mapping); {REMEDY}")
     for override in overrides:
         put(document, override)
     spec = ExecutorSpec().changed(**document | {name: value for name, value in values.items() if value is not None})
@@ -42,7 +45,7 @@ def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> Exe
 
 def remember(out: Path, spec: ExecutorSpec) -> None:
     """Keep how the runs of a results folder are to be carried out, until `offmap run` goes by the experiment again."""
-    document = read_json(out / "experiment.json")
+    document = read_shaped(out / "experiment.json", EXPERIMENT)
     document["experiment"]["executor"] = spec.model_dump(mode="json")
     keep_json(out / "experiment.json", document)
 
@@ -67,7 +70,7 @@ def _free_and_taken(
     for folder in folders:
         fields = read_status(folder)
         state = cluster.judge(folder.name, fields)["state"]
-        if state == "running" or cluster.has(folder.name, fields):
+        if state == "running" or (cluster.has(folder.name, fields) and not cluster.is_held(folder.name)):
             taken.append(folder)
         elif with_failed or state != "failed":
             free.append(folder)
@@ -108,6 +111,9 @@ def submit_runs(
         free, _ = _free_and_taken(filter(pending, folders), cluster)
         if not free:
             return []
+        held = {cluster.jobs[folder.name].name for folder in free if cluster.is_held(folder.name)}
+        if held:  # a job that somebody releases later would be a second one for its runs
+            cancel_jobs(sorted(held))
         requests = requests_of(read_grid(out), spec)
         if any(not pending(out / name) for name in requests):  # a canary has been where the others are to go
             spec = spec.changed(canary=False)

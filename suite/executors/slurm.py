@@ -23,7 +23,16 @@ from suite.executors.slurm_arrays import Array, arrays
 from suite.experiment.executor import ExecutorSpec, Request, megabytes_of
 from suite.results.jobs import FOLDER, Submission, write_submission
 
+UNFIT = {
+    "%": "a pattern of a log's name",
+    ":": "the end of a path on PYTHONPATH",
+    "\\": "an escape",
+    "\n": "the end of a line",
+}
+"""Letters that a results folder's name must not have where jobs work in it, and what they would be taken for."""
+
 SMALLEST_LIMIT = 1001  # Slurm's own default of MaxArraySize
+SITE_OPTIONS = ("partition", "account", "qos", "constraint", "reservation")  # that variables may give a default for
 PATIENT = 1_000_000  # requeues at a time limit that submitit allows: as many as a run needs
 
 
@@ -41,18 +50,24 @@ def require_slurm() -> None:
         )
 
 
-def require_acceptance(spec: ExecutorSpec) -> None:
-    """Nothing, if Slurm would take the jobs of an experiment; nothing is submitted and nothing written.
+def require_acceptance(spec: ExecutorSpec, out: Path) -> None:
+    """Nothing, if Slurm would take the jobs of an experiment whose results go to `out`; nothing is written.
 
     Raises:
-        UserError: it would not, in its own words.
+        UserError: it would not, in its own words, or the name of the folder would not survive there.
     """
+    odd = [letter for letter in UNFIT if letter in str(out.absolute())]
+    if odd:
+        raise UserError(
+            f"--out: {out.absolute()} has {' and '.join(map(repr, odd))} in it, which Slurm would take for "
+            f"{' and '.join(UNFIT[letter] for letter in odd)}; choose a folder without"
+        )
     for request in dict.fromkeys([spec.request([]), *(spec.request([name]) for name in spec.variants)]):
         options = [
             f"--{name.replace('_', '-')}={value}" for name, value in _options(request, spec.runs_per_job).items()
         ]
         command = ["sbatch", "--test-only", *options, "--wrap=true"]
-        with outside_of_jobs():
+        with submitting(request):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise UserError(f"Slurm refuses such jobs ({shlex.join(options)}): {_words(done.stderr)}")
@@ -92,15 +107,15 @@ def submit(
     jobs.mkdir(exist_ok=True)
     submissions: list[Submission] = []
     try:
-        with outside_of_jobs():
-            for array in made:
-                after = _dependency(array, submissions, has_canary=spec.canary and len(made) > 1)
+        for array in made:
+            after = _dependency(array, submissions, has_canary=spec.canary and len(made) > 1)
+            with submitting(array.request):
                 number = _submit_array(out, array, spec, code, after)
-                canary = made[0].jobs[0][0] if spec.canary and submissions else ""
-                known = (str(code.folder), code.revision)
-                submissions.append(Submission(number, array.jobs, time.time(), *known, canary=canary))
-                write_submission(out, submissions[-1])
-                say(f"submitted job {number}: {described(array)}")
+            canary = made[0].jobs[0][0] if spec.canary and submissions else ""
+            known = (str(code.folder), code.revision)
+            submissions.append(Submission(number, array.jobs, time.time(), *known, canary=canary))
+            write_submission(out, submissions[-1])
+            say(f"submitted job {number}: {described(array)}")
     finally:
         _discard_scratch(jobs)
     return submissions
@@ -128,17 +143,24 @@ def cancel_jobs(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def outside_of_jobs() -> Iterator[None]:
-    """Within, a job that submits jobs hands on nothing of its own allocation, but still talks to the same cluster."""
+def submitting(request: Request) -> Iterator[None]:
+    """Within, the environment of this process decides nothing that the experiment decides.
+
+    sbatch takes options from variables such as `SBATCH_TIMELIMIT`, which site modules set, before those of a script:
+    only where a job runs and who pays for it are left to them (`SITE_OPTIONS`), and only if the request leaves it open.
+    A job that submits jobs hands on nothing of its own allocation, but still talks to the same cluster.
+    """
     from submitit.helpers import clean_env
 
-    if "SLURM_JOB_ID" not in os.environ:
-        yield
-        return
-    configuration = os.environ.get("SLURM_CONF")
+    kept = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
+    for option in SITE_OPTIONS:
+        name = f"SBATCH_{option.upper()}"
+        if getattr(request, option, None) is None and name in os.environ:
+            kept[name] = os.environ[name]
     with clean_env():
-        if configuration is not None:
-            os.environ["SLURM_CONF"] = configuration
+        for name in [name for name in os.environ if name.startswith("SBATCH_")]:
+            del os.environ[name]
+        os.environ.update(kept)
         yield
 
 

@@ -14,7 +14,8 @@ from pydantic import Discriminator, Field, PositiveInt, Tag, ValidationError, mo
 from suite.errors import UserError
 from suite.experiment.messages import explain
 from suite.experiment.presets import CONFIGS, NATIVE, algorithm_document, algorithm_file, presets
-from suite.experiment.specs import EvaluationProtocol
+from suite.experiment.specs import MOST_STEPS, EvaluationProtocol
+from suite.experiment.yaml_text import parse_yaml
 from tasks.registry import get_family
 from tasks.spec import Frozen, TaskSplit
 
@@ -29,9 +30,11 @@ BudgetName = Literal["native", "matched", "smoke"]
 class Budget(Frozen):
     """When a meta-training stops, and which checkpoints on the way are tested too."""
 
-    env_steps: PositiveInt = Field(description="environment steps, initial exploration included")
+    env_steps: PositiveInt = Field(le=MOST_STEPS, description="environment steps, initial exploration included")
     milestones: tuple[PositiveInt, ...] = Field(
-        default=(), description="env steps at which a checkpoint is kept and tested under `milestone_protocol`"
+        default=(),
+        max_length=1000,
+        description="env steps at which a checkpoint is kept and tested under `milestone_protocol`",
     )
 
     @model_validator(mode="after")
@@ -197,7 +200,7 @@ def read_budgets(path: Path) -> BudgetTable:
         UserError: it cannot be read, is not YAML, or has an unknown key or an impossible value.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = parse_yaml(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     return _checked(document, BudgetTable, str(path))

@@ -6,19 +6,22 @@ Reading a declaration imports no torch and no simulator; what it stands for is w
 from __future__ import annotations
 
 import difflib
+import errno
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, Field, NonNegativeInt, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from suite.errors import UserError
+from suite.errors import UserError, shortened
 from suite.experiment.budgets import AnyBudget
 from suite.experiment.executor import ExecutorSpec
 from suite.experiment.messages import explain
-from suite.experiment.overrides import as_choice, parse_yaml, put
-from suite.experiment.specs import EvaluationProtocol
+from suite.experiment.overrides import as_choice, put
+from suite.experiment.specs import EvaluationProtocol, Seed
+from suite.experiment.yaml_text import MOST_BYTES, parse_yaml
 from tasks.spec import Frozen
 from tasks.split_declaration import SplitDeclaration
 
@@ -26,11 +29,20 @@ from tasks.split_declaration import SplitDeclaration
 class Choice(Frozen):
     """One algorithm of an experiment, with what differs from its defaults."""
 
-    name: str
-    label: str | None = Field(default=None, description="how it is called in results; None: its name")
+    name: str = Field(max_length=100)
+    label: str | None = Field(
+        default=None, min_length=1, max_length=100, description="how it is called in results; None: its name"
+    )
     preset: str | None = Field(default=None, description="a preset of configs/algorithms on top of the default one")
     train: dict[str, Any] = Field(default_factory=dict)
     adapt: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("label")
+    @classmethod
+    def _printable(cls, label: str | None) -> str | None:
+        if label is not None and not label.isprintable():
+            raise ValueError("a label is letters that can be printed on one line")
+        return label
 
     @property
     def variant(self) -> str:
@@ -41,8 +53,10 @@ class Choice(Frozen):
 class Experiment(Frozen):
     """A declared grid: splits x algorithms x axes x seeds, with a budget and a protocol."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="also the name of the results folder")
-    description: str = ""
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="also the name of the results folder"
+    )
+    description: str = Field(default="", max_length=10_000)
     splits: tuple[str, ...] = Field(min_length=1, description="`family.split` names, own splits included")
     own_splits: tuple[SplitDeclaration, ...] = Field(default=(), description="further splits of existing families")
     algorithms: tuple[Annotated[Choice, BeforeValidator(as_choice)], ...] = Field(min_length=1)
@@ -50,8 +64,11 @@ class Experiment(Frozen):
         default_factory=dict,
         description="hyper-parameter grid: `label.train.field` or `label.adapt.field` -> values to try",
     )
-    seeds: tuple[NonNegativeInt, ...] = Field(
-        default=(0,), min_length=1, description="of the meta-trainings; references run once, with the first of them"
+    seeds: tuple[Seed, ...] = Field(
+        default=(0,),
+        min_length=1,
+        max_length=10_000,
+        description="of the meta-trainings; references run once, with the first of them",
     )
     budget: AnyBudget = Field(
         description="env_steps and milestones, or a word: `native`, `matched` or `smoke` (docs/protocol.md)"
@@ -66,11 +83,11 @@ class Experiment(Frozen):
     )
     device: str = Field(
         default="cpu",
-        pattern=r"^(cpu|cuda(:\d+)?)$",
+        pattern=r"^(cpu|cuda(:\d{1,3})?)$",
         description="`cpu`, `cuda` or `cuda:N`; `precision: auto` asks it",
     )
     checkpoint_seconds: float = Field(
-        default=300.0, gt=0, allow_inf_nan=False, description="least time between checkpoints"
+        default=300.0, gt=0, le=1e9, allow_inf_nan=False, description="least time between checkpoints"
     )
     executor: ExecutorSpec = Field(
         default=ExecutorSpec(), description="where and how the runs are carried out: changes no result"
@@ -83,7 +100,7 @@ class Experiment(Frozen):
     @classmethod
     def _no_repetition(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(values)) < len(values):
-            raise ValueError(f"{list(values)} names something twice")
+            raise ValueError(f"{shortened(list(values))} names something twice")
         return values
 
     @field_validator("protocol", "milestone_protocol")
@@ -102,6 +119,20 @@ class Experiment(Frozen):
         return axes
 
 
+def _text_of(path: Path) -> str:
+    """What an experiment's file holds, which is read only if it is an ordinary file of a bearable size.
+
+    Raises:
+        OSError: it is not, or cannot be read.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+    if about.st_size > 4 * MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has {about.st_size:,} bytes, which is no experiment", str(path))
+    return path.read_text(encoding="utf-8")
+
+
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment in a YAML file, with `a.b=c` overrides put in before it is validated.
 
@@ -109,13 +140,13 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         UserError: no such file, not YAML, or not a valid experiment; the message names the place and the remedy.
     """
     try:
-        document = parse_yaml(path.read_text())
+        document = parse_yaml(_text_of(path))
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [found.name for found in path.parent.glob("*.yaml")], n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else "; ready ones are in configs/experiments"
         raise UserError(f"there is no experiment file {path}{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{shortened(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(document, dict):

@@ -23,8 +23,8 @@ from tasks.spec import Frozen
 
 Kind = Literal["local", "slurm", "inline"]
 
-_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>[0-5]?\d):(?P<seconds>[0-5]?\d)")
-_MEMORY = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[MGT])i?B?", re.IGNORECASE)
+_TIME = re.compile(r"(?:(?P<days>\d{1,4})-)?(?P<hours>\d{1,6}):(?P<minutes>[0-5]?\d):(?P<seconds>[0-5]?\d)")
+_MEMORY = re.compile(r"(?P<number>\d{1,9}(\.\d{1,9})?) ?(?P<unit>[MGT])i?B?", re.IGNORECASE)
 _MEGABYTES = {"M": 1, "G": 1024, "T": 1024**2}
 
 
@@ -51,7 +51,10 @@ def megabytes_of(memory: Any) -> int:
     return math.ceil(float(match["number"]) * _MEGABYTES[match["unit"].upper()])
 
 
-Minutes = Annotated[PositiveInt, BeforeValidator(minutes_of)]
+MOST = 10**7
+"""Of anything that is asked for: minutes, seconds, cores, runs."""
+
+Minutes = Annotated[PositiveInt, Field(le=MOST), BeforeValidator(minutes_of)]
 Memory = Annotated[str, BeforeValidator(lambda value: f"{megabytes_of(value)}MB")]
 
 
@@ -67,8 +70,8 @@ class Request(Frozen):
         default=24 * 60, description="time limit: HH:MM:SS, D-HH:MM:SS or minutes; a run that needs more is requeued"
     )
     memory: Memory = Field(default="4096MB", description="of one run, with its unit, such as 4GB")
-    cpus: PositiveInt = Field(default=1, description="processor cores of one run, which has one thread")
-    gpus: NonNegativeInt = Field(default=0, description="of a job, shared by the runs that are packed into it")
+    cpus: PositiveInt = Field(default=1, le=MOST, description="processor cores of one run, which has one thread")
+    gpus: NonNegativeInt = Field(default=0, le=MOST, description="of a job, shared by the runs that are packed into it")
 
 
 class ExecutorSpec(Request):
@@ -77,13 +80,14 @@ class ExecutorSpec(Request):
     kind: Kind = Field(
         default="local", description="`local`: processes on this machine; `slurm`; `inline`: in this process"
     )
-    workers: PositiveInt | None = Field(default=None, description="local: runs at once; None: one per core")
-    array_parallelism: PositiveInt = Field(default=256, description="most jobs that run at once")
-    runs_per_job: PositiveInt = Field(default=1, description="runs packed into one job, side by side")
+    workers: PositiveInt | None = Field(default=None, le=MOST, description="local: runs at once; None: one per core")
+    array_parallelism: PositiveInt = Field(default=256, le=MOST, description="most jobs that run at once")
+    runs_per_job: PositiveInt = Field(default=1, le=MOST, description="runs packed into one job, side by side")
     canary: bool = Field(default=False, description="submit one run first; the others begin if it succeeds")
     setup: tuple[str, ...] = Field(default=(), description="shell lines before a job's work, such as `module load`")
     signal_seconds: PositiveInt = Field(
         default=120,
+        le=MOST,
         description="how long before its time limit a job is asked to checkpoint: longer than an outer iteration",
     )
     code: Literal["snapshot", "clean"] = Field(
@@ -109,7 +113,7 @@ class ExecutorSpec(Request):
     def _only_what_was_set(self, variants: dict[str, Request]) -> dict[str, Any]:
         return {name: request.model_dump(mode="json", exclude_unset=True) for name, request in variants.items()}
 
-    def changed(self, **values: Any) -> ExecutorSpec:
+    def changed(self, /, **values: Any) -> ExecutorSpec:
         """The same with some values changed, those that are not None.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,10 @@ from tasks.spec import TaskSplit
 
 if TYPE_CHECKING:
     from algorithms.base import TrainConfig
+
+
+MOST_CELLS = 20_000
+"""Of one experiment."""
 
 
 class Cell(NamedTuple):
@@ -40,6 +45,7 @@ def expand(experiment: Experiment) -> list[Cell]:
         UserError: an unknown algorithm, split, preset or key, an impossible value, two variants that are the same, or
             a budget that ends before the initial exploration.
     """
+    _refuse_too_many(experiment)
     own = _own_splits(experiment)
     splits = [_split(name, own) for name in experiment.splits]
     choices = list(_variants(experiment))
@@ -52,6 +58,20 @@ def expand(experiment: Experiment) -> list[Cell]:
     _refuse_twins(cells)
     experiment.executor.refuse_unknown(labels)
     return cells
+
+
+def _refuse_too_many(experiment: Experiment) -> None:
+    """Nothing, if the grid is one that somebody could want to run."""
+    labels = [choice.variant for choice in experiment.algorithms]
+    axes = [(_axis(key, labels)[0], len(values)) for key, values in experiment.axes.items()]
+    variants = sum(math.prod(size for label, size in axes if label == variant) for variant in labels)
+    cells = len(experiment.splits) * variants * len(experiment.seeds)
+    if cells > MOST_CELLS:
+        raise UserError(
+            f"the grid has {cells:,} cells ({len(experiment.splits)} splits x {variants:,} variants x "
+            f"{len(experiment.seeds):,} seeds); at most {MOST_CELLS:,} are allowed in one experiment: take fewer "
+            "seeds or values of axes, or make several experiments of it"
+        )
 
 
 def _own_splits(experiment: Experiment) -> dict[str, TaskSplit]:

@@ -8,24 +8,30 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from suite.errors import nearest
+from suite.errors import nearest, shortened
+
+MOST_LINES = 20
+LONGEST_LINE = 500
 
 
 def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     """A validation error of `model` in words, one line per place."""
     complaints: dict[str, list[str]] = {}
     given: dict[str, Any] = {}
-    for item in error.errors():
+    for item in error.errors(include_url=False):
         if item["type"] == "too_short" and item["input"]:
             continue  # pydantic counts only the valid elements; the invalid ones speak for themselves
         place = _place(item["loc"])
         complaints.setdefault(place, []).append(_complaint(item, _fields_at(model, item["loc"][:-1])))
         given[place] = item
     lines = []
-    for place, sentences in complaints.items():
+    for place, words in list(complaints.items())[:MOST_LINES]:
         colon = "" if given[place]["type"] in _SELF_EVIDENT else ":"
-        value = "" if given[place]["type"] in _SELF_EVIDENT else f", given {_short(given[place]['input'])}"
-        lines.append(f"{where}: {place}{colon} {' or '.join(dict.fromkeys(sentences))}{value}")
+        value = "" if given[place]["type"] in _SELF_EVIDENT else f", given {shortened(given[place]['input'])}"
+        line = f"{where}: {place}{colon} {' or '.join(dict.fromkeys(words))}{value}"
+        lines.append(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}...")
+    if len(complaints) > MOST_LINES:
+        lines.append(f"{where}: and {len(complaints) - MOST_LINES} more mistakes")
     return "\n".join(lines)
 
 
@@ -59,11 +65,6 @@ def _complaint(item: Any, fields: dict[Any, Any]) -> str:
         near = difflib.get_close_matches(item["input"], allowed, n=1)
         message += f" (did you mean {near[0]}?)" if near else ""
     return message
-
-
-def _short(value: Any, longest: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def _fields_at(model: Any, location: tuple[int | str, ...]) -> dict[Any, Any]:

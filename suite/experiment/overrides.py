@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import yaml
 
-from suite.errors import UserError, nearest
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without numbers to the base of 60: to YAML 1.1, an unquoted time of 4:00:00 is the number 14400."""
-
-
-_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$")
-_Loader.yaml_implicit_resolvers = {
-    first: [("tag:yaml.org,2002:str", _BASE_60), *resolvers]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def parse_yaml(text: str) -> Any:
-    """The document in a YAML text; what looks like a time of day or a time span is a string.
-
-    Raises:
-        yaml.YAMLError: it is not YAML.
-    """
-    return yaml.load(text, _Loader)
+from suite.errors import UserError, nearest, shortened
+from suite.experiment.yaml_text import parse_yaml
 
 
 def as_choice(value: Any) -> Any:
@@ -46,11 +26,13 @@ def put(document: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise UserError(f"--set {override!r}: write it as key=value, such as budget.env_steps=50000")
+        raise UserError(f"--set {shortened(override)}: write it as key=value, such as budget.env_steps=50000")
     try:
         value = parse_yaml(text)
     except yaml.YAMLError as error:
-        raise UserError(f"--set {override!r}: {text!r} is not a YAML value: {' '.join(str(error).split())}") from None
+        raise UserError(
+            f"--set {shortened(override)}: {shortened(text)} is not a YAML value: {' '.join(str(error).split())}"
+        ) from None
     target: Any = document
     for key in keys[:-1]:
         target = _entered(target, key, override)
@@ -70,15 +52,15 @@ def _entered(target: Any, key: str, override: str) -> Any:
         target[key] = {}
     if not isinstance(target[place], dict | list):
         raise UserError(
-            f"--set {override!r}: {key} is the single value {target[place]!r}; nothing can be set inside it, but "
-            f"{key}=... replaces it"
+            f"--set {shortened(override)}: {key} is the single value {shortened(target[place])}; nothing can be set "
+            f"inside it, but {key}=... replaces it"
         )
     return target[place]
 
 
 def _position(target: list[Any], key: str, override: str) -> int:
     """The index of a list's element, by number or by the label or name of an algorithm."""
-    if key.isdigit() and int(key) < len(target):
+    if key.isascii() and key.isdecimal() and int(key[:9]) < len(target):
         return int(key)
     items = [as_choice(item) for item in target]
     named = [(item.get("label"), item.get("name")) if isinstance(item, dict) else (None, None) for item in items]
@@ -88,4 +70,4 @@ def _position(target: list[Any], key: str, override: str) -> int:
                 return index
     labels = [str(label or name) for label, name in named if label or name]
     hint = nearest(key, labels) if labels else f"it has {len(target)} elements, numbered from 0"
-    raise UserError(f"--set {override!r}: there is no element {key} in that list; {hint}")
+    raise UserError(f"--set {shortened(override)}: there is no element {key} in that list; {hint}")

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from algorithms.registry import ALGORITHMS, AlgorithmEntry
-from suite.errors import UserError, nearest
+from suite.errors import UserError, nearest, shortened
 from suite.experiment.messages import explain
+from suite.experiment.yaml_text import parse_yaml
 from tasks.spec import TaskSplit
 
 if TYPE_CHECKING:
     from algorithms.base import AdaptConfig, TrainConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+LARGEST = 1e15
+"""Of a number in a configuration: beyond it they are mistakes, and lose digits."""
 
 Blocks = dict[str, dict[str, Any]]
 
@@ -37,7 +41,7 @@ def algorithm_file(training: str) -> Path:
 def algorithm_document(training: str) -> dict[str, Any]:
     """What that file holds; empty where there is none."""
     path = algorithm_file(training)
-    return yaml.safe_load(path.read_text()) if path.exists() else {}
+    return parse_yaml(path.read_text()) if path.exists() else {}
 
 
 def presets(training: str) -> dict[str, Any]:
@@ -89,9 +93,23 @@ def _validated(model: type[BaseModel], values: dict[str, Any], where: str) -> An
     except ValidationError as error:
         raise UserError(explain(error, where, model)) from None
     for name, value in config.model_dump().items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"{where}: {name} must be a finite number, given {value}")
+        for number in _numbers(value):
+            if not math.isfinite(number):
+                raise UserError(f"{where}: {name} must be a finite number, given {number}")
+            if abs(number) > LARGEST:
+                raise UserError(f"{where}: {name} must be at most {LARGEST:.0e}, given {shortened(number)}")
     return config
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    """The numbers in a value of a configuration, nested ones included."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _numbers(part)
+    elif isinstance(value, dict):
+        yield from _numbers(tuple(value.values()))
+    elif isinstance(value, int | float):
+        yield value
 
 
 def _with_precision(config: TrainConfig, device: str) -> TrainConfig:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from tasks.spec import Frozen, TaskSplit, fingerprint
 
 SCHEMA_VERSION = 1
+
+MOST_STEPS = 10**12  # of a budget: more than any record or counter holds
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""Of a meta-training: what a generator takes and a record holds."""
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+"""How many of something: no more than a record holds."""
 
 
 class TrainingSpec(Frozen):
@@ -24,7 +32,7 @@ class TrainingSpec(Frozen):
         "nothing has none"
     )
     config: dict[str, Any] = Field(description="the algorithm's train block, every value, precision resolved")
-    seed: NonNegativeInt
+    seed: Seed
 
     @cached_property
     def hash(self) -> str:
@@ -40,19 +48,19 @@ class EvaluationProtocol(Frozen):
         exclude_if=lambda name: name is None,  # so that the identities of unnamed protocols are what they always were
         description="`native`: as the algorithm's authors tested it; set by `native_protocol: true` alone",
     )
-    adaptation_transitions: PositiveInt | None = Field(
+    adaptation_transitions: Count | None = Field(
         default=None, description="collected by the suite in each test task, exactly; None: what the split declares"
     )
-    evaluation_episodes: PositiveInt = Field(default=3, description="deterministic episodes per task and evaluation")
-    evaluate_every: PositiveInt = Field(default=2000, description="adaptation updates between two evaluations")
+    evaluation_episodes: Count = Field(default=3, description="deterministic episodes per task and evaluation")
+    evaluate_every: Count = Field(default=2000, description="adaptation updates between two evaluations")
     max_updates: NonNegativeInt | None = Field(
-        default=None, description="cap on adaptation updates; None: what the algorithm declares"
+        default=None, le=10**9, description="cap on adaptation updates; None: what the algorithm declares"
     )
     task_lists: tuple[str, ...] = Field(
         default=("test", "test_id"), min_length=1, description="lists of the split that are tested"
     )
-    max_tasks: PositiveInt | None = Field(default=None, description="only the first so many tasks of each list")
-    tasks_at_once: PositiveInt = Field(
+    max_tasks: Count | None = Field(default=None, description="only the first so many tasks of each list")
+    tasks_at_once: Count = Field(
         default=10, description="test tasks adapted side by side: more is faster and takes more memory"
     )
 

@@ -23,7 +23,11 @@ ENDS = {
 }
 OTHER_END = ("killed", "its job {job} ended ({state}) without a word from the run; see `offmap logs`")
 NEVER_BEGAN = "its job {job} never began: the canary did not succeed; `offmap resume` submits it again"
-HELD = "; it is held: once the cause is gone, `offmap cancel` and `offmap resume` submit it again"
+HELD = (
+    "its job {job} is held ({reason}) and does not go on by itself; once the cause is gone, `offmap resume` submits it "
+    "again"
+)
+HOLDING = ("REQUEUE_HOLD", "SPECIAL_EXIT")
 ACTIVE = ("pending", "running", "requeued")  # states of a run that a cluster will go on with by itself
 
 
@@ -73,6 +77,12 @@ class Cluster:
         ended = _ended_in(job, fields)
         return (entry.state in WAITING and ended != "failed") or (entry.state in WORKING and ended is None)
 
+    def is_held(self, run: str) -> bool:
+        """Whether the job of a run waits for somebody to release it, as after a launch that failed."""
+        job = self.jobs.get(run)
+        entry = None if job is None or job.is_cancelled else (self.queue or {}).get(job.name)
+        return entry is not None and _holds(entry)
+
     def is_unsure(self, run: str, fields: dict[str, Any]) -> bool:
         """Whether a job may work on a run, or be going to, and Slurm cannot be asked about it."""
         job = self.jobs.get(run)
@@ -95,11 +105,7 @@ def classify(fields: dict[str, Any], job: JobOf, entry: QueueEntry | None, is_kn
     if _ended_in(job, fields) == "failed":
         return state, message
     if entry is not None and entry.state in WAITING:
-        held = HELD if "held" in entry.reason.lower() else ""
-        if is_of_job:
-            waits = f"job {job.name} waits ({entry.reason}) and continues it"
-            return "requeued", f"{message or 'interrupted'}; {waits}{held}"
-        return "pending", f"job {job.name} waits ({entry.reason}){held}"
+        return _waits(job, entry, f"{message or 'interrupted'}; " if is_of_job else "")
     if entry is not None and entry.state in WORKING:
         if is_of_job and not fields.get("is_silent") and state != "stopped":
             return state, message  # the others of a job go on when one of its runs has ended
@@ -112,6 +118,20 @@ def classify(fields: dict[str, Any], job: JobOf, entry: QueueEntry | None, is_kn
     if has_word or not is_of_job:
         return state, message
     return _ended(job, entry, is_known)
+
+
+def _waits(job: JobOf, entry: QueueEntry, before: str) -> tuple[str, str]:
+    """State and message of a run whose job waits; `before` is what became of the run in that job, if it ran there."""
+    if _holds(entry):
+        return "held", before + HELD.format(job=job.name, reason=entry.reason or entry.state)
+    if before:
+        return "requeued", f"{before}job {job.name} waits ({entry.reason}) and continues it"
+    return "pending", f"job {job.name} waits ({entry.reason})"
+
+
+def _holds(entry: QueueEntry) -> bool:
+    """Whether a job waits until somebody releases it: by an admin's or a user's hand, or by Slurm's own."""
+    return entry.state in HOLDING or (entry.state in WAITING and "held" in entry.reason.lower())
 
 
 def _is_older(job: JobOf, fields: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from suite.results.json_files import write_json
 from suite.results.layout import read_grid
 
 STATES = (
-    "done", "running", "requeued", "pending", "stopped", "timed out", "killed", "cancelled", "lost", "failed",
+    "done", "running", "requeued", "pending", "held", "stopped", "timed out", "killed", "cancelled", "lost", "failed",
     "unknown", "unsupported",
 )  # fmt: skip
 

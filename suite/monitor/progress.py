@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from suite.monitor.job_states import Cluster
-from suite.results.json_files import read_json
+from suite.results.json_files import read_end
+from suite.results.shapes import EXECUTION, is_count, is_number, read_shaped
 from suite.results.status import read_status
 
 RECENT_ITERATIONS = 5  # that the speed of meta-training is taken from
@@ -56,7 +56,7 @@ def recent_speed(folder: Path) -> float | None:
     The first iteration is the initial exploration, which is much faster than any other, so it does not count.
     """
     rows = _last_metrics(folder)
-    rows = [row for row in rows if row.get("iteration", 0) > 0][-RECENT_ITERATIONS:]
+    rows = [row for row in rows if is_count(row.get("iteration")) and row["iteration"] > 0][-RECENT_ITERATIONS:]
     if rows and rows[0]["iteration"] == 1 and len(rows) < 2:
         return None
     if len(rows) < 2 or rows[-1]["seconds"] <= rows[0]["seconds"]:
@@ -65,28 +65,27 @@ def recent_speed(folder: Path) -> float | None:
 
 
 def _last_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The last whole rows of `metrics.jsonl`."""
+    """The last whole rows of `metrics.jsonl`, those that say when they were written."""
     try:
-        with (folder / "metrics.jsonl").open("rb") as handle:
-            size = handle.seek(0, os.SEEK_END)
-            handle.seek(max(size - TAIL_BYTES, 0))
-            lines = handle.read().split(b"\n")
-    except OSError:
+        end, is_whole = read_end(folder / "metrics.jsonl", TAIL_BYTES)
+    except (OSError, ValueError):
         return []
-    whole = lines[:-1] if size <= TAIL_BYTES else lines[1:-1]
+    lines = end.split(b"\n")
     rows = []
-    for line in whole:
+    for line in lines[:-1] if is_whole else lines[1:-1]:
         try:
-            rows.append(json.loads(line))
-        except ValueError:  # the end of a file that is being written
+            row = json.loads(line)
+        except (ValueError, RecursionError):  # the end of a file that is being written
             continue
+        if isinstance(row, dict) and is_count(row.get("env_steps")) and is_number(row.get("seconds")):
+            rows.append(row)
     return rows
 
 
 def _declared_budget(folder: Path) -> int | None:
     try:
-        return read_json(folder / "execution.json")["env_steps"]
-    except (OSError, ValueError, KeyError):
+        return int(read_shaped(folder / "execution.json", EXECUTION)["env_steps"])
+    except (OSError, ValueError):
         return None
 
 

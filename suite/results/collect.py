@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from suite.errors import UserError
-from suite.results.json_files import read_json
+from suite.results.json_files import create, read_json
 from suite.results.records import (
     METRICS_SCHEMA,
     SCHEMA,
@@ -85,7 +85,8 @@ class _Writer:
     """A parquet file that tables are added to; it writes them in groups of `GROUP_ROWS` rows or more."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
+        self._sink = os.fdopen(create(path), "wb")
+        self._file = pq.ParquetWriter(self._sink, SCHEMA, compression="zstd", write_page_checksum=True)
         self._tables: list[pa.Table] = []  # not written yet
 
     def __enter__(self) -> _Writer:
@@ -95,6 +96,7 @@ class _Writer:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._file.close()
+        self._sink.close()
 
     def add(self, table: pa.Table) -> None:
         """Append the rows of a table."""
@@ -114,12 +116,12 @@ class _Writer:
 
 
 def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    """All files of these names below a folder, without what was set aside."""
+    """All files of these names below a folder, without what was set aside, and without links."""
     paths = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(place, name) for name in files if name in names]
-    return sorted(paths)
+    return sorted(path for path in paths if not path.is_symlink())
 
 
 def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from suite.results.json_files import read_json, write_json
+from suite.results.json_files import DamagedFile, write_json
 from suite.results.lock import owned
+from suite.results.shapes import REMEDY, SUBMISSION, read_shaped
 
 FOLDER = "jobs"  # of a results folder: this ledger, and what submitit and the jobs themselves write
 
@@ -56,14 +57,23 @@ def write_submission(out: Path, submission: Submission) -> None:
 
 
 def read_submissions(out: Path) -> list[Submission]:
-    """All submissions of a results folder, oldest first."""
-    submissions = (_submission(read_json(path)) for path in (out / FOLDER).glob("[0-9]*.json"))
+    """All submissions of a results folder, oldest first.
+
+    Raises:
+        DamagedFile: one of their files does not hold what it should.
+    """
+    submissions = [_submission(path) for path in (out / FOLDER).glob("*.json") if path.stem.isdecimal()]
     return sorted(submissions, key=lambda submission: (submission.submitted, submission.job))
 
 
-def _submission(document: dict[str, Any]) -> Submission:
-    runs = tuple(map(tuple, document["runs"]))
-    return Submission(**document | {"runs": runs, "cancelled": tuple(document["cancelled"])})
+def _submission(path: Path) -> Submission:
+    document = read_shaped(path, SUBMISSION)
+    if document["job"] != path.stem:
+        raise DamagedFile(f"{path} is damaged (it is about job {document['job']}); {REMEDY}")
+    fields = {name: document[name] for name in Submission._fields if name in document}
+    return Submission(
+        **fields | {"runs": tuple(map(tuple, document["runs"])), "cancelled": tuple(document["cancelled"])}
+    )
 
 
 def log_files(out: Path, job: str) -> list[Path]:

@@ -1,12 +1,24 @@
-"""Small JSON files, written whole or not at all; light enough for commands that must answer at once."""
+"""Small JSON files, written whole or not at all, and read with a distrust that costs nothing.
+
+What a results folder holds may have been cut short, synchronised badly, edited by hand or made by somebody else: every
+small file of it is read here, as an ordinary file of a bearable size that holds JSON of a bearable depth, and, where it
+is a document of ours, of the declared shape (`shapes`).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
+
+MOST_BYTES = 64_000_000
+DEEPEST = 60  # levels of nesting
 
 
 class DamagedFile(UserError, ValueError):
@@ -21,11 +33,23 @@ def write_json(path: Path, document: Any) -> None:
     """
     scratch = path.with_name(f".{path.name}.partial")
     try:
-        scratch.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+        with os.fdopen(create(scratch), "w") as handle:
+            handle.write(json.dumps(document, indent=1, sort_keys=True) + "\n")
         scratch.replace(path)
     except OSError:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def create(path: Path) -> int:
+    """The descriptor of a new file of that name, in place of whatever was there: a link is replaced, not followed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 
 def keep_json(path: Path, document: Any) -> None:
@@ -47,9 +71,74 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        DamagedFile: it is not JSON.
+        DamagedFile: it is no ordinary file, too large, not JSON, or nested too deeply.
     """
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise DamagedFile(f"{path} is damaged ({error}); put a whole copy back, or delete it") from None
+        document = json.loads(read_bytes(path))
+        _refuse_depth(document)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DamagedFile):
+            raise
+        raise DamagedFile(f"{path} is damaged ({_reason(error)}); put a whole copy back, or delete it") from None
+    return document
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The contents of an ordinary file of at most so many bytes; never waits for one that is a pipe.
+
+    Raises:
+        OSError: it cannot be read.
+        DamagedFile: it is no ordinary file, or larger.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as handle:
+        about = os.fstat(descriptor)
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(about.st_mode):
+            raise DamagedFile(f"{path} is damaged (it is no ordinary file); put a whole copy back, or delete it")
+        if about.st_size > most:
+            raise DamagedFile(
+                f"{path} is damaged (it has {about.st_size:,} bytes, and {most:,} are the most there can be)"
+            )
+        return handle.read(most + 1)
+
+
+def read_end(path: Path, most: int) -> tuple[bytes, bool]:
+    """The last bytes of an ordinary file, at most so many, and whether they are all of it.
+
+    Raises:
+        OSError: it cannot be read.
+        DamagedFile: it is no ordinary file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as handle:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise DamagedFile(f"{path} is damaged (it is no ordinary file)")
+        size = handle.seek(0, os.SEEK_END)
+        handle.seek(max(size - most, 0))
+        return handle.read(most), size <= most
+
+
+def _reason(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+
+
+def _refuse_depth(document: Any) -> None:
+    """Nothing, if a document is nested no deeper than people nest.
+
+    Raises:
+        ValueError: it is.
+    """
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [
+            part
+            for value in level
+            if isinstance(value, dict | list)
+            for part in (value.values() if isinstance(value, dict) else value)
+            if isinstance(part, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {DEEPEST} levels")

@@ -7,12 +7,13 @@ OUT/<training>/metatests/<run>/config.json, label.json, records.parquet, diagnos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from suite.errors import UserError
-from suite.results.json_files import read_json
+from suite.errors import UserError, shortened
+from suite.results.json_files import DamagedFile, read_json
+from suite.results.shapes import CELL, EXPERIMENT, METATEST, REMEDY, is_hash, read_shaped, require_shape
 
 SET_ASIDE = ".set-aside"  # of a training folder; hidden, so that nothing below it is collected or reported
 
@@ -21,11 +22,15 @@ def read_grid(out: Path) -> list[dict[str, Any]]:
     """The cells of a results folder, in the order of the grid, as `cells.json` declares them.
 
     Raises:
-        UserError: it is no results folder.
+        UserError: it is no results folder, or the file is damaged: every name in it is a hash, so that none leads out.
     """
     if not (out / "cells.json").exists():
         raise UserError(_no_results_folder(out))
-    grid: list[dict[str, Any]] = read_json(out / "cells.json")
+    grid = read_json(out / "cells.json")
+    if not isinstance(grid, list):
+        raise DamagedFile(f"{out / 'cells.json'} is damaged (it holds no list of cells); {REMEDY}")
+    for number, cell in enumerate(grid):
+        require_shape(cell, CELL, out / "cells.json", f"cell {number}: ")
     return grid
 
 
@@ -42,7 +47,9 @@ def _no_results_folder(out: Path) -> str:
 
 def metatest_folders(folder: Path) -> list[Path]:
     """The meta-tests of a training folder: those of early checkpoints first, so that curves grow from the left."""
-    return sorted(_metatests(folder), key=lambda below: (read_json(below / "config.json")["env_steps"], below.name))
+    return sorted(
+        _metatests(folder), key=lambda below: (read_shaped(below / "config.json", METATEST)["env_steps"], below.name)
+    )
 
 
 def pending(folder: Path) -> bool:
@@ -50,8 +57,14 @@ def pending(folder: Path) -> bool:
     return any(not (below / "records.parquet").exists() for below in _metatests(folder))
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a training folder has meta-tests, and records of each."""
+    metatests = list(_metatests(folder))
+    return bool(metatests) and all((below / "records.parquet").exists() for below in metatests)
+
+
 def _metatests(folder: Path) -> Iterator[Path]:
-    return (path.parent for path in folder.glob("metatests/*/config.json"))
+    return (path.parent for path in folder.glob("metatests/*/config.json") if is_hash(path.parent.name))
 
 
 def refuse_foreign(name: str, out: Path) -> bool:
@@ -63,20 +76,43 @@ def refuse_foreign(name: str, out: Path) -> bool:
     marker = out / "experiment.json"
     # Looked at before the marker, which is what somebody who prepares at this moment writes first.
     entries = [path.name for path in out.iterdir()] if out.is_dir() else []
-    if marker.exists():
-        try:
-            owner = read_json(marker)["name"]
-        except (OSError, ValueError, KeyError, TypeError):
+    try:
+        owner = read_shaped(marker, EXPERIMENT)["name"]
+    except FileNotFoundError:
+        owner = None
+    except (OSError, ValueError):
+        if not _is_left_of_an_experiment(entries):
             raise UserError(f"{marker} cannot be read; choose another folder with --out, or delete it") from None
-        if owner != name:
-            raise UserError(
-                f"{out} belongs to the experiment {owner!r}, not to {name!r}; choose another folder with --out, or use "
-                "the experiment's own name"
-            )
+        owner = name  # it is written anew, and what was trained is found by its hash
+    if owner == name:
         return True
-    if any(not entry.startswith((".", "lock-")) for entry in entries):
+    if owner is not None:
+        raise UserError(
+            f"{out} belongs to the experiment {shortened(owner)}, not to {name!r}; choose another folder with --out, "
+            "or use the experiment's own name"
+        )
+    if not _is_left_of_an_experiment(entries):
         raise UserError(f"{out} holds files but no experiment; choose an empty or new folder with --out")
     return False
+
+
+OURS = (
+    "experiment.json",
+    "cells.json",
+    "results.parquet",
+    "report.html",
+    "jobs",
+    "code",
+    "figures",
+    "tables",
+    "pictures",
+)
+"""What else there is in a results folder, besides folders of trainings, locks and hidden files."""
+
+
+def _is_left_of_an_experiment(entries: Iterable[str]) -> bool:
+    """Whether a folder holds nothing but what offmap writes, so that it may be prepared though its marker is gone."""
+    return all(name in OURS or is_hash(name) or name.startswith((".", "lock-")) for name in entries)
 
 
 def refuse_altered(folder: Path) -> None:

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
-from suite.results.process_identity import is_alive, this_process
+from suite.results.json_files import read_json
+from suite.results.process_identity import is_alive, is_owner, this_process
 
 BEAT_SECONDS = 10.0
 EXPIRY_SECONDS = 120.0  # without a heartbeat; more than a network file system keeps what it knows of a file
@@ -174,10 +175,13 @@ def _is_free(folder: Path, number: int) -> bool:
 def _beat_of(path: Path) -> float:
     """Time of the last heartbeat of a lock, by the clock of its file system; 0 where there is none any more."""
     try:
-        with path.open("rb") as handle:  # opening makes a network file system ask its server
-            return os.fstat(handle.fileno()).st_mtime
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening makes a network file system ask its server
     except FileNotFoundError:
         return 0.0
+    try:
+        return os.fstat(descriptor).st_mtime
+    finally:
+        os.close(descriptor)
 
 
 def _now(folder: Path) -> float:
@@ -216,6 +220,7 @@ def _newest(folder: Path) -> int:
 def _read(path: Path) -> dict[str, Any]:
     """What an owner says of itself; empty where it could not write that, or has not yet."""
     try:
-        return dict(json.loads(path.read_text()))
+        about = read_json(path)
     except (OSError, ValueError):
         return {}
+    return about if is_owner(about) else {}

@@ -12,10 +12,11 @@ from suite.errors import UserError
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import Cell, expand
 from suite.results.jobs import changing
-from suite.results.json_files import keep_json, read_json, write_json
+from suite.results.json_files import keep_json, write_json
 from suite.results.layout import SET_ASIDE, metatest_folders, refuse_foreign
 from suite.results.lock import owned
 from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
+from suite.results.shapes import EXECUTION, LABEL, METATEST, read_shaped
 
 
 def prepare(experiment: Experiment, out: Path) -> list[Path]:
@@ -59,7 +60,7 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
     keep_json(folder / "config.json", training.model_dump(mode="json"))
     path = folder / "execution.json"
     if path.exists():  # checkpoints that were kept for a meta-test stay kept, those of a smaller budget too
-        before = read_json(path)
+        before = read_shaped(path, EXECUTION)
         milestones = sorted({*execution.milestones, *before["milestones"], before["env_steps"]} - {execution.env_steps})
         execution = execution.model_copy(update={"milestones": tuple(milestones)})
     keep_json(path, execution.model_dump(mode="json"))
@@ -83,8 +84,8 @@ def _set_aside(folder: Path, cells: list[Cell]) -> None:
     for below in metatest_folders(folder):
         if below.name in runs:
             continue
-        split = read_json(below / "config.json")["split"]
-        place = (read_json(below / "label.json")["variant"], f"{split['family']}.{split['name']}")
+        split = read_shaped(below / "config.json", METATEST)["split"]
+        place = (read_shaped(below / "label.json", LABEL)["variant"], f"{split['family']}.{split['name']}")
         if place in places or not (below / "records.parquet").exists():
             with owned(folder):
                 (folder / SET_ASIDE).mkdir(exist_ok=True)

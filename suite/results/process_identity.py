@@ -8,8 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+MODULES = (b"suite.run.worker", b"suite.worker", b"suite.cli", b"submitit.core._submit")  # that `python -m` runs
+FIELDS: dict[str, Callable[[Any], bool]] = {
+    "host": lambda host: isinstance(host, str),
+    "pid": lambda pid: isinstance(pid, int) and 1 < pid < 2**31,
+    "started": lambda started: started is None or isinstance(started, str),
+    "machine": lambda machine: isinstance(machine, str),
+}
+"""What a process says of itself, and what each has to be."""
 
 
 def this_process() -> dict[str, Any]:
@@ -20,9 +30,23 @@ def this_process() -> dict[str, Any]:
 
 def is_alive(about: dict[str, Any]) -> bool | None:
     """Whether a process that said so of itself (`this_process`) lives; None where only its heartbeat can tell."""
-    if about.get("machine") != _machine():
+    if not is_owner(about) or about["machine"] != _machine():
         return None
     return bool(_started(about["pid"]) == about["started"])
+
+
+def is_owner(about: Any) -> bool:
+    """Whether a document is what a process says of itself."""
+    return isinstance(about, dict) and all(check(about.get(name)) for name, check in FIELDS.items())
+
+
+def is_offmap(pid: int) -> bool:
+    """Whether a process of this machine does offmap's work, by its command line: no other may be asked to end."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return not Path("/proc/self/cmdline").exists()  # a system that does not tell
+    return any(word in MODULES or os.path.basename(word) == b"offmap" for word in words)
 
 
 def _machine() -> str:

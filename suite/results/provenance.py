@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import socket
 import subprocess
@@ -12,6 +13,9 @@ from typing import Any
 from suite.results.json_files import read_json, write_json
 
 REVISION_FILE = "revision.json"  # at the root of a copy of the code, which has no git of its own
+CODE = ("tasks", "algorithms", "suite", "reports", "configs")
+"""The folders that a run's result may depend on."""
+
 PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
 
 
@@ -53,24 +57,39 @@ def code_revision(root: Path) -> dict[str, Any]:
     changed = changed_files(root)
     if changed is None:
         return {"git_revision": None, "git_dirty": None}
-    return {"git_revision": _ask_git(root, "rev-parse", "HEAD"), "git_dirty": bool(changed)}
+    return {"git_revision": (_ask_git(root, "rev-parse", "HEAD") or "").strip() or None, "git_dirty": bool(changed)}
 
 
 def changed_files(root: Path) -> list[str] | None:
-    """Files below `root` that differ from their revision; None where `root` is no git repository of its own."""
+    """Files below `root` that differ from their revision, and files of the packages that no revision has.
+
+    None where there is no telling: `root` is no git repository of its own, or git does not answer.
+    """
     top = _ask_git(root, "rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() != root.resolve():  # installed below somebody's repository is not part of it
+    if top is None or Path(top.strip()).resolve() != root.resolve():  # below somebody's repository is not part of it
         return None
-    told = _ask_git(root, "status", "--porcelain", "--untracked-files=no")
-    return None if told is None else [line.split(maxsplit=1)[1] for line in told.splitlines()]
+    tracked = _ask_git(root, "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames")
+    untracked = _ask_git(
+        root, "ls-files", "-z", "--others", "--exclude-standard", "--exclude=__pycache__/", "--", *CODE
+    )
+    if tracked is None or untracked is None:
+        return None
+    return [line[3:] for line in tracked.split("\0") if line] + [line for line in untracked.split("\0") if line]
 
 
 def _ask_git(root: Path, *arguments: str) -> str | None:
+    """What git says of the repository that `root` lies in, whatever its caller's environment points at, or None.
+
+    The repository may be another user's, as on a shared installation: nothing of it is run by the questions asked.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    trusted = ["-c", f"safe.directory={root.resolve()}", "-c", "core.fsmonitor=false"]
+    command = ["git", *trusted, "-C", str(root), *arguments]
     try:
-        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.strip()
+    return answer.stdout
 
 
 def _version(package: str) -> str | None:

@@ -8,6 +8,7 @@ run, so that reports need no simulator. Nothing here unpickles anything.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from suite.errors import UserError
+from suite.results.json_files import create
 
 SCHEMA_VERSION = 1
 
@@ -96,7 +98,8 @@ def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, metad
     )
     table = pa.Table.from_pylist(rows, schema=described)
     scratch = path.with_name(f".{path.name}.partial")
-    pq.write_table(table, scratch, compression="zstd", write_page_checksum=True)
+    with os.fdopen(create(scratch), "wb") as handle:
+        pq.write_table(table, handle, compression="zstd", write_page_checksum=True)
     scratch.replace(path)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from suite.results.json_files import read_json, write_json
+from suite.results.json_files import write_json
 from suite.results.lock import owner
 from suite.results.process_identity import is_alive, this_process
+from suite.results.shapes import STATUS, read_shaped
 
 JOB = "OFFMAP_JOB"  # environment variable: the job of a cluster that a worker belongs to
 
@@ -92,31 +93,18 @@ def read_status(folder: Path) -> dict[str, Any]:
     and `lost` if it was on another, both with `is_silent`.
     """
     try:
-        fields = _read_fields(folder)
+        fields = read_shaped(folder / "status.json", STATUS)
         if fields["state"] == "running" and owner(folder) is None:
-            fields = _read_fields(folder)  # a worker that has ended since says so before it gives the folder back
+            fields = read_shaped(
+                folder / "status.json", STATUS
+            )  # a worker that has ended since says so before it gives the folder back
             if fields["state"] == "running":
                 return fields | _silence(folder, fields)
     except FileNotFoundError:
         return {"state": "pending"}
     except (OSError, ValueError) as error:
         return {"state": "unknown", "message": f"status.json cannot be read: {error}"}
-    except (KeyError, TypeError):
-        return {"state": "unknown", "message": "status.json is not a status"}
     return fields
-
-
-def _read_fields(folder: Path) -> dict[str, Any]:
-    """What the file holds.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is not JSON.
-        KeyError: it has no state, or no host.
-        TypeError: it is no dictionary.
-    """
-    fields = read_json(folder / "status.json")
-    return fields | {"state": fields["state"], "host": fields["host"]}
 
 
 def _silence(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +123,9 @@ def note_end(folder: Path, pid: int, state: str, message: str) -> None:
     Where another process works on the folder by now, or has finished it, the status is left as that one wrote it.
     """
     try:
-        about, fields = owner(folder), read_json(folder / "status.json")
+        about, fields = owner(folder), read_shaped(folder / "status.json", STATUS)
         is_taken = bool(about and (about["host"], about["pid"]) != (socket.gethostname(), pid))
-        if not is_taken and (fields["state"] != "done" or fields["pid"] == pid):
+        if not is_taken and (fields["state"] != "done" or fields.get("pid") == pid):
             write_json(folder / "status.json", fields | {"state": state, "message": message, "heartbeat": time.time()})
-    except (OSError, ValueError, TypeError, KeyError):  # it never began, or the disk is full: the lock will tell
+    except (OSError, ValueError):  # it never began, or the disk is full: the lock will tell
         return

@@ -74,3 +74,43 @@ def test_a_folder_in_somebody_elses_repository_has_no_revision(root):
     """Such as a package that is installed in an environment below it."""
     assert changed_files(root / "suite") is None
     assert code_revision(root / "suite") == {"git_revision": None, "git_dirty": None}
+
+
+def test_git_is_asked_about_this_repository_whatever_the_environment_says(root, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "--quiet")
+    git(other, "commit", "--quiet", "--allow-empty", "--message", "another")
+    revision = git(root, "rev-parse", "HEAD")
+    (root / "suite" / "value.py").write_text("VALUE = 2\n")
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert code_revision(root) == {"git_revision": revision, "git_dirty": True}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give a folder away")
+def test_a_repository_of_another_user_still_tells_its_revision(root, tmp_path):
+    revision = git(root, "rev-parse", "HEAD")
+    for path in (root, *root.rglob("*")):
+        os.chown(path, 12345, 12345)
+    assert code_revision(root) == {"git_revision": revision, "git_dirty": False}
+    (root / "suite" / "value.py").write_text("VALUE = 2\n")
+    with pytest.raises(UserError, match="uncommitted changes"):
+        launched_code(tmp_path / "out", "clean", root)
+
+
+def test_a_module_that_no_revision_has_is_a_change(root, tmp_path):
+    (root / "suite" / "new module.py").write_text("VALUE = 3\n")
+    (root / "scratch.py").touch()  # not of the packages
+    assert changed_files(root) == ["suite/new module.py"]
+    assert code_revision(root)["git_dirty"] is True
+    with pytest.raises(UserError, match=r"uncommitted changes \(suite/new module.py\)"):
+        launched_code(tmp_path / "out", "clean", root)
+
+
+def test_code_of_which_git_cannot_tell_is_not_taken_for_unchanged(root, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"git cannot tell whether .* use code: snapshot"):
+        launched_code(tmp_path / "out", "clean", root / "suite")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="git cannot tell"):
+        launched_code(tmp_path / "out", "clean", root)

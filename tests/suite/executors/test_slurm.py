@@ -162,7 +162,7 @@ def test_a_refusal_in_the_middle_leaves_no_orphans(prepared, slurm):
 
 def test_jobs_that_slurm_would_refuse_are_refused_before_anything_is_written(slurm):
     spec = ExecutorSpec(kind="slurm", partition="nope", gpus=1, variants={"pearl": {"time": 90}})
-    require_acceptance(spec)
+    require_acceptance(spec, slurm / "out")
     tested = (slurm / "tested").read_text().splitlines()
     assert (
         tested[0]
@@ -173,7 +173,7 @@ def test_jobs_that_slurm_would_refuse_are_refused_before_anything_is_written(slu
     with pytest.raises(
         UserError, match=r"Slurm refuses such jobs \(--partition=nope .*: sbatch: error: invalid partition"
     ):
-        require_acceptance(spec)
+        require_acceptance(spec, slurm / "out")
 
 
 def test_no_slurm_where_it_was_asked_for(monkeypatch, tmp_path):
@@ -190,6 +190,32 @@ def test_a_job_that_submits_hands_on_nothing_of_its_own(prepared, slurm, monkeyp
     environment = (slurm / "41.env").read_text().splitlines()
     assert "SLURM_CONF=/etc/mine.conf" in environment
     assert not any(line.startswith(("SLURM_JOB_ID", "SLURM_CPU_BIND")) for line in environment)
+
+
+def test_what_the_experiment_asks_goes_before_what_the_shell_asks(prepared, slurm, monkeypatch):
+    out, folders, spec = prepared(seeds=[0])
+    site = {"TIMELIMIT": "1", "NO_REQUEUE": "1", "ARRAY_INX": "0-9", "WAIT": "1", "PARTITION": "other", "ACCOUNT": "us"}
+    for name, value in site.items():
+        monkeypatch.setenv(f"SBATCH_{name}", value)
+    submit_runs(out, folders, spec)
+    handed_on = [line for line in (slurm / "41.env").read_text().splitlines() if line.startswith("SBATCH_")]
+    assert handed_on == ["SBATCH_ACCOUNT=us"]  # the experiment names a partition and no account
+
+
+@pytest.mark.parametrize("name", ["a:b", "50%", "back\\slash"])
+def test_a_folder_whose_name_slurm_or_the_shell_would_change_is_refused(slurm, tmp_path, name):
+    with pytest.raises(UserError, match=r"which Slurm would take for .* choose a folder without"):
+        require_acceptance(ExecutorSpec(kind="slurm"), tmp_path / name / "out")
+
+
+def test_a_job_that_is_held_is_cancelled_and_its_runs_are_submitted_again(prepared, slurm):
+    out, folders, spec = prepared(seeds=[0, 1, 2])
+    submit_runs(out, folders, spec)
+    (slurm / "queue").write_text("41_0|PENDING|JobHeldUser\n41_1|PENDING|Priority\n41_2|REQUEUE_HOLD|\n")
+    assert left_to_do(out, folders) == ([folders[0], folders[2]], [folders[1]])
+    (again,) = submit_runs(out, folders, spec)
+    assert again.runs == ((folders[0].name,), (folders[2].name,))
+    assert (slurm / "cancelled").read_text().split() == ["41_0", "41_2"]
 
 
 def test_how_runs_were_carried_out_is_remembered(prepared):

@@ -21,7 +21,8 @@ STOPPED = {"state": "stopped", "message": "its job was preempted"}
 @pytest.mark.parametrize(("fields", "entry", "state", "words"), [
     # nothing was ever written
     (NOTHING, ("PENDING", "Resources"), "pending", "job 7_2 waits (Resources)"),
-    (NOTHING, ("PENDING", "launch failed requeued held"), "pending", "held); it is held: once the cause is gone, `off"),
+    (NOTHING, ("PENDING", "launch failed requeued held"), "held", "held (launch failed requeued held) and does not go"),
+    (NOTHING, ("REQUEUE_HOLD", ""), "held", "its job 7_2 is held (REQUEUE_HOLD)"),
     (NOTHING, ("RUNNING", ""), "running", "its run starts"),
     (NOTHING, ("CANCELLED", ""), "cancelled", "was cancelled"),
     (NOTHING, ("CANCELLED", "DependencyNeverSatisfied"), "cancelled", "the canary did not succeed"),
@@ -34,7 +35,7 @@ STOPPED = {"state": "stopped", "message": "its job was preempted"}
     (MINE | SILENT, ("RUNNING", ""), "running", "no sign of life for 90 s"),
     (MINE | STOPPED, ("RUNNING", ""), "running", "its run starts; its job was preempted"),
     (MINE | STOPPED, ("COMPLETING", ""), "running", "job 7_2 is ending; its job was preempted"),
-    (MINE | STOPPED, ("PENDING", "JobHeldAdmin"), "requeued", "it is held"),
+    (MINE | STOPPED, ("PENDING", "JobHeldAdmin"), "held", "its job was preempted; its job 7_2 is held (JobHeldAdmin)"),
     (MINE | STOPPED, ("FAILED", ""), "stopped", "its job was preempted"),
     (MINE | STOPPED, ("TIMEOUT", ""), "timed out", "reached its time limit"),
     (MINE | STOPPED, None, "stopped", "its job was preempted"),
