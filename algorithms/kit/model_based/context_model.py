@@ -85,7 +85,7 @@ class ContextModel:
         """Twice the Gaussian negative log likelihood without constants, per task, (task,).
 
         The reward's term plus the mean over observation dimensions: the reward weighs as much as the whole state.
-        This is what the relabeling gate judges; it has no regulariser in it.
+        It has no regulariser in it, and says how well data are explained; `bound_term` makes it the authors' total.
         """
         mean, log_variance = self.predict(parameters, first, context)
         terms = ((mean - targets).square() * torch.exp(-log_variance) + log_variance).mean(1)
@@ -122,6 +122,21 @@ def clipped(gradient: Tensor, limit: float) -> Tensor:
     norm = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
     scale = (limit / norm).clamp_max(1.0)
     return gradient * scale.reshape(-1, *[1] * (gradient.dim() - 1))
+
+
+def clipped_gradients(gradients: Sequence[Tensor], others: Sequence[Tensor], limit: float) -> list[Tensor]:
+    """Gradients of a model's parameters and of other variables, scaled down as the released code does it.
+
+    The network's are clipped as one vector, and the bounds on the log variance as four, the upper one of the reward and
+    of the state and the lower one of each; each of the others by itself.
+    """
+    network = gradients[:-2]
+    norm = torch.cat([gradient.flatten() for gradient in network]).norm().clamp_min(1e-12)
+    scale = (limit / norm).clamp_max(1.0)
+    bounds = [
+        torch.cat([clipped(bound[..., :1], limit), clipped(bound[..., 1:], limit)], -1) for bound in gradients[-2:]
+    ]
+    return [*(gradient * scale for gradient in network), *bounds, *(clipped(gradient, limit) for gradient in others)]
 
 
 def context_step(

@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from algorithms.kit.model_based.context_model import ContextModel, adapt_context, adapt_model, clipped, context_step
+from algorithms.kit.model_based.context_model import (
+    ContextModel,
+    adapt_context,
+    adapt_model,
+    clipped,
+    clipped_gradients,
+    context_step,
+)
 from algorithms.kit.networks import as_leaves, mlp, repeat_ensemble
 from algorithms.kit.replay import Transitions
 
@@ -154,6 +161,26 @@ def test_clipping_by_hand():
     gradient = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]], dtype=torch.float64)
     assert clipped(gradient, 1.0).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0.3, 0.4], [0.0, 0.0]]
     assert clipped(gradient.reshape(3, 2, 1), 2.5)[0].flatten().tolist() == [1.5, 2.0]
+
+
+def test_the_network_is_clipped_as_one_vector_and_the_bounds_as_four():
+    """The norms by hand: 13 over both layers; upper bounds 4 and 5, lower ones 0.5 and 10, phi_0 2; the limit is 2."""
+    network = [torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[12.0]]])]
+    upper, lower = torch.tensor([[[-4.0, 3.0, 4.0]]]), torch.tensor([[[0.5, 6.0, -8.0]]])
+    first, second, high, low, phi = clipped_gradients([*network, upper, lower], [torch.tensor([[0.0, 2.0]])], 2.0)
+    torch.testing.assert_close(first, network[0] * 2 / 13)
+    torch.testing.assert_close(second, network[1] * 2 / 13)
+    torch.testing.assert_close(high, torch.tensor([[[-2.0, 1.2, 1.6]]]))
+    torch.testing.assert_close(low, torch.tensor([[[0.5, 1.2, -1.6]]]))
+    assert phi.tolist() == [[0.0, 2.0]]
+    free = clipped_gradients([*network, upper, lower], [], 13.0)
+    assert all(torch.equal(before, after) for before, after in zip([*network, upper, lower], free))
+
+
+def test_a_reward_models_bounds_are_two():
+    upper, lower = torch.tensor([[[-4.0]]]), torch.tensor([[[0.5]]])
+    *_, high, low = clipped_gradients([torch.ones(1, 1, 1), upper, lower], [], 2.0)
+    assert (high.tolist(), low.tolist()) == ([[[-2.0]]], [[[0.5]]])
 
 
 def test_the_clip_is_differentiated_through():
