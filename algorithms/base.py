@@ -105,6 +105,11 @@ class AdaptConfig(Config):
         """How many gradient updates `Agent.adapt` counts, unless capped; here: none."""
         return 0
 
+    def problem(self, train: Any, transitions: int) -> str | None:
+        """Why these values cannot adapt what `train` trained to so many transitions, and the remedy; None: they can."""
+        del train, transitions
+        return None
+
     def capped_updates(self, limit: int | None) -> int:
         """As many, or `limit` where that is fewer."""
         return self.updates if limit is None else min(limit, self.updates)

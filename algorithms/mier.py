@@ -3,17 +3,21 @@
 Mendonca, Geng, Finn, Levine, "Meta-Reinforcement Learning Robust to Distributional Shift via Model Identification
 and Experience Relabeling", 2020. A model p(r, s'|s, a; phi) is meta-trained so that a few gradient steps on phi
 identify a task; a policy conditioned on the adapted phi is trained by SAC. In a test task phi is adapted
-(MIER-wR stops here), the model too, and if the model then explains held-out adaptation data well enough, the policy
-is fine-tuned on meta-training experience relabeled by it.
+(MIER-wR stops here), the model too, and the policy is fine-tuned on meta-training experience relabeled by the model.
 
-Where this leaves the released code: target critics start as copies (there: fresh random weights); the relabeling
-gate, absent there, judges held-out likelihood without the variance-bound term; in reward-varying families no
-separate state model is trained (the code's is never used, the paper has none).
+The paper relabels only where the held-out loss of the adapted model is below -3, the released code always does. The
+authors' loss holds a variance-bound term that falls without limit in a joint model (-58 in their released weights), so
+that this gate opens always there. `gate: likelihood`, without that term and calibrated on left-out training tasks, and
+`stop_patience` are ours.
+
+Where this leaves the released code: target critics start as copies (there: fresh random weights); in reward-varying
+families no separate state model is trained (the code's is never used, the paper has none).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -33,16 +37,24 @@ from algorithms.base import (
     evaluation_points,
     require_finite,
 )  # fmt: skip
-from algorithms.kit.model_based.context_model import ContextModel, adapt_context, adapt_model, clipped
-from algorithms.kit.model_based.relabeling import FineTuning, RelabelSettings, with_embedding
+from algorithms.kit.model_based.context_model import ContextModel, adapt_context, adapt_model, clipped_gradients
+from algorithms.kit.model_based.gate import GateSettings, LeftOutSettings
+from algorithms.kit.model_based.relabeling import (
+    AdaptedModel,
+    Relabeling,
+    RelabelSettings,
+    StoredExperience,
+    with_embedding,
+)  # fmt: skip
 from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, resolve_precision
+from algorithms.kit.off_policy.fine_tuning import FineTuning, StopSettings, fine_tuned
 from algorithms.kit.off_policy.gaussian_policy import act
 from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.state import Part
-from algorithms.kit.trial_data import TrialData
+from algorithms.kit.trial_data import TrialData, random_split
 from algorithms.registry import AlgorithmEntry
-from tasks.spec import EpisodeBatch, TaskSource
+from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
 
 ALGORITHMS = (
     AlgorithmEntry(
@@ -53,8 +65,8 @@ ALGORITHMS = (
         tiny_train={"initial_transitions": 20, "prior_transitions": 20, "adapted_transitions": 20,
                     "steps_per_iteration": 3, "policy_hidden": [16, 16, 16], "model_hidden": [16, 16, 16],
                     "task_batch": 10, "meta_batch": 4},
-        tiny_adapt={"context_steps": 3, "model_steps": 4, "gate": None, "relabel_updates": 6,
-                    "relabel_transitions": 200, "relabel_interval": 4, "batch": 32},
+        tiny_adapt={"context_steps": 3, "model_steps": 4, "relabel_updates": 6, "relabel_transitions": 200,
+                    "relabel_interval": 4, "batch": 32},
     ),
     AlgorithmEntry(
         name="mier-wr", training="mier", algorithm="Mier", train="MierTrain", adapt="MierWithoutRelabelingAdapt",
@@ -66,7 +78,7 @@ ALGORITHMS = (
 )  # fmt: skip
 
 
-class MierTrain(ReplayTrainConfig):
+class MierTrain(LeftOutSettings, ReplayTrainConfig):
     """Meta-training of MIER (paper, Algorithm 1). Defaults are the released code's; `paper` is a preset."""
 
     predicts: Literal["reward", "dynamics"] = Field(
@@ -105,6 +117,10 @@ class MierTrain(ReplayTrainConfig):
     target_entropy: float = Field(default=-1.0, description="for every family (code)")
     replay_capacity: PositiveInt = Field(default=1_000_000, description="transitions per task (code)")
 
+    def problem(self, spaces: SpaceSpec, num_tasks: int) -> str | None:
+        """Too many left-out tasks."""
+        return self.too_many_left_out(num_tasks)
+
     def later_steps(self, num_tasks: int, horizon: int) -> int:
         """Prior and adapted data of a few tasks."""
         return self.tasks_per_iteration * (self.prior_transitions + self.adapted_transitions)
@@ -122,35 +138,18 @@ class MierWithoutRelabelingAdapt(AdaptConfig):
     )
 
 
-class MierAdapt(MierWithoutRelabelingAdapt):
+class MierAdapt(GateSettings, RelabelSettings, StopSettings, MierWithoutRelabelingAdapt):
     """MIER: model adaptation and fine-tuning on relabeled experience (paper, Algorithm 2)."""
 
     model_steps: int = Field(default=0, ge=0, description="M, Adam steps on theta and the bounds (paper, table 1)")
-    gate: float | None = Field(
-        default=-3.0, description="relabel only where the held-out likelihood loss, without the bound term, is below "
-        "this (paper, appendix); a closed task keeps the MIER-wR policy. None: no gate (code)")  # fmt: skip
-    relabel_updates: int = Field(default=20_000, ge=0, description="SAC updates per task (code; ant-direction 1000)")
-    relabel_interval: PositiveInt = Field(
-        default=500, description="SAC updates between relabelings (code 500, paper 250)")  # fmt: skip
-    relabel_transitions: PositiveInt = Field(default=100_000, description="transitions per relabeling (code)")
-    relabel_tasks: PositiveInt = Field(default=20, description="training tasks drawn per relabeling (code)")
-    relabel_capacity: PositiveInt = Field(default=1_000_000, description="relabeled transitions kept (code)")
-    batch: PositiveInt = Field(default=256, description="SAC batch while fine-tuning (paper, table 2)")
-    real_fraction: float = Field(default=0.05, ge=0, le=1, description="real adaptation data in that batch (code)")
 
-    @property
-    def updates(self) -> int:
-        """SAC updates per task."""
-        return self.relabel_updates
-
-    @property
-    def updates_per_round(self) -> int:
-        """Each round begins with a relabeling."""
-        return self.relabel_interval
+    def problem(self, train: MierTrain, transitions: int) -> str | None:
+        """A gate that was never calibrated."""
+        return self.never_calibrated(train.left_out_tasks, train.initial_transitions, transitions)
 
     def costliest(self) -> Self:
-        """The gate is open in every task."""
-        return self.model_copy(update={"gate": None})
+        """Every task is fine-tuned to the end."""
+        return self.model_copy(update={"gate": "none", "stop_patience": None})
 
 
 class Mier(Algorithm):
@@ -173,13 +172,18 @@ class Mier(Algorithm):
         self.initial_context.requires_grad_(config.learn_initial_context)
         self.trained = [*self.theta, *([self.initial_context] if config.learn_initial_context else [])]
         self.model_optimiser = adam(self.trained, config.model_learning_rate)
+        settings = SacSettings(
+            config.discount, config.target_rate, config.policy_learning_rate, config.reward_scale, config.temperature,
+            config.target_entropy, resolve_precision(config.precision, device.type),
+        )  # fmt: skip
         self.sac = SoftActorCritic.initial(
-            sac_settings(config, device), spaces.observation_dim + config.context_dim, spaces.action_dim,
+            settings, spaces.observation_dim + config.context_dim, spaces.action_dim,
             config.policy_hidden, self.generator,
         )  # fmt: skip
         self.store = EpisodeStore(spaces, kwargs["capacity"], device)
         self.everything = TaskIndex(source.num_tasks, device, config.replay_capacity)
         self.prior = TaskIndex(source.num_tasks, device, config.replay_capacity)
+        self.left_out, self.fitted = config.divided(source.num_tasks, kwargs["seed"])
 
     # Collecting ------------------------------------------------------------------------------------------------
 
@@ -223,8 +227,8 @@ class Mier(Algorithm):
 
     def _meta_batch_tasks(self) -> np.ndarray:
         """The tasks of this iteration's gradient steps: without replacement unless there are too few (code)."""
-        few = self.source.num_tasks < self.config.meta_batch
-        return self.choices.choice(self.source.num_tasks, self.config.meta_batch, replace=few)
+        number, few = len(self.fitted), len(self.fitted) < self.config.meta_batch
+        return self.fitted[self.choices.choice(number, self.config.meta_batch, replace=few)]
 
     def _train(self, tasks: np.ndarray) -> dict[str, float]:
         return averaged(lambda: self._gradient_step(tasks), self.config.steps_per_iteration)
@@ -253,23 +257,16 @@ class Mier(Algorithm):
         return losses.mean() + self.model.bound_term(theta).mean(), contexts
 
     def _meta_gradient(self, loss: Tensor) -> list[Tensor]:
-        """Exact second-order gradients, the network's clipped as one vector, each bound vector by itself (code)."""
-        gradients = list(torch.autograd.grad(loss, self.trained))
-        number = len(self.theta) - 2
-        network = torch.cat([gradient.reshape(1, -1) for gradient in gradients[:number]], dim=1)
-        scale = (self.config.gradient_clip / network.norm().clamp_min(1e-12)).clamp_max(1.0)
-        return [gradient * scale for gradient in gradients[:number]] + [
-            clipped(gradient.reshape(1, -1), self.config.gradient_clip).reshape(gradient.shape)
-            for gradient in gradients[number:]
-        ]
+        """Exact second-order gradients, each variable's clipped by itself (code), and so phi_0's if it is trained."""
+        gradients, number = torch.autograd.grad(loss, self.trained), len(self.theta)
+        return clipped_gradients(gradients[:number], gradients[number:], self.config.gradient_clip)
 
     def _policy_step(self, tasks: np.ndarray, data: Transitions, contexts: Tensor) -> dict[str, Tensor]:
         """SAC on the judged data of all tasks as one batch, each row with its task's context."""
         if self.config.policy_batch is not None:
             share = -(-self.config.policy_batch // len(tasks))
             data = self.store.gather(self.everything.sample(tasks, share, self.generator))
-        spread = contexts.unsqueeze(1).expand(-1, data.rewards.shape[1], -1)
-        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in with_embedding(data, spread)))
+        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in with_embedding(data, contexts)))
         losses = self.sac.update(flat, self.generator)
         return {name: value[0] for name, value in losses.items()}
 
@@ -286,7 +283,13 @@ class Mier(Algorithm):
         }  # fmt: skip
 
     def agent(self, config: MierWithoutRelabelingAdapt, seed: int) -> MierAgent:
-        """MIER-wR or MIER, by the class of the config."""
+        """MIER-wR or MIER, by the class of the config.
+
+        Raises:
+            ValueError: its gate was never calibrated.
+        """
+        if (problem := config.problem(self.config, transitions=0)) is not None:
+            raise ValueError(problem)
         return MierAgent(self, config, seed)
 
 
@@ -309,9 +312,7 @@ class MierAgent(Agent):
 
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
         """The policy given phi; its stochastic version explores."""
-        return self.mier.actions(
-            self.policy, observations, self.contexts, explore=explore, generator=self.generator
-        )  # fmt: skip
+        return self.mier.actions(self.policy, observations, self.contexts, explore, self.generator)
 
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
         """Store."""
@@ -327,79 +328,72 @@ class MierAgent(Agent):
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
         """N context steps (MIER-wR); then M model steps, the gate, and fine-tuning on relabeled experience."""
         fit, held_out = self.data.split(self.config.fit_fraction, self.generator, self.mier.device)
-        theta = frozen(self.mier.theta)
-        self.contexts = self._adapt_contexts(theta, fit)
+        self.contexts = self._adapt_contexts(fit)
         diagnostics = {
             "embedding_norm": self.contexts.norm(dim=1),
-            "held_out_loss_context": self._loss(theta, held_out),
+            "held_out_loss_context": self._loss(frozen(self.mier.theta), held_out, self.contexts),
         }
         if not isinstance(self.config, MierAdapt):
             yield Adaptation(0, as_arrays(diagnostics))
             return
-        theta = self._adapt_model(self.config, repeat_ensemble(theta, len(self.contexts)), fit)
-        diagnostics["held_out_loss"] = self._loss(theta, held_out)
-        diagnostics["fit_loss"] = self._loss(theta, fit)
-        gate = self.config.gate
-        is_open = torch.ones_like(diagnostics["held_out_loss"], dtype=torch.bool)
-        is_open = is_open if gate is None else diagnostics["held_out_loss"] < gate
-        diagnostics["gate_open"] = is_open.float()
-        yield Adaptation(0, as_arrays(diagnostics))
-        updates = self.config.capped_updates(limit)
-        yield from self._fine_tune(self.config, theta, is_open, every, updates)
+        theta = self._adapt_model(self.config, self.contexts, fit)
+        diagnostics["held_out_loss"] = self._loss(theta, held_out, self.contexts)
+        diagnostics["fit_loss"] = self._loss(theta, fit, self.contexts)
+        bound_term, others = self.mier.model.bound_term(theta), partial(self._left_out_losses, self.config)
+        is_open, judged = self.config.judge(diagnostics["held_out_loss"], bound_term, others)
+        yield Adaptation(0, as_arrays(diagnostics | judged))
+        points = evaluation_points(every, self.config.capped_updates(limit))
+        if is_open.any() and points:
+            real = fit if self.config.stop_patience is not None else self.data.everything(self.mier.device)
+            yield from self._fine_tune(self.config, theta, (real, held_out), is_open, points)
+        else:
+            yield from (Adaptation(point, {}) for point in points)
 
-    def _adapt_contexts(self, theta: Parameters, fit: Transitions) -> Tensor:
+    def _adapt_contexts(self, fit: Transitions) -> Tensor:
         """Phi after N steps: the meta-training step size first, a smaller one later."""
-        early = self.mier.inner_rates[: self.config.context_steps]
+        mier = self.mier
+        early = mier.inner_rates[: self.config.context_steps]
         rates = early + [self.config.late_learning_rate] * (self.config.context_steps - len(early))
-        start = self.mier.initial_context.detach().expand(len(fit.rewards), -1)
-        return adapt_context(self.mier.model, theta, start, fit, rates, clip=self.mier.config.gradient_clip)
+        start = mier.initial_context.detach().expand(len(fit.rewards), -1)
+        return adapt_context(mier.model, frozen(mier.theta), start, fit, rates, clip=mier.config.gradient_clip)
 
-    def _adapt_model(self, config: MierAdapt, theta: Parameters, fit: Transitions) -> Parameters:
+    def _adapt_model(self, config: MierAdapt, contexts: Tensor, fit: Transitions) -> Parameters:
         """One model per task after M Adam steps on theta and its bounds, phi fixed (code)."""
-        rate = self.mier.config.model_learning_rate
-        return adapt_model(self.mier.model, theta, self.contexts, fit, steps=config.model_steps, learning_rate=rate)
+        theta, rate = repeat_ensemble(self.mier.theta, len(contexts)), self.mier.config.model_learning_rate
+        return adapt_model(self.mier.model, theta, contexts, fit, steps=config.model_steps, learning_rate=rate)
 
     @torch.no_grad()
-    def _loss(self, theta: Parameters, data: Transitions) -> Tensor:
-        return self.mier.model.losses_on(theta, data, self.contexts)
+    def _loss(self, theta: Parameters, data: Transitions, contexts: Tensor) -> Tensor:
+        return self.mier.model.losses_on(theta, data, contexts)
+
+    def _left_out_losses(self, config: MierAdapt) -> Tensor:
+        """The held-out likelihood losses of left-out training tasks, which are adapted to just as test tasks are.
+
+        Their data are the newest that they gave with phi_0, as many as a test task does, and the same in every trial.
+        """
+        mier, number = self.mier, self.data.number
+        slots = torch.stack([mier.prior.newest(int(task), number) for task in mier.left_out])
+        split = torch.Generator(mier.device).manual_seed(0)
+        fit, held_out = random_split(mier.store.gather(slots), config.fit_fraction, split)
+        contexts = self._adapt_contexts(fit)
+        return self._loss(self._adapt_model(config, contexts, fit), held_out, contexts)
 
     def _fine_tune(
-        self, config: MierAdapt, theta: Parameters, is_open: Tensor, every: int, updates: int
-    ) -> Iterator[Adaptation]:
-        """SAC on relabeled meta-training experience for the tasks whose gate is open; the others stay as they are."""
+        self, config: MierAdapt, theta: Parameters, data: tuple[Transitions, Transitions], is_open: Tensor,
+        points: list[int],
+    ) -> Iterator[Adaptation]:  # fmt: skip
+        """SAC on relabeled meta-training experience for the tasks whose gate is open; the others stay as they are.
+
+        data: what batches draw their real rows from, and what the stop rule judges by.
+        """
         mier, opened = self.mier, is_open.nonzero().squeeze(1)
-        if not len(opened):
-            yield from (Adaptation(update, {}) for update in evaluation_points(every, updates))
-            return
-        self.policy = repeat_ensemble(self.policy, len(is_open))
-        tuning = FineTuning(
-            relabel_settings(config, updates), mier.sac.copies(len(opened)), mier.model,
-            [parameter[opened] for parameter in theta], self.contexts[opened],
-            Transitions(*(field[opened] for field in self.data.everything(mier.device))),
+        self.policy, contexts = repeat_ensemble(self.policy, len(is_open)), self.contexts[opened]
+        real, held_out = (Transitions(*(field[opened] for field in part)) for part in data)
+        relabeling = Relabeling(
+            config, StoredExperience(mier.store, mier.everything, mier.source.terminated),
+            AdaptedModel(mier.model, [parameter[opened] for parameter in theta], contexts), contexts, real, points[-1],
         )  # fmt: skip
-        for point in evaluation_points(every, updates):
-            while tuning.updates < point:
-                losses = tuning.update(mier.store, mier.everything, mier.source.terminated, self.generator)
-            diagnostics = {name: torch.full((len(is_open),), float("nan"), device=mier.device) for name in losses}
-            for name, value in losses.items():
-                diagnostics[name][opened] = value
-            for parameter, tuned in zip(self.policy, tuning.learners.policy):
-                parameter[opened] = tuned.detach()
+        stop = config.rule(with_embedding(held_out, contexts))
+        tuning = FineTuning(mier.sac.copies(len(opened)), relabeling, stop)
+        for point, diagnostics in fine_tuned(tuning, self.policy, opened, points, self.generator):
             yield Adaptation(point, as_arrays(diagnostics))
-
-
-def relabel_settings(config: MierAdapt, updates: int) -> RelabelSettings:
-    """What fine-tuning needs to know of the configuration."""
-    return RelabelSettings(
-        updates=updates, interval=config.relabel_interval, transitions=config.relabel_transitions,
-        tasks=config.relabel_tasks, capacity=config.relabel_capacity, batch=config.batch,
-        num_real=int(config.real_fraction * config.batch),
-    )  # fmt: skip
-
-
-def sac_settings(config: MierTrain, device: torch.device) -> SacSettings:
-    """The policy's settings, precision resolved."""
-    return SacSettings(
-        config.discount, config.target_rate, config.policy_learning_rate, config.reward_scale, config.temperature,
-        config.target_entropy, resolve_precision(config.precision, device.type),
-    )  # fmt: skip

@@ -70,7 +70,7 @@ class Plan(NamedTuple):
         if self.hours is not None:
             sentences.append(
                 f"about {duration(3600 * self.hours)} with {self.workers} workers on this machine, if it does nothing "
-                "else and every relabeling gate opens"
+                "else and every test task is fine-tuned to the end"
             )
         return sentences
 

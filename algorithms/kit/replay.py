@@ -123,8 +123,10 @@ class TaskIndex:
         """Forget a task's slots (the store keeps the frames)."""
         self.counts[task] = 0
 
-    def sample(self, tasks: np.ndarray, number: int, generator: torch.Generator) -> Tensor:
+    def sample(self, tasks: np.ndarray, number: int, generator: torch.Generator, oldest: int | None = None) -> Tensor:
         """Slots (task, number) int32, drawn uniformly with replacement from each named task's view.
+
+        With `oldest`, from the so many slots alone that have been in it longest.
 
         Raises:
             ValueError: a named task has no data yet.
@@ -134,9 +136,25 @@ class TaskIndex:
             raise ValueError(f"task {int(np.asarray(tasks)[lengths == 0][0])} has no transitions to sample from")
         device = self._slots.device
         counts = on_device(lengths, device).unsqueeze(1)
+        eligible = counts if oldest is None else counts.clamp_max(oldest)
         uniforms = torch.rand((len(tasks), number), generator=generator, device=device, dtype=torch.float64)
-        positions = (uniforms * counts).long()
+        positions = (uniforms * eligible).long()
+        if oldest is not None:  # the ring begins with its oldest slot until it has wrapped round
+            positions = (positions + on_device(self.counts[tasks] - lengths, device).unsqueeze(1)) % counts
         return self._slots[on_device(tasks, device).unsqueeze(1), positions]
+
+    def newest(self, task: int, number: int) -> Tensor:
+        """The `number` slots that a task's view was given last, (number,) int32, oldest first.
+
+        Raises:
+            ValueError: it holds fewer.
+        """
+        if number > self.lengths[task]:
+            raise ValueError(
+                f"task {task} has {self.lengths[task]} transitions, and the newest {number} were asked for"
+            )
+        end = int(self.counts[task])
+        return self._slots[task, torch.arange(end - number, end, device=self._slots.device) % self.capacity]
 
     def held(self, task: int) -> Tensor:
         """The slots a task's view holds, (number,), in the order of the ring."""

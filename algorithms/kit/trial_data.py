@@ -19,6 +19,11 @@ class TrialData:
         for task in np.flatnonzero(active):
             self._rows[task].append(tuple(np.array(field[task]) for field in transition))
 
+    @property
+    def number(self) -> int:
+        """Transitions of each task so far."""
+        return len(self._rows[0])
+
     def everything(self, device: torch.device) -> Transitions:
         """All transitions, fields (task, row, ...) in the order they were seen.
 
@@ -40,11 +45,15 @@ class TrialData:
         self, fraction: float, generator: torch.Generator, device: torch.device
     ) -> tuple[Transitions, Transitions]:
         """A random `fraction` of each task's transitions to fit, and the rest to judge on."""
-        data = self.everything(device)
-        num_tasks, number = data.rewards.shape
-        order = torch.rand((num_tasks, number), generator=generator, device=device).argsort(dim=1)
-        kept = round(fraction * number)
-        return rows_of(data, order[:, :kept]), rows_of(data, order[:, kept:])
+        return random_split(self.everything(device), fraction, generator)
+
+
+def random_split(data: Transitions, fraction: float, generator: torch.Generator) -> tuple[Transitions, Transitions]:
+    """A random `fraction` of each task's transitions (task, row, ...), and the rest."""
+    num_tasks, number = data.rewards.shape
+    order = torch.rand((num_tasks, number), generator=generator, device=data.rewards.device).argsort(dim=1)
+    kept = round(fraction * number)
+    return rows_of(data, order[:, :kept]), rows_of(data, order[:, kept:])
 
 
 def rows_of(data: Transitions, rows: torch.Tensor) -> Transitions:

@@ -11,8 +11,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from algorithms.kit.context.recurrent_context import TrialWindows
-from algorithms.kit.model_based.relabeling import FineTuning, RelabelSettings
+from algorithms.kit.model_based.relabeling import AdaptedModel, Relabeling, RelabelSettings, StoredExperience
 from algorithms.kit.networks import frozen, native_precision, repeat_ensemble
+from algorithms.kit.off_policy.fine_tuning import FineTuning
 from algorithms.mier import Mier, MierTrain
 from algorithms.mql import FineTuning as MqlFineTuning
 from algorithms.mql import Mql, MqlAdapt, MqlTrain
@@ -118,15 +119,16 @@ def _explored(algorithm: Any, config: Any, device: torch.device) -> Any:
 def adaptation_step(mier: Mier, tasks: int) -> Callable[[], Any]:
     """A fine-tuning step of `tasks` test tasks at once, relabeling left out, at MIER's defaults."""
     far = 1_000_000  # no step that is timed comes to a relabeling
-    settings = RelabelSettings(
-        updates=far, interval=far, transitions=20_000, tasks=20, capacity=20_000, batch=256, num_real=12
-    )
-    theta = repeat_ensemble(frozen(mier.theta), tasks)
+    settings = RelabelSettings(relabel_interval=far, relabel_transitions=20_000, relabel_capacity=20_000)
     contexts = torch.zeros((tasks, mier.config.context_dim), device=mier.device)
-    real = mier.store.gather(mier.everything.sample(np.arange(tasks), 200, mier.generator))
-    tuning = FineTuning(settings, mier.sac.copies(tasks), mier.model, theta, contexts, real)
-    tuning.update(mier.store, mier.everything, mier.source.terminated, mier.generator)
-    return lambda: tuning.update(mier.store, mier.everything, mier.source.terminated, mier.generator)
+    relabeling = Relabeling(
+        settings, StoredExperience(mier.store, mier.everything, mier.source.terminated),
+        AdaptedModel(mier.model, repeat_ensemble(frozen(mier.theta), tasks), contexts), contexts,
+        real=mier.store.gather(mier.everything.sample(np.arange(tasks), 200, mier.generator)), updates=far,
+    )  # fmt: skip
+    tuning = FineTuning(mier.sac.copies(tasks), relabeling)
+    tuning.run_to(1, mier.generator)
+    return lambda: tuning.run_to(tuning.updates + 1, mier.generator)
 
 
 def _gflop(function: Callable[[], Any]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from pydantic_core import to_jsonable_python
 
 from suite.cli.output import AsJson, print_json, print_lines, print_table
 
@@ -50,12 +51,12 @@ def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: As
 def fields_of(model: Any) -> list[dict[str, Any]]:
     """Name, type, default and description of each field of a Pydantic model, in the order of its schema."""
     schema = model.model_json_schema()
-    defaults = model().model_dump(mode="json")
+    defaults = model()
     return [
         {
             "name": name,
             "type": _type(described),
-            "default": defaults[name],
+            "default": to_jsonable_python(getattr(defaults, name)),
             "description": described.get("description", ""),
         }
         for name, described in schema["properties"].items()

@@ -173,6 +173,10 @@ def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator
             (execution.env_steps, experiment.protocol),
         )
     ]
+    most = max(protocol.adaptation_transitions or split.adaptation_transitions for _, protocol in protocols)
+    problem = adapt.problem(train, most)
+    if problem is not None:
+        raise UserError(f"{choice.variant} on {split.full_name}: {problem}")
     train_config, adapt_config = train.model_dump(mode="json"), adapt.model_dump(mode="json")
     for seed in seeds:
         training = TrainingSpec(

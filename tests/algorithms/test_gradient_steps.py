@@ -7,8 +7,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from algorithms.grbal import Grbal, GrbalTrain
 from algorithms.kit.context.recurrent_context import TrialWindows
-from algorithms.kit.model_based.relabeling import FineTuning, RelabelSettings
+from algorithms.kit.model_based.relabeling import AdaptedModel, Relabeling, RelabelSettings, StoredExperience
 from algorithms.kit.networks import frozen, repeat_ensemble
+from algorithms.kit.off_policy.fine_tuning import FineTuning
 from algorithms.mier import Mier, MierTrain
 from algorithms.mql import FineTuning as MqlFineTuning
 from algorithms.mql import Mql, MqlAdapt, MqlTrain
@@ -96,14 +97,17 @@ def trained_by(algorithm):
 
 def fine_tuning(mier):
     """A step of fine-tuning two tasks on relabeled experience, long before the next relabeling."""
-    settings = RelabelSettings(updates=100, interval=100, transitions=40, tasks=4, capacity=99, batch=16, num_real=4)
+    settings = RelabelSettings(
+        relabel_interval=100, relabel_transitions=40, relabel_tasks=4, relabel_capacity=99, batch=16, real_fraction=0.25
+    )
     contexts = torch.linspace(-1, 1, 2 * mier.config.context_dim).reshape(2, -1).to(mier.device)
     real = mier.store.gather(mier.everything.sample(np.array([0, 1]), 8, mier.generator))
-    theta = repeat_ensemble(frozen(mier.theta), 2)
-    tuning = FineTuning(settings, mier.sac.copies(2), mier.model, theta, contexts, real)
+    stored = StoredExperience(mier.store, mier.everything, mier.source.terminated)
+    adapted = AdaptedModel(mier.model, repeat_ensemble(frozen(mier.theta), 2), contexts)
+    tuning = FineTuning(mier.sac.copies(2), Relabeling(settings, stored, adapted, contexts, real, updates=100))
 
     def step():
-        return tuning.update(mier.store, mier.everything, mier.source.terminated, mier.generator)
+        return tuning.run_to(tuning.updates + 1, mier.generator)
 
     step()
     return step, [*tuning.learners.critics, *tuning.learners.policy]

@@ -152,8 +152,8 @@ def test_the_initial_context_survives_a_checkpoint(small_mier):
     assert again.initial_context is again.trained[-1]
 
 
-def test_the_outer_gradient_is_clipped_as_one_vector_and_each_bound_by_itself(small_mier):
-    """At a limit of 10 nothing is clipped; at a tenth of its norm the network's gradient keeps its direction."""
+def test_the_outer_gradient_is_clipped_as_the_code_does(small_mier):
+    """The network as one vector, the bounds of reward and state as four, phi_0 by itself; each keeps its direction."""
     mier, _, _, adapt, judge = meta_problem(small_mier, "dynamics", gradient_clip=1e6)
     adapt, judge = (Transitions(*(field.float() for field in data)) for data in (adapt, judge))
 
@@ -163,16 +163,46 @@ def test_the_outer_gradient_is_clipped_as_one_vector_and_each_bound_by_itself(sm
         mier.config = mier.config.model_copy(update={"gradient_clip": limit})
         return mier._meta_gradient(loss)
 
-    free = gradients(1e6)
-    norm = torch.cat([gradient.flatten() for gradient in free[:-3]]).norm()
-    limit = 0.1 * min(float(norm), *(float(gradient.norm()) for gradient in free[-3:]))
-    tight = gradients(limit)
-    assert float(torch.cat([gradient.flatten() for gradient in tight[:-3]]).norm()) == pytest.approx(limit, rel=1e-4)
-    for before, after in zip(free[:-3], tight[:-3]):
-        torch.testing.assert_close(after, before * (limit / norm), rtol=1e-4, atol=1e-9)
-    for before, after in zip(free[-3:], tight[-3:]):
-        assert float(after.norm()) == pytest.approx(limit, rel=1e-4)
-        torch.testing.assert_close(after, before * (limit / before.norm()), rtol=1e-4, atol=1e-9)
+    def variables(values):
+        network, (upper, lower, phi) = values[:-3], values[-3:]
+        joined = torch.cat([gradient.flatten() for gradient in network])
+        return [joined, upper[..., :1], upper[..., 1:], lower[..., :1], lower[..., 1:], phi]
+
+    free = variables(gradients(1e6))
+    norms = [float(variable.norm()) for variable in free]
+    limit = sorted(norms)[2] * 1.01  # three of the six are longer
+    for norm, before, after in zip(norms, free, variables(gradients(limit))):
+        torch.testing.assert_close(after, before * min(limit / norm, 1.0), rtol=1e-4, atol=1e-9)
+    assert sum(norm > limit for norm in norms) == 3
+
+
+def test_left_out_tasks_collect_and_are_fitted_by_nothing(small_mier, monkeypatch):
+    mier, seen = explored(small_mier, left_out_tasks=2, meta_batch=2), []
+    assert sorted([*mier.left_out, *mier.fitted]) == [0, 1, 2, 3]
+    assert len(mier.left_out) == 2
+    step = mier._gradient_step
+    monkeypatch.setattr(mier, "_gradient_step", lambda tasks: seen.append(set(tasks.tolist())) or step(tasks))
+    held = mier.prior.lengths[mier.left_out].sum()
+    for _ in range(6):
+        mier.iterate()
+    assert set().union(*seen) == set(mier.fitted.tolist())
+    assert mier.prior.lengths[mier.left_out].sum() > held
+    again = small_mier(left_out_tasks=2, meta_batch=2)
+    assert (again.left_out == mier.left_out).all()
+
+
+def test_without_left_out_tasks_training_and_its_identity_are_what_they_were(small_mier):
+    mier = small_mier()
+    assert mier.fitted.tolist() == [0, 1, 2, 3]
+    assert "left_out_tasks" not in mier.config.model_dump(mode="json")
+    assert small_mier(left_out_tasks=1).config.model_dump(mode="json")["left_out_tasks"] == 1
+    expected = np.random.default_rng(0)  # the algorithm's own draws, seed 0
+    assert (mier._meta_batch_tasks() == expected.choice(4, 3, replace=False)).all()
+
+
+def test_leaving_out_most_tasks_is_refused(small_mier):
+    with pytest.raises(ValueError, match=r"without 3 of 4 training tasks .* leave out 2 at most"):
+        small_mier(left_out_tasks=3)
 
 
 def test_a_gradient_step_is_adam_on_the_model_then_sac_with_the_contexts_it_adapted(small_mier, monkeypatch):

@@ -89,7 +89,7 @@ def test_which_adaptations_declare_their_updates():
     """As above."""
     mier, mql = (ALGORITHMS[name].load("adapt").model_validate(TINY_ADAPT[name]) for name in ("mier", "mql"))
     assert (mier.updates_per_round, mql.updates_per_round) == (4, 6)
-    assert mier.model_copy(update={"gate": -3.0}).costliest() == mier
+    assert mier.model_copy(update={"gate": "total", "stop_patience": 5}).costliest() == mier
 
 
 def trained(entry):

@@ -125,6 +125,11 @@ class SoftActorCritic:
             "temperature": temperature.squeeze(1),
         }
 
+    @torch.no_grad()
+    def bellman_error(self, batch: Transitions, generator: torch.Generator) -> Tensor:
+        """The critics' loss on a batch (learner, row, ...), without a step: (learner,)."""
+        return self._critic_losses(batch, self.log_temperature.detach().exp().unsqueeze(1), generator)
+
     def _critic_losses(self, batch: Transitions, temperature: Tensor, generator: torch.Generator) -> Tensor:
         """Sum over the twins of 0.5 * mean squared Bellman error, (learner,)."""
         with torch.no_grad():

@@ -189,3 +189,20 @@ def test_host_arrays_arrive_on_the_device_unchanged():
     moved = on_device(values, CPU)
     assert moved.dtype == torch.int64
     assert moved.tolist() == [3, 1, 2]
+
+
+@pytest.mark.parametrize(("added", "held", "oldest_three"), [
+    (4, [0, 1, 2, 3], {0, 1, 2}), (6, [0, 1, 2, 3, 4, 5], {0, 1, 2}), (8, [2, 3, 4, 5, 6, 7], {2, 3, 4}),
+    (13, [7, 8, 9, 10, 11, 12], {7, 8, 9}),
+])  # fmt: skip
+def test_the_newest_and_the_oldest_slots_of_a_ring_that_may_have_wrapped(added, held, oldest_three):
+    view = TaskIndex(2, CPU, capacity=6)
+    for slot in range(added):
+        view.add(1, torch.tensor([slot]))
+    assert view.newest(1, len(held)).tolist() == held
+    assert view.newest(1, 2).tolist() == held[-2:]
+    tasks = np.array([1, 1])
+    assert set(view.sample(tasks, 200, seeded(), oldest=3).flatten().tolist()) == oldest_three
+    assert set(view.sample(tasks, 200, seeded(), oldest=99).flatten().tolist()) == set(held)
+    with pytest.raises(ValueError, match="has 0 transitions, and the newest 2 were asked for"):
+        view.newest(0, 2)

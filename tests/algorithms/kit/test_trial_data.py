@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from algorithms.kit.replay import Transitions
-from algorithms.kit.trial_data import TrialData, rows_of
+from algorithms.kit.trial_data import TrialData, random_split, rows_of
 
 CPU = torch.device("cpu")
 
@@ -83,3 +83,15 @@ def test_a_split_is_random_and_differs_between_tasks():
 def test_rows_of_takes_each_tasks_own_rows():
     data = Transitions(*(torch.arange(6.0).reshape(2, 3) for _ in range(5)))
     assert rows_of(data, torch.tensor([[2, 2], [0, 1]])).rewards.tolist() == [[2, 2], [3, 4]]
+
+
+def test_data_from_elsewhere_are_split_as_a_trials_are():
+    data = numbered(3, 10)
+    own, given = data.split(0.8, seeded(4), CPU), random_split(data.everything(CPU), 0.8, seeded(4))
+    assert data.number == 10
+    for left, right in zip(own, given):
+        assert torch.equal(left.rewards, right.rewards)
+    assert [part.rewards.shape for part in given] == [(3, 8), (3, 2)]
+    for task in range(3):
+        rewards = torch.cat([part.rewards[task] for part in given]).sort().values
+        assert rewards.tolist() == [100.0 * task + step for step in range(10)]

@@ -110,8 +110,10 @@ def test_show_gives_types_and_defaults(offmap):
     fields = {field["name"]: field for field in [*document["train"], *document["adapt"]]}
     assert fields["predicts"]["type"] == "reward or dynamics"
     assert fields["policy_hidden"]["type"] == "list of int, above 0"
-    assert fields["gate"]["type"] == "float or none"
-    assert fields["gate"]["default"] == -3.0
+    assert fields["gate"]["type"] == "none or total or likelihood"
+    assert fields["gate"]["default"] == "none"
+    assert fields["stop_patience"]["type"] == "int, above 0 or none"
+    assert fields["left_out_tasks"]["default"] == 0
     assert fields["discount"]["type"] == "float, above 0, at most 1"
     assert "paper" in document["presets"]
 

@@ -59,14 +59,14 @@ def test_the_sweep_of_table_3():
 
 
 def test_an_axis_of_the_adaptation_shares_the_training_and_touches_no_other_variant(tmp_path):
-    document = changed(axes={"mier.adapt.gate": [-3, None], "plain.adapt.context_steps": [1, 2, 3]}, seeds=[0])
+    document = changed(axes={"mier.adapt.gate": ["total", "none"], "plain.adapt.context_steps": [1, 2, 3]}, seeds=[0])
     cells = expand(load_experiment(written(tmp_path, yaml.safe_dump(document))))
     assert [cell.variant for cell in cells] == [
-        "mier gate=-3", "mier gate=None", "plain context_steps=1", "plain context_steps=2", "plain context_steps=3",
+        "mier gate=total", "mier gate=none", "plain context_steps=1", "plain context_steps=2", "plain context_steps=3",
         "pearl",
     ]  # fmt: skip
     assert len({cell.training.hash for cell in cells[:5]}) == 1
-    assert [cell.metatests[-1].config["gate"] for cell in cells[:2]] == [-3.0, None]
+    assert [cell.metatests[-1].config["gate"] for cell in cells[:2]] == ["total", "none"]
     assert "gate" not in cells[2].metatests[-1].config
 
 
@@ -101,7 +101,7 @@ def test_what_counts_for_a_runs_identity(tmp_path):
     base = cells()[0]
     same_training = {
         "protocol": cells(protocol={"evaluate_every": 200})[0], "budget": cells(budget={"env_steps": 70_000})[0],
-        "adapt": cells(algorithms=[{"name": "mier", "adapt": {"gate": -1}}])[0],
+        "adapt": cells(algorithms=[{"name": "mier", "adapt": {"gate": "total"}}])[0],
     }  # fmt: skip
     for cell in same_training.values():
         assert cell.training.hash == base.training.hash

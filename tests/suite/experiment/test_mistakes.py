@@ -52,6 +52,20 @@ MISTAKES = {
         ["past: 2 transitions are needed", "but transitions has only 2 steps"]),
     "a force that repels": (changed(algorithms=[{"name": "mql", "adapt": {"proximal": -0.1}}]),
                             ["mql.adapt: proximal", "greater than or equal to 0, given -0.1"]),
+    "a gate that was never calibrated": (
+        changed(algorithms=[{"name": "mier", "adapt": {"gate": "likelihood"}}]),
+        ["mier on point-goal.ood: adapt.gate: likelihood was never calibrated",
+         "takes 9 of them, and train.left_out_tasks is 0; set that to 9 or more"]),
+    "a gate calibrated on fewer transitions than it judges": (
+        changed(algorithms=[{"name": "mier", "train": {"left_out_tasks": 9}, "adapt": {"gate": "likelihood"}}],
+                protocol={"adaptation_transitions": 60}),
+        ["calibrated on as many transitions per task as a test gives, 60",
+         "train.initial_transitions is 40; set that to 60 or more"]),
+    "a gate's threshold where its kind stands": (changed(algorithms=[{"name": "mier", "adapt": {"gate": -3}}]),
+                                                 ["mier.adapt: gate", "'none', 'total' or 'likelihood', given -3"]),
+    "most training tasks left out": (
+        changed(algorithms=[{"name": "mier", "train": {"left_out_tasks": 1000}}]),
+        ["mier on point-goal.ood: train.left_out_tasks: without 1000 of", "at most"]),
     "misspelt key in a list": (changed(algorithms=[{"name": "mier", "trian": {}}]),
                                ["algorithms.0.trian is not a known key", "did you mean train?"]),
     "misspelt key of an algorithm": (changed(algorithms=[{"name": "mier", "train": {"contxt_dim": 3}}]),

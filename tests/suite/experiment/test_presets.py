@@ -24,7 +24,8 @@ def test_every_preset_resolves_on_every_split(name):
     assert "default" in known or known == [None]
     for preset in known:
         for split in BUILDERS:
-            train, _ = resolved(name, split, preset)
+            train, adapt = resolved(name, split, preset)
+            assert adapt.problem(train, get_split(split).adaptation_transitions) is None, (preset, split)
             assert {getattr(train, field) for field in type(train).model_fields if field.endswith("precision")} <= {
                 "fp32", "bf16",
             }  # fmt: skip
@@ -57,7 +58,7 @@ def test_every_pattern_of_a_preset_matches_a_split(training):
 
 
 def test_a_misspelt_key_in_a_file_of_presets_is_named(monkeypatch):
-    broken = {"default": {"adapt": {"contxt_steps": 3, "gate": -1.0}}}
+    broken = {"default": {"adapt": {"contxt_steps": 3, "gate": "total"}}}
     monkeypatch.setattr("suite.experiment.presets.presets", lambda training: broken)
     for name in ("mier", "mier-wr"):
         with pytest.raises(
@@ -71,10 +72,10 @@ def test_layers_go_from_the_code_over_presets_to_the_experiment():
     code = get_algorithm("mier").load("train")()
     default, _ = resolved("mier", split)
     paper, _ = resolved("mier", split, "paper")
-    own, adapt = resolved("mier", split, "paper", train={"task_batch": 7}, adapt={"gate": None})
+    own, adapt = resolved("mier", split, "paper", train={"task_batch": 7}, adapt={"gate": "none"})
     assert (code.task_batch, default.task_batch, paper.task_batch, own.task_batch) == (400, 200, 400, 7)
     assert (default.policy_hidden, paper.policy_hidden, own.policy_hidden) == ((256, 256), (300,) * 3, (300,) * 3)
-    assert adapt.gate is None
+    assert adapt.gate == "none"
 
 
 def test_precision_is_resolved_so_that_it_is_part_of_the_identity(monkeypatch):
@@ -144,8 +145,9 @@ def test_section_6_the_released_code(name):
         1e-3,
     )
     assert (adapt.relabel_tasks, adapt.relabel_transitions, adapt.relabel_capacity) == (20, 100_000, 1_000_000)
-    assert (adapt.fit_fraction, adapt.gate) == (0.8, -3.0)
-    assert adapt.relabel_updates == (1000 if name.startswith("ant-direction") else 4000)
+    assert (adapt.fit_fraction, adapt.gate, adapt.stop_patience, train.left_out_tasks) == (0.8, "none", None, 0)
+    assert adapt.relabel_states == "all"  # the paper's text
+    assert adapt.relabel_updates == (1000 if name.startswith("ant-direction") else 20_000)
 
 
 @pytest.mark.parametrize("name", CODE)
@@ -156,7 +158,8 @@ def test_section_6_the_paper(name):
     assert (train.steps_per_iteration, train.gradient_clip, train.inner_steps, train.inner_learning_rate) == (
         1000, 10.0, 2, 0.01,
     )  # fmt: skip
-    assert (adapt.gate, adapt.late_learning_rate, adapt.relabel_interval, adapt.batch) == (-3.0, 0.01, 250, 256)
+    assert (adapt.gate, adapt.gate_threshold, adapt.relabel_states) == ("total", -3.0, "all")
+    assert (adapt.late_learning_rate, adapt.relabel_interval, adapt.batch) == (0.01, 250, 256)
     assert adapt.relabel_updates == (1000 if name.startswith("ant-direction") else 20_000)
     assert train.task_batch == (200 if name.startswith("cheetah-velocity") else 400)
 
@@ -167,7 +170,7 @@ def test_the_code_preset_undoes_our_choices(name):
     steps = {"cheetah-velocity": 2, "ant-direction.ood": 20, "cheetah-negated-joints": 10, "ant-negated-joints": 10,
              "walker-parameters.ood": 10}  # fmt: skip
     expected = next((value for start, value in steps.items() if name.startswith(start)), 2)
-    assert (adapt.context_steps, adapt.gate) == (expected, None)
+    assert (adapt.context_steps, adapt.gate, adapt.relabel_states) == (expected, "none", "oldest")
     assert adapt.relabel_updates == (1000 if name.startswith("ant-direction") else 20_000)
     if name == "cheetah-direction.standard":
         assert (train.task_batch, train.prior_transitions, train.adapted_transitions) == (1000, 1000, 1000)

@@ -8,8 +8,10 @@ from tests_support import TINY_ADAPT, build_algorithm
 
 import suite.run.metatest
 import suite.run.rollout
+from algorithms.kit.off_policy.sac import SoftActorCritic
 from algorithms.mier import MierAdapt
 from algorithms.registry import get_algorithm
+from suite.experiment.presets import resolve_blocks
 from suite.experiment.specs import EvaluationProtocol, MetatestSpec
 from suite.run.metatest import Meters, Trial, adaptation_transitions, run_trial, trials_of
 from suite.run.rollout import Meter
@@ -57,18 +59,36 @@ def test_mier_and_mier_wr_are_paired_until_relabeling_begins(trained):
     assert (returns(with_relabeling, "during", 0) == returns(without, "after")).all()
 
 
-def test_where_the_gate_opens_fine_tuning_changes_policies_and_records(trained):
-    opened, diagnostics, _, agent = run(trained, "mier", adapt={"gate": None})
+def test_without_a_gate_fine_tuning_changes_policies_and_records(trained):
+    opened, diagnostics, _, agent = run(trained, "mier")
     without, _, _, _ = run(trained, "mier-wr")
-    assert set(diagnostics[diagnostics.name == "gate_open"].value) == {1.0}
+    assert not diagnostics.name.str.startswith("gate").any()
     assert (returns(opened, "after") != returns(without, "after")).all()
     meta_trained = trained["mier"].sac.policy
     for task in range(3):
         assert all((tuned[task] != start[0]).any() for tuned, start in zip(agent.policy, meta_trained))
 
 
+@pytest.mark.parametrize("split", ["point-goal.ood", "point-dynamics.ood"])
+def test_with_random_weights_mier_relabels_by_default(split):
+    """What no model explains is relabeled all the same, as in the released code: MIER's records are not MIER-wR's."""
+    algorithm, split = build_algorithm("mier", split), get_split(split)
+    algorithm.iterate()  # the initial exploration: nothing is learnt yet
+    trial = Trial(get_family(split.family), "test", split.tasks("test")[:3], "0123456789ab")
+    records = {}
+    for name, own in (("mier", {"relabel_updates": 6, "relabel_transitions": 200}), ("mier-wr", {})):
+        _, adapt = resolve_blocks(get_algorithm(name), split, None, {}, own, "cpu")
+        agent = algorithm.agent(adapt, trial.agent_seed)
+        rows, diagnostics = run_trial(trial, agent, EvaluationProtocol(evaluate_every=3), 40, Meters(Meter(), Meter()))
+        records[name] = pd.DataFrame(rows), pd.DataFrame(diagnostics)
+    judged = records["mier"][1]
+    assert (judged[judged.name == "held_out_loss"].value > -3).all()  # which closed the gate of earlier defaults
+    assert (returns(records["mier"][0], "during", 0) == returns(records["mier-wr"][0], "after")).all()
+    assert (returns(records["mier"][0], "after") != returns(records["mier-wr"][0], "after")).all()
+
+
 def test_where_the_gate_closes_the_task_keeps_the_policy_and_it_is_recorded(trained):
-    closed, diagnostics, _, agent = run(trained, "mier", adapt={"gate": -1e9})
+    closed, diagnostics, _, agent = run(trained, "mier", adapt={"gate": "total", "gate_threshold": -1e9})
     without, _, _, _ = run(trained, "mier-wr")
     assert set(diagnostics[diagnostics.name == "gate_open"].value) == {0.0}
     assert (returns(closed, "after") == returns(without, "after")).all()
@@ -77,10 +97,10 @@ def test_where_the_gate_closes_the_task_keeps_the_policy_and_it_is_recorded(trai
 
 
 def test_the_gate_judges_tasks_one_by_one(trained):
-    _, diagnostics, _, _ = run(trained, "mier")
-    losses = diagnostics[diagnostics.name == "held_out_loss"].sort_values("task").value.to_numpy()
+    _, diagnostics, _, _ = run(trained, "mier", adapt={"gate": "total"})
+    losses = diagnostics[diagnostics.name == "gate_loss"].sort_values("task").value.to_numpy()
     between = float(np.sort(losses)[:2].mean())
-    rows, mixed, _, _ = run(trained, "mier", adapt={"gate": between})
+    rows, mixed, _, _ = run(trained, "mier", adapt={"gate": "total", "gate_threshold": between})
     gates = mixed[mixed.name == "gate_open"].sort_values("task").value.to_numpy()
     assert (gates == (losses < between)).all()
     assert gates.sum() == 1
@@ -90,21 +110,42 @@ def test_the_gate_judges_tasks_one_by_one(trained):
     assert (change[~closed] > 1e-4).all()
 
 
-def test_the_gate_ignores_the_variance_bound_term(trained):
-    """Pushing the bounds' regulariser far down changes no gate: only the likelihood is judged."""
-    mier = trained["mier"]
-    agent = mier.agent(MierAdapt(**TINY_ADAPT["mier"]), 0)
-    agent.begin(2)
-    data = mier.store.gather(mier.everything.sample(np.array([0, 1]), 8, torch.Generator().manual_seed(0)))
-    theta = [parameter.detach().clone() for parameter in mier.theta]
-    before = agent._loss(theta, data)
-    bound = float(mier.model.bound_term(theta))
-    theta[-2] += 50.0  # far above every prediction: the soft bound no longer acts, the regulariser still grows
-    assert float(mier.model.bound_term(theta)) > bound + 0.4
-    shifted = agent._loss(theta, data)
-    raw = agent._loss([*theta[:-2], theta[-2] + 1000, theta[-1]], data)
-    torch.testing.assert_close(shifted, raw)
-    assert before.shape == (2,)
+def test_a_stop_rule_keeps_the_whole_curve_and_ends_each_task_with_its_best_policy(trained, monkeypatch):
+    """Errors before and after each update are given: task 0 never improves, task 1 until 2, task 2 to the end."""
+    errors = iter([[1, 9, 9], [2, 8, 8], [2, 7, 7], [2, 9, 6], [2, 9, 5], [0, 0, 4], [0, 0, 3]])
+    monkeypatch.setattr(SoftActorCritic, "bellman_error", lambda *arguments: torch.tensor(next(errors)).float())
+    rows, diagnostics, _, agent = run(trained, "mier", adapt={"stop_patience": 2, "stop_interval": 1})
+    kept = diagnostics[diagnostics.name == "policy_update"].pivot(index="task", columns="update", values="value")
+    assert kept.to_numpy().tolist() == [[0, 0], [2, 2], [3, 6]]  # at 3 and at 6 updates, the points that are evaluated
+    values = [returns(rows, "during", 0), returns(rows, "during", 3), returns(rows, "after", 6)]
+    early, middle, late = (np.split(value, 3) for value in values)  # three episodes of each task
+    np.testing.assert_allclose(early[0], middle[0], atol=1e-5)  # the same policy, in a batch of another shape
+    assert (middle[0] == late[0]).all()
+    assert (early[1] != middle[1]).all()
+    assert (middle[1] == late[1]).all()
+    assert (middle[2] != late[2]).all()
+    assert all((tuned[0] == start[0]).all() for tuned, start in zip(agent.policy, trained["mier"].sac.policy))
+
+
+@pytest.mark.parametrize("split", ["point-goal.ood", "point-dynamics.ood"])
+def test_the_rewards_of_meta_training_never_reach_fine_tuning(split):
+    """The stored true rewards of the replay poisoned after training: the adapted policies are the same, bit by bit."""
+    split = get_split(split)
+    algorithm = build_algorithm("mier", split.full_name)
+    for _ in range(3):
+        algorithm.iterate()
+    trial = Trial(get_family(split.family), "test", split.tasks("test")[:3], "0123456789ab")
+    column = algorithm.store.spaces.observation_dim + algorithm.store.spaces.action_dim
+    policies = []
+    for poison in (0.0, 1e6, float("nan")):
+        algorithm.store.frames[:, column] += poison
+        agent = algorithm.agent(MierAdapt(**TINY_ADAPT["mier"]), trial.agent_seed)
+        run_trial(trial, agent, EvaluationProtocol(evaluate_every=3), 40, Meters(Meter(), Meter()))
+        policies.append(agent.policy)
+    assert len(policies[0][0]) == 3  # fine-tuned, one per task
+    assert bool(algorithm.store.frames[:, column].isnan().all())
+    for poisoned in policies[1:]:
+        assert all(torch.equal(left, right) for left, right in zip(policies[0], poisoned))
 
 
 @pytest.mark.parametrize("name", ["mier", "pearl"])

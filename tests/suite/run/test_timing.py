@@ -87,7 +87,7 @@ def pieces_of(experiment):
 
 def test_declared_costs_are_timed_by_small_pieces(tiny_experiment, stopwatch):
     """7 s and 2 s per gradient step make 1,007 s of 500; 3 s, 5 s per round of 40 and 0.5 s per update of 100."""
-    adapt = {"relabel_updates": 100, "relabel_interval": 40, "gate": -3.0}
+    adapt = {"relabel_updates": 100, "relabel_interval": 40, "gate": "total", "stop_patience": 1}
     cost = pieces_of(tiny_experiment(["mier"], train={"steps_per_iteration": 500}, adapt=adapt))
     assert [number for kind, number, _ in stopwatch if kind == "iteration"] == [1, 2, 12]
     assert [number for kind, number, _ in stopwatch if kind == "updates"] == [0, 1, 11]
@@ -95,7 +95,7 @@ def test_declared_costs_are_timed_by_small_pieces(tiny_experiment, stopwatch):
     trial = cost.trial
     assert (trial.per_update, trial.per_round, trial.round_updates) == (pytest.approx(0.5), pytest.approx(5.0), 40)
     assert trial.model_copy(update={"evaluations": 0}).seconds == pytest.approx(3.0 + 3 * 5.0 + 50.0)
-    assert stopwatch[-1][2].gate is None  # the most that it can cost
+    assert (stopwatch[-1][2].gate, stopwatch[-1][2].stop_patience) == ("none", None)  # the most that it can cost
 
 
 @pytest.mark.parametrize("interval", [500, 11, 6, 4, 2])

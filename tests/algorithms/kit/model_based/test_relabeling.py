@@ -4,8 +4,16 @@ import torch
 
 from algorithms.kit.model_based import relabeling
 from algorithms.kit.model_based.context_model import ContextModel
-from algorithms.kit.model_based.relabeling import FineTuning, RelabeledReplay, RelabelSettings, with_embedding
+from algorithms.kit.model_based.relabeling import (
+    AdaptedModel,
+    RelabeledReplay,
+    Relabeling,
+    RelabelSettings,
+    StoredExperience,
+    with_embedding,
+)
 from algorithms.kit.networks import as_leaves, repeat_ensemble
+from algorithms.kit.off_policy.fine_tuning import FineTuning
 from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from tasks.spec import EpisodeBatch, SpaceSpec
@@ -13,7 +21,10 @@ from tasks.spec import EpisodeBatch, SpaceSpec
 CPU = torch.device("cpu")
 STATE, ACTION, CONTEXT = 3, 2, 1
 NUM_TASKS, EPISODE = 5, 40
-SETTINGS = RelabelSettings(updates=12, interval=4, transitions=60, tasks=6, capacity=10_000, batch=30, num_real=4)
+UPDATES = 12
+SETTINGS = RelabelSettings(
+    relabel_interval=4, relabel_transitions=60, relabel_tasks=6, relabel_capacity=10_000, batch=30, real_fraction=0.14
+)
 
 
 class HandModel:
@@ -41,6 +52,7 @@ class Recorder:
     def __init__(self):
         self.batches = []
         self.acted = []
+        self.policy = [torch.zeros(1)]
 
     def update(self, batch, generator):
         self.batches.append(batch)
@@ -80,15 +92,21 @@ def never(observations):
 
 
 def tuned(prior, predicts_dynamics, settings=SETTINGS, learners=2, updates=1, terminated=never):
-    """A fine-tuning after some updates, with what stood in for model and learners."""
+    """The relabeling of a fine-tuning after some updates, with what stood in for model and learners."""
     contexts = torch.arange(1.0, 1 + learners).unsqueeze(1)
     theta = [torch.arange(float(learners)).reshape(-1, 1, 1)]
     model, recorder = HandModel(predicts_dynamics), Recorder()
-    tuning = FineTuning(settings, recorder, model, theta, contexts, real_data(learners))
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(updates):
-        tuning.update(*prior, terminated, generator)
-    return tuning, recorder, model
+    relabeling = Relabeling(
+        settings, StoredExperience(*prior, terminated), AdaptedModel(model, theta, contexts), contexts,
+        real_data(learners), UPDATES,
+    )  # fmt: skip
+    FineTuning(recorder, relabeling).run_to(updates, torch.Generator().manual_seed(0))
+    return relabeling, recorder, model
+
+
+def but(**changes):
+    """The settings with some changed."""
+    return SETTINGS.model_copy(update=changes)
 
 
 def stored(prior):
@@ -186,17 +204,17 @@ def test_every_row_carries_its_learners_embedding(prior):
 
 
 def test_no_real_rows_if_none_are_asked_for(prior):
-    _, recorder, _ = tuned(prior, False, SETTINGS._replace(num_real=0))
+    _, recorder, _ = tuned(prior, False, but(real_fraction=0.0))
     assert recorder.batches[0].rewards.shape == (2, SETTINGS.batch)
     assert float(recorder.batches[0].rewards.max()) < 1e5
 
 
 @pytest.mark.parametrize(("updates", "relabelings"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (12, 3)])
 def test_relabeling_happens_first_and_then_every_interval(prior, updates, relabelings):
-    tuning, recorder, model = tuned(prior, predicts_dynamics=False, updates=updates)
-    assert len(recorder.batches) == tuning.updates == updates
+    relabeling, recorder, model = tuned(prior, predicts_dynamics=False, updates=updates)
+    assert len(recorder.batches) == updates
     assert len(model.asked) == 2 * relabelings
-    assert tuning._synthetic.added == 60 * relabelings
+    assert relabeling._synthetic.added == 60 * relabelings
 
 
 def test_states_are_drawn_from_as_many_tasks_and_rows_as_asked(prior):
@@ -212,6 +230,71 @@ def test_states_are_drawn_from_as_many_tasks_and_rows_as_asked(prior):
         drawn.append(tuple(tasks))
     assert len(set(drawn)) > 1
     assert set().union(*drawn) == {0, 1, 2, 4}
+
+
+def test_states_are_all_that_were_stored_or_the_oldest_that_every_task_has(prior):
+    """Task 0 gets 40 transitions more than the others: only with `all` do they come up."""
+    store, index = prior
+    draw = np.random.default_rng(1).standard_normal
+    more = EpisodeBatch(
+        draw((1, EPISODE + 1, STATE)).astype(np.float32), draw((1, EPISODE, ACTION)).astype(np.float32),
+        draw((1, EPISODE)).astype(np.float32), np.array([EPISODE]), np.array([False]), np.arange(1), np.array([0]),
+    )  # fmt: skip
+    store.remember(more, [index])
+    newer = {tuple(state.tolist()) for state in torch.from_numpy(more.observations[0, :EPISODE])}
+    for states, comes_up in (("all", True), ("oldest", False)):
+        _, _, model = tuned(prior, False, but(relabel_states=states), updates=12)
+        drawn = {tuple(state.tolist()) for _, data, _, _ in model.asked for state in data.observations[0]}
+        assert bool(drawn & newer) is comes_up
+        assert len(drawn - newer) > 100  # of the 160 others
+
+
+@pytest.mark.parametrize("predicts_dynamics", [False, True])
+def test_no_reward_stored_in_meta_training_reaches_a_learner(prior, predicts_dynamics):
+    """With every stored reward poisoned the learners get the same batches and end with the same weights, bit by bit."""
+    store, _ = prior
+    generator = torch.Generator().manual_seed(0)
+    model = ContextModel(
+        STATE, ACTION, CONTEXT, (8, 8), predicts_dynamics=predicts_dynamics, negative_slope=0.2, precision="fp32"
+    )
+    theta, contexts = repeat_ensemble(model.initial(generator), 2), torch.tensor([[0.3], [0.7]])
+    settings = SacSettings(0.99, 0.005, 1e-2, 1.0, "auto", -1.0, "fp32")
+    learner = SoftActorCritic.initial(settings, STATE + CONTEXT, ACTION, (8, 8), generator)
+    real, ends = Transitions(*(field / 1e6 for field in real_data(2))), []
+    for poison in (0.0, 1e6, float("nan")):
+        store.frames[:, STATE + ACTION] += poison
+        relabeling = Relabeling(
+            SETTINGS, StoredExperience(*prior, never), AdaptedModel(model, theta, contexts), contexts, real, UPDATES
+        )
+        tuning = FineTuning(learner.copies(2), relabeling)
+        tuning.run_to(UPDATES, torch.Generator().manual_seed(1))
+        ends.append([*tuning.policy, *tuning.learners.critics])
+    assert bool(store.frames[:, STATE + ACTION].isnan().all())
+    for poisoned in ends[1:]:
+        assert all(torch.equal(left, right) for left, right in zip(ends[0], poisoned))
+
+
+def test_the_policys_embedding_need_not_be_the_models_context(prior):
+    """As where an agent with an encoder of its own relabels with a model that has no context at all."""
+    recorder, model, embedding = Recorder(), HandModel(predicts_dynamics=True), torch.tensor([[5.0, 6.0], [7.0, 8.0]])
+    contexts = torch.tensor([[1.0], [2.0]])
+    adapted = AdaptedModel(model, [torch.zeros(2, 1, 1)], contexts)
+    relabeling = Relabeling(SETTINGS, StoredExperience(*prior, never), adapted, embedding, real_data(2), UPDATES)
+    FineTuning(recorder, relabeling).run_to(1, torch.Generator().manual_seed(0))
+    assert recorder.batches[0].observations.shape == (2, SETTINGS.batch, STATE + 2)
+    for learner, ((_, inputs), (_, _, context, _)) in enumerate(zip(recorder.acted, model.asked)):
+        assert torch.equal(inputs[0, :, STATE:], embedding[learner].expand(60, -1))
+        assert torch.equal(context, contexts[learner : learner + 1])
+
+
+def test_real_rows_of_a_batch_are_rounded_down_and_defaults_are_the_codes():
+    """The released code's int(0.05 * 256) = 12."""
+    assert RelabelSettings().num_real == 12
+    assert RelabelSettings(real_fraction=0.0).num_real == 0
+    assert RelabelSettings().model_dump() == {
+        "relabel_updates": 20_000, "relabel_interval": 500, "relabel_transitions": 100_000, "relabel_tasks": 20,
+        "relabel_states": "all", "relabel_capacity": 1_000_000, "batch": 256, "real_fraction": 0.05,
+    }  # fmt: skip
 
 
 def test_chunks_bound_the_memory_and_change_nothing_else(prior, monkeypatch):
@@ -260,8 +343,8 @@ def test_sampling_the_ring_is_uniform(prior):
 def test_capacity_is_what_the_updates_can_fill_and_at_most_what_is_declared(prior):
     """12 updates relabel three times: 180 transitions; a declared 100 forgets the first of them."""
     assert tuned(prior, False)[0]._synthetic.capacity == 180
-    assert tuned(prior, False, SETTINGS._replace(capacity=100))[0]._synthetic.capacity == 100
-    assert tuned(prior, False, SETTINGS._replace(capacity=10))[0]._synthetic.capacity == 60
+    assert tuned(prior, False, but(relabel_capacity=100))[0]._synthetic.capacity == 100
+    assert tuned(prior, False, but(relabel_capacity=10))[0]._synthetic.capacity == 60
 
 
 def test_with_embedding_appends_to_both_observations():
@@ -272,6 +355,8 @@ def test_with_embedding_appends_to_both_observations():
     assert joined.observations.tolist() == [[[0, 0, 0, 7], [0, 0, 0, 8]]]
     assert joined.next_observations.tolist() == [[[1, 1, 1, 7], [1, 1, 1, 8]]]
     assert joined.actions is batch.actions
+    shared = with_embedding(batch, torch.tensor([[9.0]]))  # one per task, the same for all its rows
+    assert shared.observations.tolist() == [[[0, 0, 0, 9], [0, 0, 0, 9]]]
 
 
 @pytest.mark.parametrize("predicts_dynamics", [False, True])
@@ -292,14 +377,14 @@ def test_the_real_model_and_learners_improve_only_their_own_task(prior, predicts
             for parameter in own:
                 parameter[1] += change
         contexts = torch.tensor([[0.3], [0.7 + change]])
-        tuning = FineTuning(SETTINGS, learner.copies(2), model, own, contexts, real)
+        adapted = AdaptedModel(model, own, contexts)
+        relabeling = Relabeling(SETTINGS, StoredExperience(*prior, never), adapted, contexts, real, UPDATES)
+        tuning = FineTuning(learner.copies(2), relabeling)
         before = [parameter.detach().clone() for parameter in own]
-        generator = torch.Generator().manual_seed(1)
-        for _ in range(6):
-            losses = tuning.update(*prior, never, generator)
+        losses = tuning.run_to(6, torch.Generator().manual_seed(1))
         assert losses["critic_loss"].shape == (2,)
         assert all(torch.equal(left, right) for left, right in zip(before, own))
-        results.append(tuning.learners.policy)
+        results.append(tuning.policy)
     for left, right in zip(*results):
         assert torch.equal(left[0], right[0])
     assert any(not torch.equal(left[1], right[1]) for left, right in zip(*results))
