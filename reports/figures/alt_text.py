@@ -168,11 +168,15 @@ def describe_gate(results: Results, split: str) -> str:
     parts = []
     for name in style.ordered(frame["variant"]):
         rows = frame[frame["variant"] == name]
-        is_open = rows["gate_open"] >= 0.5
+        is_open = ~(rows["gate_open"] < 0.5)
         gains = [style.number(float(rows.loc[mask, "gain"].mean())) for mask in (is_open, ~is_open)]
+        number, baseline = f"{len(rows)} test tasks and seeds", rows["baseline"].iloc[0]
+        if rows["gate_open"].isna().all():
+            parts.append(f"{_name(name)}: no gate; mean gain over the return {baseline} {gains[0]} in {number}")
+            continue
         parts.append(
-            f"{_name(name)}: gate open in {rows['gate_open'].mean():.0%} of {len(rows)} test tasks and seeds; mean "
-            f"gain over the return {rows['baseline'].iloc[0]} {gains[0]} where open, {gains[1]} where closed"
+            f"{_name(name)}: gate open in {rows['gate_open'].mean():.0%} of {number}; mean "
+            f"gain over the return {baseline} {gains[0]} where open, {gains[1]} where closed"
         )
     return f"Gain from relabeling against held-out loss on {split}. {'. '.join(parts)}."
 

@@ -129,7 +129,7 @@ FIGURES = (
         "gate", "When relabeling helps",
         "Return after the last adaptation update minus that before the first, in each test task, against the adapted "
         "model's loss on held-out adaptation data.",
-        "diagnostics with gate_open and held_out_loss",
+        "diagnostics with held_out_loss",
         series.gate, outcomes.gate, alt_text.describe_gate,
         expected=False,
     ),

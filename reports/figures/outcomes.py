@@ -1,4 +1,4 @@
-"""Results after adaptation: over all test tasks, next to the training distribution, task by task, and by the gate.
+"""Results after adaptation: over all test tasks, next to the training distribution, task by task, by a model's fit.
 
 Each function draws one split on the given axes and returns them. Marks are means over seeds with 95 % intervals over
 seeds, absent where n = 1.
@@ -177,17 +177,17 @@ def profile(results: Results, *, split: str, ax: Axes) -> Axes:
 
 
 def gate(results: Results, *, split: str, ax: Axes) -> Axes:
-    """What relabeling gained in each test task (see `series.gate`) against the held-out loss; filled: gate open."""
+    """What relabeling gained in each test task (see `series.gate`) against the held-out loss; hollow: gate closed."""
     frame = series.gate(results, split)
     frame = frame[(frame["task_list"] == "test") & frame["held_out_loss"].notna() & frame["gain"].notna()]
     for name in variants(frame):
         rows, look = frame[frame["variant"] == name], results.look(name)
-        for is_open, face in ((True, look.colour), (False, "none")):
-            part = rows[(rows["gate_open"] >= 0.5) == is_open]
+        for is_closed, face in ((False, look.colour), (True, "none")):
+            part = rows[(rows["gate_open"] < 0.5) == is_closed]
             ax.plot(part["held_out_loss"], part["gain"], color=look.colour, marker=look.marker,
                     markerfacecolor=face, linestyle="none")  # fmt: skip
         explain(ax, [handle(look, line=False)])
-    if len(frame):
+    if frame["gate_open"].notna().any():
         explain(ax, [dot("hollow: gate closed", "none")])
     ax.axhline(0, color=style.INK, linewidth=0.7)
     finish(ax, split, "held-out loss of the adapted model", "gain in return")

@@ -22,7 +22,7 @@ KEPT = 64
 TASK_OF_RUN = ["run", "task_list", "task"]
 
 HELD_OUT_LOSSES = ("held_out_loss", "held_out_nll")
-"""Names of the diagnostic that a relabeling gate judges, the preferred one first."""
+"""Names of the diagnostic that says how well an adapted model explains its task, the preferred one first."""
 
 
 def on(frame: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -129,23 +129,23 @@ def profile(results: Results, split: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=KEPT)
 def gate(results: Results, split: str) -> pd.DataFrame:
-    """Per task of a run with a gate: the held-out loss, whether the gate was open, and what relabeling gained.
+    """Per task of a run that relabels: the held-out loss, whether a gate was open, and what relabeling gained.
 
-    Columns: variant, seed, task_list, task, held_out_loss, gate_open (share of the gate's decisions that were
-    "open"), gain, baseline. The gain is the return after the last adaptation update minus that of the same agent
-    before the first (in MIER: with its context adapted, without relabeling); where that was not recorded, minus the
-    return before any adaptation data. `baseline` says which.
+    Columns: variant, seed, task_list, task, held_out_loss, gate_open (share of the gate's decisions that were "open",
+    NaN where the run has no gate), gain, baseline. The gain is the return after the last adaptation update minus that
+    of the same agent before the first (in MIER: with its context adapted, without relabeling); where that was not
+    recorded, minus the return before any adaptation data. `baseline` says which.
     """
     columns = ["variant", "seed", "task_list", "task", "held_out_loss", "gate_open", "gain", "baseline"]
     final = on(results.records, split)
     final = final[final["is_final"]]
     diagnostics = results.diagnostics.merge(final[["run", "env_steps"]].drop_duplicates(), on=["run", "env_steps"])
-    tasks = _diagnostic(diagnostics, ("gate_open",), "gate_open")
+    losses = _diagnostic(diagnostics, HELD_OUT_LOSSES, "held_out_loss")
+    tasks = losses.merge(_diagnostic(diagnostics, ("gate_open",), "gate_open"), on=TASK_OF_RUN, how="outer")
     if tasks.empty:
         return pd.DataFrame(columns=columns)
-    losses = _diagnostic(diagnostics, HELD_OUT_LOSSES, "held_out_loss")
     gains = _gains(final[final["run"].isin(tasks["run"])])
-    tasks = tasks.merge(losses, on=TASK_OF_RUN, how="left").merge(gains, on=TASK_OF_RUN, how="left")
+    tasks = tasks.merge(gains, on=TASK_OF_RUN, how="left")
     tasks = tasks.merge(final[["run", "variant", "seed"]].drop_duplicates(), on="run")
     return tasks.sort_values(columns[:4], ignore_index=True)[columns]
 
@@ -179,7 +179,7 @@ def _gains(final: pd.DataFrame) -> pd.DataFrame:
 def open_share(results: Results, split: str, task_list: str = "test") -> dict[str, float]:
     """The share of a gate's decisions that were "open" over the tasks and seeds of each gated variant."""
     frame = gate(results, split)
-    frame = frame[frame["task_list"] == task_list]
+    frame = frame[(frame["task_list"] == task_list) & frame["gate_open"].notna()]
     return {str(variant): float(part["gate_open"].mean()) for variant, part in frame.groupby("variant", sort=True)}
 
 

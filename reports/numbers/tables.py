@@ -139,14 +139,15 @@ TABLES = {
 
 @lru_cache(maxsize=KEPT)
 def gate_table(results: Results) -> pd.DataFrame:
-    """Per gated variant, split and task list: the share of open decisions, and the gain where open and where closed.
+    """Per relabeling variant, split and task list: the share of open gates, and the gain where open and where closed.
 
-    Columns: variant, split, task_list, tasks (tasks x seeds), open, gain_open, gain_closed, baseline.
+    Columns: variant, split, task_list, tasks (tasks x seeds), open (NaN without a gate, where every task counts as
+    open), gain_open, gain_closed, baseline.
     """
     rows = []
     for split in sorted(set(results.diagnostics["split"])):
         for (variant, task_list), part in series.gate(results, split).groupby(["variant", "task_list"]):
-            is_open = part["gate_open"] >= 0.5
+            is_open = ~(part["gate_open"] < 0.5)
             gains = (part.loc[is_open, "gain"].mean(), part.loc[~is_open, "gain"].mean())
             baseline = " / ".join(sorted(set(part["baseline"])))
             rows.append((variant, split, task_list, len(part), part["gate_open"].mean(), *gains, baseline))

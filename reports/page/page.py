@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def _gate_rows(results: Results, split: str) -> sections.Grid | None:
         return None
     text = pd.DataFrame({
         "tasks": [f"{row.task_list}, {row.tasks} tasks x seeds" for row in named_rows(table)],
-        "gate open": [f"{value:.0%}" for value in table["open"]],
+        "gate open": ["no gate" if isnan(value) else f"{value:.0%}" for value in table["open"]],
         "mean gain where open": [style.number(value) for value in table["gain_open"]],
         "mean gain where closed": [style.number(value) for value in table["gain_closed"]],
         "gain over": list(table["baseline"]),

@@ -173,12 +173,12 @@ def _rich_run(folder: Path, variant, seed, split, num_tasks) -> None:
     write_table(path.parent.parent / "metrics.parquet", metrics, METRICS_SCHEMA, {})
 
 
-def write_gate(records: Path, run: str, losses, threshold: float, loss_name: str = "held_out_loss") -> None:
-    """Diagnostics next to a records file: the held-out loss and the gate of each test task."""
+def write_gate(records: Path, run: str, losses, threshold: float | None, loss_name: str = "held_out_loss") -> None:
+    """Diagnostics next to a records file: the held-out loss of each test task and, with a threshold, its gate."""
     rows = [
         {"run": run, "variant": "mier", "split": SPLIT, "seed": 0, "env_steps": 1000, "task_list": "test",
          "task": task, "update": 0, "name": name, "value": value}
         for task, loss in enumerate(losses)
-        for name, value in ((loss_name, loss), ("gate_open", float(loss < threshold)))
+        for name, value in ((loss_name, loss), *([("gate_open", float(loss < threshold))] if threshold else []))
     ]  # fmt: skip
     write_table(records.with_name("diagnostics.parquet"), rows, DIAGNOSTICS_SCHEMA, {})

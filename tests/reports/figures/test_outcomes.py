@@ -6,8 +6,9 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import FuncFormatter
 
 from reports import style
-from reports.figures import canvas, outcomes
-from reports.numbers import aggregates, series
+from reports.figures import alt_text, canvas, outcomes
+from reports.numbers import aggregates, series, tables
+from reports.page import page
 from reports.reading.load import load
 
 
@@ -126,3 +127,22 @@ def test_the_gate_sets_gains_against_held_out_losses(tmp_path, synthetic):
     assert points == {style.look("mier").colour: ([-5.0, -4.0], [9.0, 4.0]), "none": ([-1.0], [0.0])}
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("held-out loss of the adapted model", "gain in return")
     assert ax.get_title(loc="left").endswith("gate open: MIER 67%")
+
+
+def test_without_a_gate_every_task_is_a_filled_mark_and_nothing_speaks_of_gates(tmp_path, synthetic):
+    path = synthetic.simple_run(tmp_path, "mier", 0, test=[[10.0], [5.0]], before=[[1.0], [1.0]])
+    synthetic.write_gate(path, "mier-cheetah-velocity.hard-0", [-5.0, 4.0], threshold=None)
+    results = load(tmp_path)
+    ax = drawn(outcomes.gate, results, synthetic.SPLIT)
+    marks = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    assert [list(line.get_xdata()) for line in marks] == [[-5.0, 4.0]]
+    assert marks[0].get_markerfacecolor() == style.look("mier").colour
+    assert "gate" not in ax.get_title(loc="left")
+    assert "no gate; mean gain over the return before adaptation 6.50 in 2 test" in alt_text.describe_gate(
+        results, synthetic.SPLIT
+    )
+    (row,) = tables.gate_table(results).itertuples()
+    assert (row.tasks, row.gain_open) == (2, 6.5)
+    assert np.isnan(row.open)
+    assert np.isnan(row.gain_closed)
+    assert "no gate" in str(page._gate_rows(results, synthetic.SPLIT))

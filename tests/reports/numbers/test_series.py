@@ -48,5 +48,15 @@ def test_the_gain_of_a_gate_falls_back_on_the_return_before(tmp_path, synthetic)
     assert (row["held_out_loss"], row["gate_open"]) == (-5.0, 1.0)
 
 
+def test_without_a_gate_the_gain_stands_against_the_held_out_loss_all_the_same(tmp_path, synthetic):
+    path = synthetic.simple_run(tmp_path, "mier", 0, test=[[10.0], [5.0]], before=[[1.0], [1.0]])
+    synthetic.write_gate(path, "mier-cheetah-velocity.hard-0", [-5.0, 4.0], threshold=None)
+    results = load(tmp_path)
+    frame = series.gate(results, synthetic.SPLIT)
+    assert frame[["held_out_loss", "gain"]].to_numpy().tolist() == [[-5.0, 9.0], [4.0, 4.0]]
+    assert frame["gate_open"].isna().all()
+    assert series.open_share(results, synthetic.SPLIT) == {}
+
+
 def test_no_gate_no_frame(golden, synthetic):
     assert series.gate(load(golden), synthetic.SPLIT).empty
