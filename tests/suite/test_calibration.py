@@ -6,7 +6,7 @@ import pytest
 
 from suite import calibration
 from suite.calibration import cache_folder, estimate
-from suite.experiment.declaration import expand
+from suite.experiment.expansion import expand
 from suite.run.timing import Cost, TrainingCost, TrialCost
 
 COST = Cost(

@@ -4,7 +4,8 @@ import pytest
 
 from algorithms.mier import MierAdapt
 from algorithms.pearl import PearlTrain
-from suite.experiment.declaration import Experiment, expand
+from suite.experiment.declaration import Experiment
+from suite.experiment.expansion import expand
 from suite.run import metatest, timing
 from suite.run.timing import Cost, TrainingCost, TrialCost, time_pieces
 
