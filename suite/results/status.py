@@ -95,9 +95,8 @@ def read_status(folder: Path) -> dict[str, Any]:
     try:
         fields = read_shaped(folder / "status.json", STATUS)
         if fields["state"] == "running" and owner(folder) is None:
-            fields = read_shaped(
-                folder / "status.json", STATUS
-            )  # a worker that has ended since says so before it gives the folder back
+            # Again: a worker that has ended since has said so before it gave the folder back.
+            fields = read_shaped(folder / "status.json", STATUS)
             if fields["state"] == "running":
                 return fields | _silence(folder, fields)
     except FileNotFoundError:

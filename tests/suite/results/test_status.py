@@ -17,7 +17,7 @@ from suite.results.process_identity import this_process
 from suite.results.status import Status, note_end, read_status
 
 HERE = socket.gethostname()
-ELSEWHERE = {"host": "elsewhere", "pid": 1, "started": "1", "machine": "another"}
+ELSEWHERE = {"host": "elsewhere", "pid": 7, "started": "1", "machine": "another"}
 ONE_ELSEWHERE = {"process": ELSEWHERE, "host": "elsewhere"}
 STATUS_AGE = 30.0
 
@@ -50,6 +50,9 @@ def age(path, seconds):
     os.utime(path, (time.time() - seconds, time.time() - seconds))
 
 
+EARLIER = this_process() | {"started": "1"}  # a process that had our number
+
+
 @pytest.fixture
 def dead_pid():
     process = subprocess.Popen([sys.executable, "-c", ""])
@@ -66,9 +69,9 @@ OLD = EXPIRY_SECONDS + 1
 
 
 @pytest.mark.parametrize(("fields", "owner", "beat", "state"), [
-    # on this machine the system knows, whatever clocks and heartbeats say; process 1 has not written the status
+    # on this machine the system knows, whatever clocks and heartbeats say; a number may be given again
     ({}, this_process(), 1.0, "running"), ({}, this_process(), 1e6, "running"),
-    ({"process": gone()}, gone(), 1.0, "killed"), ({"process": gone(1)}, gone(1), 1.0, "killed"),
+    ({"process": gone()}, gone(), 1.0, "killed"), ({"process": EARLIER}, EARLIER, 1.0, "killed"),
     # elsewhere the heartbeat of the lock tells, however old the status is
     (ONE_ELSEWHERE, ELSEWHERE, 1.0, "running"), (ONE_ELSEWHERE, ELSEWHERE, -1e6, "running"),
     (ONE_ELSEWHERE, ELSEWHERE, EXPIRY_SECONDS - 20, "running"), (ONE_ELSEWHERE, ELSEWHERE, OLD, "lost"),
@@ -128,8 +131,8 @@ def test_who_ends_while_it_is_asked_about_is_not_taken_for_dead(tmp_path, monkey
 
 @pytest.mark.parametrize(("text", "said"), [
     ('{"state": "run', "status.json cannot be read"), ("", "status.json cannot be read"),
-    ("{}", "status.json is not a status"), ("[1]", "status.json is not a status"),
-    ('{"state": "running", "heartbeat": 1}', "status.json is not a status"),
+    ("{}", "state is missing"), ("[1]", "it holds [1], and no mapping"),
+    ('{"state": "running", "heartbeat": 1}', "host is missing"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_understood(tmp_path, text, said):
     (tmp_path / "status.json").write_text(text)
