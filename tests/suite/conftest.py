@@ -100,6 +100,6 @@ def folder(tmp_path):
 
     made = tmp_path / "run"
     made.mkdir()
-    write_json(made / "execution.json", {"env_steps": 1000})
+    write_json(made / "execution.json", {"env_steps": 1000, "milestones": []})
     with owned(made):
         yield made

@@ -108,7 +108,8 @@ def test_cancel_logs_resume_and_clean(place, offmap, slurm, refused, monkeypatch
     assert offmap("clean", out).code == 1  # nobody said yes
     assert (out / training / "checkpoints").exists()
     answer = offmap("clean", out, "--yes")
-    assert answer.out.startswith("checkpoints and logs of 2 finished runs and 12 files of their jobs, ")
+    assert "\ncheckpoints and logs of 2 finished runs and 12 files of their jobs, " in answer.out
+    assert f"  {out / training / 'checkpoints'}\n" in answer.out  # what will go is listed
     assert not (out / training / "checkpoints").exists()
     assert "nothing to clean" in offmap("clean", out, "--yes").out
     assert states(offmap, out) == ["done", "done"]

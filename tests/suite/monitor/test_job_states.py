@@ -9,6 +9,9 @@ from suite.monitor.slurm_queue import QueueEntry, read_queue
 from suite.results.jobs import JobOf, Submission, given_up, jobs_of_runs, read_submissions, write_submission
 from suite.results.json_files import write_json
 
+RUN, GONE, UNKNOWN, FIRST, OTHER, BEGUN, X, Y, A, B, C, D = (f"{number:012x}" for number in range(12))
+"""Names of runs."""
+
 JOB = JobOf("7_2", ("run",), 1000.0, False)
 MINE = {"job": "7_2", "heartbeat": 1100.0}
 OLDER = {"job": "5", "heartbeat": 900.0}
@@ -85,19 +88,19 @@ def test_what_was_cancelled_stays_so_when_slurm_has_forgotten_it():
 
 
 def test_who_waited_for_a_canary_in_vain_is_not_lost_when_slurm_has_forgotten_it(tmp_path, commands):
-    for name in ("jobs", "first", "other", "begun"):
+    for name in ("jobs", FIRST, OTHER, BEGUN):
         (tmp_path / name).mkdir()
-    write_submission(tmp_path, Submission("9", (("first",),), 50.0))
-    write_submission(tmp_path, Submission("10", (("other",), ("begun",)), 50.0, canary="first"))
+    write_submission(tmp_path, Submission("9", ((FIRST,),), 50.0))
+    write_submission(tmp_path, Submission("10", ((OTHER,), (BEGUN,)), 50.0, canary=FIRST))
     commands("squeue", "true")
     said = {"host": "e1", "heartbeat": 60.0}
     for state, found in (("failed", "cancelled"), ("done", "lost")):
-        write_json(tmp_path / "first" / "status.json", said | {"state": state})
+        write_json(tmp_path / FIRST / "status.json", said | {"state": state})
         cluster = Cluster(tmp_path)
-        fields = cluster.judge("other", {"state": "pending"})
+        fields = cluster.judge(OTHER, {"state": "pending"})
         assert fields["state"] == found
         assert ("the canary did not succeed" in fields["message"]) is (found == "cancelled")
-        assert cluster.judge("begun", said | SILENT | {"job": "10_1"})["state"] == "lost"
+        assert cluster.judge(BEGUN, said | SILENT | {"job": "10_1"})["state"] == "lost"
 
 
 @pytest.mark.parametrize(("fields", "is_unsure"), [
@@ -106,13 +109,13 @@ def test_who_waited_for_a_canary_in_vain_is_not_lost_when_slurm_has_forgotten_it
 ])  # fmt: skip
 def test_what_may_be_under_way_where_slurm_cannot_be_asked(tmp_path, commands, fields, is_unsure):
     (tmp_path / "jobs").mkdir()
-    write_submission(tmp_path, Submission("7", (("x",), ("y",), ("run",), ("gone",)), 1000.0, cancelled=("gone",)))
+    write_submission(tmp_path, Submission("7", ((X,), (Y,), (RUN,), (GONE,)), 1000.0, cancelled=(GONE,)))
     cluster = Cluster(tmp_path)  # there is no squeue
-    assert cluster.is_unsure("run", fields) is is_unsure
-    assert not cluster.is_unsure("gone", fields)
-    assert not cluster.is_unsure("of no job", fields)
+    assert cluster.is_unsure(RUN, fields) is is_unsure
+    assert not cluster.is_unsure(GONE, fields)
+    assert not cluster.is_unsure(UNKNOWN, fields)
     commands("squeue", "true")
-    assert not Cluster(tmp_path).is_unsure("run", fields)
+    assert not Cluster(tmp_path).is_unsure(RUN, fields)
 
 
 @pytest.fixture
@@ -157,28 +160,28 @@ def test_a_slurm_that_does_not_answer(commands):
 
 def test_the_ledger_tells_the_last_job_of_a_run(tmp_path):
     (tmp_path / "jobs").mkdir()
-    write_submission(tmp_path, Submission("10", (("a",), ("b", "c")), 50.0, cancelled=("b",)))
-    write_submission(tmp_path, Submission("9", (("a", "d"),), 20.0))
+    write_submission(tmp_path, Submission("10", ((A,), (B, C)), 50.0, cancelled=(B,)))
+    write_submission(tmp_path, Submission("9", ((A, D),), 20.0))
     (tmp_path / "jobs" / "10_submission.sh").touch()
     submissions = read_submissions(tmp_path)
     assert [submission.job for submission in submissions] == ["9", "10"]
     assert jobs_of_runs(submissions) == {
-        "a": JobOf("10_0", ("a",), 50.0, False), "d": JobOf("9", ("a", "d"), 20.0, False),
-        "b": JobOf("10_1", ("b", "c"), 50.0, True), "c": JobOf("10_1", ("b", "c"), 50.0, False),
+        A: JobOf("10_0", (A,), 50.0, False), D: JobOf("9", (A, D), 20.0, False),
+        B: JobOf("10_1", (B, C), 50.0, True), C: JobOf("10_1", (B, C), 50.0, False),
     }  # fmt: skip
-    assert given_up(submissions, "9") == {"a"}  # job 10 has it now
-    assert given_up(submissions, "10_1") == {"b"}  # it was cancelled
+    assert given_up(submissions, "9") == {A}  # job 10 has it now
+    assert given_up(submissions, "10_1") == {B}  # it was cancelled
     assert given_up(submissions, "10_0") == given_up(submissions, "11") == set()
     assert read_submissions(tmp_path / "nowhere") == []
 
 
 def test_a_cancelled_job_that_is_still_ending_keeps_nobody_from_its_run(tmp_path, commands):
     (tmp_path / "jobs").mkdir()
-    write_submission(tmp_path, Submission("9", (("a",), ("b",)), time.time(), cancelled=("a",)))
+    write_submission(tmp_path, Submission("9", ((A,), (B,)), time.time(), cancelled=(A,)))
     commands("squeue", 'echo "9_0|COMPLETING|None"; echo "9_1|COMPLETING|None"')
     cluster = Cluster(tmp_path)
-    assert cluster.judge("a", {"state": "stopped", "job": "9_0", "heartbeat": time.time()})["state"] == "cancelled"
-    assert [cluster.has(run, NOTHING) for run in ("a", "b", "other")] == [False, True, False]
+    assert cluster.judge(A, {"state": "stopped", "job": "9_0", "heartbeat": time.time()})["state"] == "cancelled"
+    assert [cluster.has(run, NOTHING) for run in (A, B, OTHER)] == [False, True, False]
 
 
 @pytest.mark.parametrize(("slurm", "state", "is_taken"), [
@@ -187,27 +190,27 @@ def test_a_cancelled_job_that_is_still_ending_keeps_nobody_from_its_run(tmp_path
 ])  # fmt: skip
 def test_who_sees_that_a_run_has_ended_can_resume_it_though_its_job_goes_on(tmp_path, commands, slurm, state, is_taken):
     (tmp_path / "jobs").mkdir()
-    write_submission(tmp_path, Submission("9", (("a", "b"),), time.time()))
+    write_submission(tmp_path, Submission("9", ((A, B),), time.time()))
     commands("squeue", f'echo "9|{slurm}|None"')
     cluster = Cluster(tmp_path)
     of_job = {"job": "9", "state": state, "heartbeat": time.time()}
-    assert cluster.has("a", of_job) is is_taken
-    assert cluster.has("a", of_job | {"job": "8"})  # that was an earlier job of this run
-    assert cluster.has("a", of_job | {"is_silent": True})  # the job has not noticed yet
+    assert cluster.has(A, of_job) is is_taken
+    assert cluster.has(A, of_job | {"job": "8"})  # that was an earlier job of this run
+    assert cluster.has(A, of_job | {"is_silent": True})  # the job has not noticed yet
 
 
 def test_slurm_is_asked_once_and_only_if_something_may_be_under_way(tmp_path, commands):
     (tmp_path / "jobs").mkdir()
-    write_submission(tmp_path, Submission("9", (("a",), ("b",)), time.time()))
+    write_submission(tmp_path, Submission("9", ((A,), (B,)), time.time()))
     commands("squeue", f'echo asked >> {tmp_path}/asked; echo "9_0|PENDING|Priority"')
     done, going = {"state": "done"}, {"state": "running", "heartbeat": time.time()}
     cluster = Cluster(tmp_path)
-    assert cluster.judge("a", done) is done
-    assert cluster.judge("a", going) is going
-    assert cluster.judge("other", {"state": "pending"}) == {"state": "pending"}
+    assert cluster.judge(A, done) is done
+    assert cluster.judge(A, going) is going
+    assert cluster.judge(OTHER, {"state": "pending"}) == {"state": "pending"}
     assert not (tmp_path / "asked").exists()
-    assert cluster.judge("a", {"state": "pending"})["state"] == "pending"
-    assert cluster.judge("b", {"state": "pending"})["state"] == "lost"
-    assert cluster.has("a", NOTHING)
-    assert not cluster.has("b", NOTHING)
+    assert cluster.judge(A, {"state": "pending"})["state"] == "pending"
+    assert cluster.judge(B, {"state": "pending"})["state"] == "lost"
+    assert cluster.has(A, NOTHING)
+    assert not cluster.has(B, NOTHING)
     assert (tmp_path / "asked").read_text() == "asked\n"

@@ -14,7 +14,7 @@ def test_only_a_new_an_empty_and_ones_own_folder_will_do(tmp_path):
     (tmp_path / "taken" / "lock-000001").touch()  # somebody is about to prepare it
     (tmp_path / "taken" / ".nfs0001").touch()
     assert refuse_foreign("mine", tmp_path / "taken") is False
-    write_json(tmp_path / "taken" / "experiment.json", {"name": "mine"})
+    write_json(tmp_path / "taken" / "experiment.json", {"name": "mine", "experiment": {}})
     assert refuse_foreign("mine", tmp_path / "taken") is True
     with pytest.raises(UserError, match="belongs to the experiment 'mine', not to 'other'"):
         refuse_foreign("other", tmp_path / "taken")

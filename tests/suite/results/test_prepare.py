@@ -211,6 +211,10 @@ def test_a_folder_of_another_experiment_is_refused(tiny_experiment, tmp_path):
     with pytest.raises(UserError, match=r"cannot be made: (Not a directory|File exists)"):
         prepare(experiment, tmp_path / "mine" / "thesis.txt")
     (tmp_path / "runs" / "experiment.json").write_text("{")
+    prepare(experiment, tmp_path / "runs")  # nothing else is in it than its own: the marker is written anew
+    assert read_json(tmp_path / "runs" / "experiment.json")["name"] == "tiny"
+    (tmp_path / "runs" / "experiment.json").write_text("{")
+    (tmp_path / "runs" / "thesis.txt").touch()
     with pytest.raises(UserError, match=r"experiment.json cannot be read"):
         prepare(experiment, tmp_path / "runs")
 
