@@ -19,7 +19,7 @@ from suite.results.provenance import provenance, write_provenance
 from suite.results.records import read_table
 from suite.results.status import JOB, read_status
 from suite.run.checkpoints import checkpoint_names
-from suite.run.processes import worker_command, worker_environment
+from suite.run.processes import TAKEN, worker_command, worker_environment
 from suite.run.worker import main
 from tasks.registry import make_batch
 
@@ -157,7 +157,7 @@ def test_a_folder_that_is_worked_on_is_refused(prepared, capfd):
     folder = prepared()
     before = {*folder.rglob("*")}
     with owned(folder):
-        assert main([str(folder)]) == 2
+        assert main([str(folder)]) == TAKEN
     message = capfd.readouterr().err
     assert message.startswith(f"{folder}: another process is working on this run (process {os.getpid()} on ")
     assert {*folder.rglob("*")} == before | {folder / "lock-000001"}  # the owner's status is not written over
@@ -173,7 +173,7 @@ def test_the_next_job_of_a_run_waits_until_the_one_before_has_ended(prepared, mo
     assert main([str(folder)]) == 0
     with owned(folder):
         monkeypatch.setattr("suite.run.worker.PATIENCE_SECONDS", 0.1)
-        assert main([str(folder)]) == 2
+        assert main([str(folder)]) == TAKEN
 
 
 def test_a_second_process_is_refused_while_the_first_works(prepared, capfd):
@@ -184,7 +184,7 @@ def test_a_second_process_is_refused_while_the_first_works(prepared, capfd):
         until = time.monotonic() + 60
         while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
             time.sleep(0.05)
-        assert main([str(folder)]) == 2
+        assert main([str(folder)]) == TAKEN
         assert "another process is working on this run" in capfd.readouterr().err
         assert read_status(folder)["state"] == "running"
         assert read_status(folder)["pid"] == first.pid
