@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -81,11 +82,11 @@ def checkpoint_names(folder: Path) -> list[str]:
     return []
 
 
-def load_checkpoint(folder: Path, name: str, device: torch.device) -> Checkpoint:
-    """The checkpoint called `name`.
+def load_checkpoint(folder: Path, name: str, device: torch.device, like: Any = None) -> Checkpoint:
+    """The checkpoint called `name`, for a learner whose state is `like` that; None for any.
 
     Raises:
-        UserError: it is damaged, or the disk does not answer.
+        UserError: it is damaged, it is of another learner, or the disk does not answer. Nothing large is read before.
     """
     fault = checkpoint_fault(folder, name)
     if fault is not None:
@@ -95,9 +96,30 @@ def load_checkpoint(folder: Path, name: str, device: torch.device) -> Checkpoint
         )
     tensors_file = folder / name / "state.safetensors"
     document = read_document(folder, name)
+    if like is not None:
+        _refuse_other_shapes(tensors_file, flattened(like)[0])
     tensors = steady(lambda: load_file(tensors_file, device=str(device)), tensors_file)
     rows = log_rows(folder.parent / "log", document["log_rows"])
     return Checkpoint(nested(tensors, document["plain"]), rows, document["counters"])
+
+
+def _refuse_other_shapes(path: Path, expected: dict[str, Tensor]) -> None:
+    """Nothing, if the weights in a file have the shapes of those that are expected under the same names.
+
+    Tables of whole numbers may have grown since.
+
+    Raises:
+        UserError: some have not; only the file's head was read.
+    """
+    with safe_open(path, framework="pt") as file:
+        for name in sorted(set(file.keys()) & expected.keys()):
+            saved, built = list(file.get_slice(name).get_shape()), list(expected[name].shape)
+            if expected[name].is_floating_point() and saved != built:
+                raise UserError(
+                    f"checkpoint {path.parent} is not of the training that its config.json describes: {name} has the "
+                    f"shape {saved}, and {built} by the configuration; put a whole copy of the folder back, or train "
+                    "anew with another --out"
+                )
 
 
 def read_document(folder: Path, name: str) -> dict[str, Any]:

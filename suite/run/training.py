@@ -69,7 +69,7 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
     counters: dict[str, Any] = {"env_steps": 0, "iterations": 0, "episodes": 0, "seconds": 0.0, "metrics_bytes": 0}
     if checkpoint is not None:
-        state, log, counters = load_checkpoint(folder / "checkpoints", checkpoint, where)
+        state, log, counters = load_checkpoint(folder / "checkpoints", checkpoint, where, algorithm.state())
         algorithm.load_state(state, log)
         meter.steps, source.episodes = counters["env_steps"], counters["episodes"]
     return Training(spec, algorithm, source, meter, dict(counters))
