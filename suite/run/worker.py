@@ -72,9 +72,9 @@ def work(folder: Path) -> int:
     except UserError as error:
         _say(str(error))
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        if error.errno not in (*DISK_FULL, *DISK_FAILS):
             raise
-        _say(_disk_full(folder, error))
+        _say(_disk_full(folder, error) if error.errno in DISK_FULL else _disk_fails(folder, error))
     return 2
 
 

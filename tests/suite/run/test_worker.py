@@ -1,5 +1,6 @@
 """One process does all the work of a training folder; whatever goes wrong is said once, in words."""
 
+import errno
 import os
 import subprocess
 import threading
@@ -225,6 +226,23 @@ def test_where_the_work_was_done_before_is_not_forgotten(tmp_path):
     assert [document["git_revision"] for document in read_json(path)["earlier"]] == ["older"]
     write_provenance(path, now | {"host": "elsewhere"})
     assert [document["host"] for document in read_json(path)["earlier"]] == [now["host"]] * 2
+
+
+@pytest.mark.parametrize("place", ["suite.run.training.save_checkpoint", "suite.run.metatest.write_table"])
+def test_a_disk_that_fails_is_one_message_and_loses_nothing(prepared, monkeypatch, capfd, place):
+    folder = prepared()
+
+    def fails(*arguments, **named):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "state.json")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, fails)
+        assert main([str(folder)]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("state.json could not be read or written: Stale file handle. What was done by the last")
+    assert said.count("\n") == 1
+    assert read_status(folder)["state"] == "failed"
+    assert main([str(folder)]) == 0
 
 
 def test_a_second_run_of_a_finished_folder_does_nothing(prepared, monkeypatch):
