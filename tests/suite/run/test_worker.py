@@ -81,7 +81,7 @@ def test_records_tell_all_that_a_figure_needs(prepared):
 @pytest.mark.parametrize("name", ["mier", "pearl"])
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(prepared, capfd, name):
     rate = "policy_learning_rate" if name == "mier" else "learning_rate"
-    folder = prepared((name,), train={rate: 1e30, "steps_per_iteration": 20})
+    folder = prepared((name,), train={rate: 1e15, "steps_per_iteration": 20})
     assert main([str(folder)]) == 1
     status = read_status(folder)
     assert status["state"] == "failed"
