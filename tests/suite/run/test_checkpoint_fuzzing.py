@@ -123,7 +123,7 @@ def contents(folder):
     """How often there is each file: by its digest, or as what else it is. Names are left out: they may change."""
     seen = Counter()
     for path in folder.rglob("*"):
-        if path.is_symlink() and not path.is_file():
+        if path.is_symlink():
             seen["link to", os.readlink(path)] += 1
         elif path.is_file():
             seen["file", hashlib.sha256(path.read_bytes()).hexdigest()] += 1
