@@ -154,5 +154,12 @@ def get_algorithm(name: str) -> AlgorithmEntry:
 
 
 def training_entry(training: str) -> AlgorithmEntry:
-    """An entry whose meta-training has that name."""
-    return next(entry for entry in ALGORITHMS.values() if entry.training == training)
+    """An entry whose meta-training has that name.
+
+    Raises:
+        UnknownAlgorithm: there is none.
+    """
+    for entry in ALGORITHMS.values():
+        if entry.training == training:
+            return entry
+    return get_algorithm(training)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import time
 from pathlib import Path
@@ -108,7 +109,8 @@ def checkpoint_of(folder: Path, name: str) -> dict:
     """The contents of a checkpoint, tensors and log by their digests."""
     document = read_json(folder / "checkpoints" / name / "state.json")
     tensors = load_file(folder / "checkpoints" / name / "state.safetensors")
-    segments = [load_file(path)["rows"] for path in sorted((folder / "log").glob("[0-9]*.safetensors"))]
+    segments = [load_file(path)["rows"] for path in sorted((folder / "log").glob("*"))
+                if re.fullmatch(r"[0-9]{12}-[0-9]{12}\.safetensors", path.name)]  # fmt: skip
     log = torch.cat(segments)[: document["log_rows"]] if segments else torch.zeros(0)
     counted = {key: document["counters"][key] for key in ("env_steps", "iterations", "episodes")}
     return {

@@ -57,6 +57,10 @@ class Display(ABC):
             read = read_progress(folder)
             before = self.progress.get(folder, RunProgress("running", "starting"))
             self.progress[folder] = read if read.state == "running" else before
+        for folder in pool.elsewhere:
+            read = read_progress(folder)
+            stage = f"elsewhere: {read.stage or read.state}"
+            self.progress[folder] = read._replace(state="running", stage=stage)
         self._updated, self._ended = now, len(pool.outcomes)
         self.show(pool, now)
 
@@ -134,6 +138,7 @@ class LiveDisplay(Display):
 def _counts(pool: Pool) -> str:
     failed = sum(outcome.code != 0 for outcome in pool.outcomes)
     numbers = {"running": len(pool.running), "waiting": len(pool.waiting), "done": len(pool.outcomes) - failed}
+    numbers |= {"elsewhere": len(pool.elsewhere)} if pool.elsewhere else {}
     numbers |= {"failed": failed} if failed else {}
     return ", ".join(f"{number} {word}" for word, number in numbers.items())
 

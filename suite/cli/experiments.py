@@ -67,7 +67,7 @@ def run(
     todo, taken = left_to_do(folder, folders)
     done = len(folders) - len(todo) - len(taken)
     console().print(_intention(declared, folder, len(folders), done, len(taken)), markup=False, soft_wrap=True)
-    launch(folder, todo, spec, detach, _same_command(experiment, set_, out, executor, workers))
+    launch(folder, todo, spec, detach, _same_command(experiment, set_, out, executor, workers), taken)
 
 
 def schema() -> None:

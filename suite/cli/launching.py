@@ -61,10 +61,13 @@ def show_submissions(experiment: Experiment, folder: Path) -> None:
     print_lines([f"{number}: {described(array)}" for number, array in enumerate(made, start=1)])
 
 
-def launch(folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool, command: str) -> None:
+def launch(
+    folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool, command: str, taken: Sequence[Path] = ()
+) -> None:
     """Carry out training folders, then collect and report; or leave them to the cluster.
 
-    `command` is what an interrupted user gives to go on. Exit code 1 if a run failed, 130 if interrupted.
+    `taken` are worked on elsewhere, and waited for. `command` is what an interrupted user gives to go on. Exit code 1
+    if a run is not done in the end, whoever worked on it, 130 if interrupted.
     """
     from suite.cli.display import display_for
     from suite.executors.base import Interrupted
@@ -80,7 +83,7 @@ def launch(folder: Path, todo: Sequence[Path], spec: ExecutorSpec, detach: bool,
     names = labels(folder)
     try:
         with display_for(names, console()) as display:
-            outcomes = carry_out(folder, todo, spec, display.update)
+            outcomes = carry_out(folder, todo, spec, display.update, taken)
     except (Interrupted, KeyboardInterrupt):
         said = "interrupted: the runs have stopped, and everything up to their last checkpoints is kept."
         if spec.kind == "slurm":
@@ -94,17 +97,20 @@ def _finish(folder: Path, outcomes: Sequence[Outcome], names: Mapping[Path, str]
     """Collect, report, and name what failed; exit code 1 if anything did."""
     from suite.monitor.overview import refresh_cells
     from suite.results.collect import collect
+    from suite.results.jobs import changing
 
-    cells = refresh_cells(folder)
-    failed = [outcome for outcome in outcomes if outcome.code != 0]
-    if any(cell.state == "done" for cell in cells):
-        collect(folder, say=lambda words: typer.echo(words, err=True))
-        _report(folder)
+    with changing(folder, patience=3600.0):  # two runs of one folder may end at once
+        cells = refresh_cells(folder)
+        if any(cell.state == "done" for cell in cells):
+            collect(folder, say=lambda words: typer.echo(words, err=True))
+            _report(folder)
+    unfinished = {cell.folder for cell in cells if cell.state != "done"}
+    failed = [outcome for outcome in outcomes if outcome.folder in unfinished]
     for cell in cells:
         if cell.state == "unsupported":
             print_lines([f"not run: {cell.variant} on {cell.split}: {cell.reason}"])
     for outcome in failed:
-        state = next(cell.state for cell in cells if cell.folder == outcome.folder)
+        state = next(cell.state for cell in cells if cell.folder == outcome.folder and cell.state != "done")
         print_lines([f"{state}: {names[outcome.folder]}: {_why(outcome, cells)}"])
     if failed:
         raise typer.Exit(1)

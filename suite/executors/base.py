@@ -15,11 +15,12 @@ class Outcome(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """What an executor is doing: folders that wait, folders that run, and how the others ended."""
+    """What an executor is doing: folders that wait, folders that run, how the others ended, and what runs elsewhere."""
 
     waiting: tuple[Path, ...]
     running: tuple[Path, ...]
     outcomes: tuple[Outcome, ...]
+    elsewhere: tuple[Path, ...] = ()  # another process, or a job, works on them
 
 
 class Interrupted(Exception):

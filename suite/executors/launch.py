@@ -11,7 +11,7 @@ from suite.errors import UserError
 from suite.executors.base import Interrupted, Outcome, Pool, Tick
 from suite.executors.code_snapshot import launched_code
 from suite.executors.inline import run_inline
-from suite.executors.local import run_local
+from suite.executors.local import interruptible, run_local
 from suite.executors.slurm import cancel_jobs, largest_array, make_arrays, require_slurm, submit
 from suite.experiment.executor import ExecutorSpec, Request
 from suite.experiment.overrides import put
@@ -19,11 +19,13 @@ from suite.monitor.job_states import ACTIVE, Cluster
 from suite.results.jobs import Submission, changing
 from suite.results.json_files import DamagedFile, keep_json
 from suite.results.layout import pending, read_grid, refuse_altered
+from suite.results.lock import owner
 from suite.results.shapes import EXPERIMENT, REMEDY, read_shaped
 from suite.results.status import read_status
-from suite.run.processes import available_cores
+from suite.run.processes import TAKEN, available_cores
 
 FOLLOW_SECONDS = 10.0  # between two questions to Slurm while somebody waits for the end
+WATCH_SECONDS = 0.5  # between two looks at folders that other processes of this or another machine work on
 
 
 def changed_spec(out: Path, overrides: Sequence[str] = (), **values: Any) -> ExecutorSpec:
@@ -70,11 +72,16 @@ def _free_and_taken(
     for folder in folders:
         fields = read_status(folder)
         state = cluster.judge(folder.name, fields)["state"]
-        if state == "running" or (cluster.has(folder.name, fields) and not cluster.is_held(folder.name)):
+        if state == "running" or owner(folder) is not None or _has_job(cluster, folder, fields):
             taken.append(folder)
         elif with_failed or state != "failed":
             free.append(folder)
     return free, taken
+
+
+def _has_job(cluster: Cluster, folder: Path, fields: Mapping[str, Any]) -> bool:
+    """Whether a job works on a training folder, or is going to by itself."""
+    return cluster.has(folder.name, dict(fields)) and not cluster.is_held(folder.name)
 
 
 def requests_of(cells: Iterable[Mapping[str, Any]], spec: ExecutorSpec) -> dict[str, Request]:
@@ -121,17 +128,63 @@ def submit_runs(
         return submit(out, made, spec, launched_code(out, spec.code), say)
 
 
-def carry_out(out: Path, folders: Sequence[Path], spec: ExecutorSpec, on_tick: Tick) -> list[Outcome]:
+def carry_out(
+    out: Path, folders: Sequence[Path], spec: ExecutorSpec, on_tick: Tick, taken: Sequence[Path] = ()
+) -> list[Outcome]:
     """How each of some prepared training folders of `out` ended, those submitted to Slurm after the last of them.
+
+    `taken` are worked on elsewhere. They are waited for, as are those that somebody else turns out to be faster with,
+    and what is left of them when nobody works on them any more is done here.
 
     Raises:
         Interrupted: somebody does not want to wait; jobs of a cluster go on.
     """
-    if spec.kind == "inline":
-        return run_inline(folders, on_tick)
-    if spec.kind == "local":
-        return run_local(folders, spec.workers or available_cores(), on_tick)
-    return follow(out, folders, on_tick)
+    if spec.kind == "slurm":
+        return follow(out, [*folders, *taken], on_tick)
+    outcomes: list[Outcome] = []
+    elsewhere = list(taken)
+    free = list(folders)
+
+    def tick(pool: Pool) -> None:
+        lost = tuple(outcome.folder for outcome in pool.outcomes if outcome.code == TAKEN)
+        mine = tuple(outcome for outcome in pool.outcomes if outcome.code != TAKEN)
+        on_tick(Pool(pool.waiting, pool.running, (*outcomes, *mine), (*elsewhere, *lost)))
+
+    while free or elsewhere:
+        if spec.kind == "inline":
+            ended = run_inline(free, tick)
+        else:
+            ended = run_local(free, spec.workers or available_cores(), tick)
+        outcomes += [outcome for outcome in ended if outcome.code != TAKEN]
+        elsewhere += [outcome.folder for outcome in ended if outcome.code == TAKEN]
+        free = _wait_for_others(out, elsewhere, outcomes, on_tick)
+    return outcomes
+
+
+def _wait_for_others(out: Path, elsewhere: list[Path], outcomes: list[Outcome], on_tick: Tick) -> list[Path]:
+    """Folders of `elsewhere` that somebody has left unfinished, once there are any, or none once all have ended.
+
+    Those are taken out of `elsewhere`, and so are the ones that ended, whose ends are added to `outcomes`.
+
+    Raises:
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; the others go on.
+    """
+    with interruptible():
+        while elsewhere:
+            left = [folder for folder in elsewhere if pending(folder)]
+            cluster = Cluster(out)
+            free, _ = _free_and_taken(left, cluster)
+            failed = [folder for folder in free if read_status(folder)["state"] == "failed"]
+            outcomes += [Outcome(folder, 0) for folder in elsewhere if folder not in left]
+            outcomes += [Outcome(folder, 1) for folder in failed]
+            elsewhere[:] = [folder for folder in left if folder not in free]
+            on_tick(Pool((), (), tuple(outcomes), tuple(elsewhere)))
+            if unfinished := [folder for folder in free if folder not in failed]:
+                return unfinished
+            if elsewhere:
+                has_jobs = any(folder.name in cluster.jobs for folder in elsewhere)
+                time.sleep(FOLLOW_SECONDS if has_jobs else WATCH_SECONDS)
+    return []
 
 
 def follow(out: Path, folders: Sequence[Path], on_tick: Tick) -> list[Outcome]:

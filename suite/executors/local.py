@@ -33,7 +33,7 @@ def run_local(
     waiting = list(folders)
     running: dict[Path, Process] = {}
     outcomes: list[Outcome] = []
-    with _interruptible():
+    with interruptible():
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
@@ -46,22 +46,20 @@ def run_local(
                 on_tick(Pool(tuple(waiting), tuple(running), tuple(outcomes)))
                 if running:
                     time.sleep(POLL_SECONDS)
-        except KeyboardInterrupt:
-            raise Interrupted from None
         finally:
             end_workers(list(running.values()), GRACE_SECONDS)
     return outcomes
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """SIGTERM and SIGHUP interrupt as Ctrl-C does, unless they are ignored, as `nohup` asks.
 
     Only the main thread may ask for signals.
+
+    Raises:
+        Interrupted: one of them came.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -69,10 +67,12 @@ def _interruptible() -> Iterator[None]:
     before = {
         number: signal.signal(number, interrupt)
         for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield
+    except KeyboardInterrupt:
+        raise Interrupted from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

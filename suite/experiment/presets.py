@@ -73,7 +73,7 @@ def resolve_blocks(
     for field in _fields_of_siblings(entry):
         blocks["adapt"].pop(field, None)
     resolved = [
-        _validated(entry.load(name), blocks[name] | own, f"{entry.name}.{name}")
+        validated(entry.load(name), blocks[name] | own, f"{entry.name}.{name}")
         for name, own in (("train", train), ("adapt", adapt))
     ]
     return _with_precision(resolved[0], device), resolved[1]
@@ -87,7 +87,12 @@ def _fields_of_siblings(entry: AlgorithmEntry) -> set[str]:
     )
 
 
-def _validated(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
+def validated(model: type[BaseModel], values: dict[str, Any], where: str) -> Any:
+    """The configuration block of that model with these values; `where` says in messages what they belong to.
+
+    Raises:
+        UserError: an unknown key, an impossible value, or a number beyond all bounds.
+    """
     try:
         config = model.model_validate(values)
     except ValidationError as error:

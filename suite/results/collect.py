@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from suite.errors import UserError
 from suite.results.json_files import create, read_json
+from suite.results.metrics import read_metrics
 from suite.results.records import (
     METRICS_SCHEMA,
     SCHEMA,
@@ -27,8 +28,11 @@ from suite.results.records import (
 GROUP_ROWS = 200_000  # written at once: all that is in memory of a table of any length
 
 
-def metrics_table(folder: Path) -> None:
-    """Write `metrics.parquet` of a training folder from its `metrics.jsonl`: one row per iteration and metric."""
+def metrics_table(folder: Path) -> int:
+    """Write `metrics.parquet` of a training folder from its `metrics.jsonl`: one row per iteration and metric.
+
+    Returns how many lines cannot be read and are left out; the table's metadata has that too, where there are any.
+    """
     config = read_json(folder / "config.json")
     splits = [read_json(path)["split"] for path in sorted(folder.glob("metatests/*/config.json"))]
     fixed = {
@@ -36,12 +40,14 @@ def metrics_table(folder: Path) -> None:
         "split": f"{splits[0]['family']}.{splits[0]['name']}" if splits else config["family"],
     }  # fmt: skip
     rows: list[dict[str, Any]] = []
-    for line in (folder / "metrics.jsonl").read_text().splitlines():
-        entry = json.loads(line)
+    entries, unreadable = read_metrics(folder / "metrics.jsonl")
+    for entry in entries:
         place = {"env_steps": entry.pop("env_steps"), "wall_seconds": entry.pop("seconds")}
         entry.pop("iteration")
         rows += [fixed | place | {"name": name, "value": value} for name, value in entry.items() if value is not None]
-    write_table(folder / "metrics.parquet", rows, METRICS_SCHEMA, {"training": folder.name})
+    left_out = {"unreadable_lines": unreadable} if unreadable else {}
+    write_table(folder / "metrics.parquet", rows, METRICS_SCHEMA, {"training": folder.name} | left_out)
+    return unreadable
 
 
 def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda sentence: None) -> Path:

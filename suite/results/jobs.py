@@ -15,13 +15,17 @@ FOLDER = "jobs"  # of a results folder: this ledger, and what submitit and the j
 
 
 @contextmanager
-def changing(out: Path) -> Iterator[None]:
-    """Within, nobody else prepares, submits or cancels runs of a results folder; waits for those who do at the moment.
+def changing(out: Path, patience: float = 60.0) -> Iterator[None]:
+    """Within, nobody else prepares, submits, cancels or tabulates runs of a results folder.
+
+    Args:
+        out: The results folder.
+        patience: Seconds to wait for those who do.
 
     Raises:
-        UserError: they take longer than a minute.
+        UserError: they take longer.
     """
-    with owned(out, "preparing, submitting or cancelling runs of this folder", patience=60.0):
+    with owned(out, "preparing, submitting, cancelling or tabulating runs of this folder", patience=patience):
         yield
 
 

@@ -36,6 +36,10 @@ WATCHED_BEATS = 2.5  # how long an owner whose heartbeat looks old is watched be
 LOST = 76  # exit code of a process that was taken for dead, and finds that another owns its folder
 
 
+class Owned(UserError):
+    """Another process owns a folder."""
+
+
 class Ownership:
     """What the owner of a folder has of it: a lock file, which a heartbeat keeps fresh in a thread of its own."""
 
@@ -87,7 +91,8 @@ def owned(folder: Path, what: str = "working on this run", patience: float = 0.0
         patience: Seconds to wait for an owner that lives.
 
     Raises:
-        UserError: there is no such folder, or another process owns it.
+        UserError: there is no such folder.
+        Owned: another process owns it.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
@@ -120,7 +125,7 @@ def _patiently(folder: Path, what: str, until: float) -> Path:
     while True:
         try:
             return _take(folder, what)
-        except UserError:
+        except Owned:
             if time.monotonic() >= until:
                 raise
             time.sleep(0.2)
@@ -130,14 +135,14 @@ def _take(folder: Path, what: str) -> Path:
     """A lock file of one's own.
 
     Raises:
-        UserError: another process owns the folder.
+        Owned: another process owns the folder.
     """
     while True:
         newest = _newest(folder)
         if newest and not _is_free(folder, newest):
             about = _read(_path(folder, newest))
             who = f" (process {about['pid']} on {about['host']})" if about else ""
-            raise UserError(f"{folder}: another process is {what}{who}; wait for it, or end it")
+            raise Owned(f"{folder}: another process is {what}{who}; wait for it, or end it")
         path = _path(folder, newest + 1)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

@@ -6,17 +6,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from safetensors import SafetensorError
+
 from algorithms.base import Agent
-from algorithms.registry import get_algorithm
-from suite.errors import UserError
+from algorithms.registry import get_algorithm, training_entry
+from suite.errors import UserError, shortened
+from suite.experiment.presets import validated
 from suite.experiment.specs import MetatestSpec
 from suite.results.json_files import read_json
 from suite.results.layout import metatest_folders
-from suite.run.training import Training, open_at_budget
+from suite.run.memory_bounds import bounded_memory, stored_elements
+from suite.run.training import Training, open_at_budget, read_training_spec
 from tasks.spec import fingerprint
 
 HOW_IT_ADAPTS = ("algorithm", "config")
 """Fields of a meta-test's specification in which two agents of one training differ, if they differ."""
+
+SPARE_ELEMENTS = 50_000_000
+"""Of tensors, beyond what is stored, that a training may make when it is loaded: 200 MB of float32."""
+
+NOT_A_TRAINING = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, SafetensorError, StopIteration,
+    TypeError, ValueError,
+)  # fmt: skip
+"""What building a learner and reading its state raise where the files do not belong together."""
 
 LISTED = 6  # choices that a refusal names
 
@@ -48,13 +61,43 @@ def load_agent(run_dir: str | Path, num_tasks: int = 1, device: str = "cpu", see
     agent adapts. An oracle acts once it has been told its tasks, by `agent.reveal(values)`.
 
     Raises:
-        UserError: the folder is no run, is not trained to the end yet, or holds two agents that adapt differently.
+        UserError: the folder is no run, is damaged, is not trained to the end yet, or holds two agents that adapt
+            differently.
     """
     metatest = find_metatest(Path(run_dir))
-    training = open_at_budget(metatest.training_folder, metatest.spec.env_steps, device)
+    training = load_training(metatest, device)
     agent = agent_of(training, metatest.spec, seed)
     agent.begin(num_tasks)
     return agent
+
+
+def load_training(metatest: Metatest, device: str) -> Training:
+    """The training whose agent a meta-test tests, from a folder that may hold anything.
+
+    Its configuration is checked before anything is built, and what is built takes no more memory than what is stored
+    gives reason to.
+
+    Raises:
+        UserError: the training is not there, or is not what its files say.
+    """
+    folder, spec = metatest.training_folder, metatest.spec
+    try:
+        config = read_training_spec(folder)
+        entry, tested = training_entry(config.algorithm), get_algorithm(spec.algorithm)
+        if tested.training != entry.training:
+            raise UserError(f"{metatest.folder} tests {tested.name}, and {folder} is a training of {entry.training}")
+        validated(entry.load("train"), config.config, f"{folder / 'config.json'}: config")
+        validated(tested.load("adapt"), spec.config, f"{metatest.folder / 'config.json'}: config")
+        with bounded_memory(folder, SPARE_ELEMENTS + 4 * stored_elements(folder)):
+            return open_at_budget(folder, spec.env_steps, device)
+    except UserError:
+        raise
+    except NOT_A_TRAINING as error:
+        raise UserError(
+            f"{folder} does not hold the training that it says ({type(error).__name__}: {shortened(str(error), 300)}): "
+            "its files were changed, or made by another version; put a whole copy back, or give another --out to train "
+            "anew"
+        ) from error
 
 
 def agent_of(training: Training, spec: MetatestSpec, seed: int) -> Agent:

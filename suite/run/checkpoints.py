@@ -5,26 +5,32 @@ Nothing here is pickled: tensors are safetensors files, everything else is JSON.
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from suite.errors import UserError
 from suite.results.json_files import read_json, write_json
+from suite.results.shapes import is_count, is_mapping
+from suite.run.log_segments import append_segment, log_fault, log_rows
 from suite.run.state_tree import flattened, nested
+from suite.run.steady_files import digest_of_file, save_tensors, set_aside, steady, sync
 
 KEPT_CHECKPOINTS = 2  # the newest, and the one before it to fall back to
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NAME = re.compile(r"[0-9]{12,18}")
+FILES = ("state.safetensors", "state.json")
 
 
 class Checkpoint(NamedTuple):
@@ -38,7 +44,7 @@ class Checkpoint(NamedTuple):
 def save_checkpoint(
     folder: Path, name: str, state: dict[str, Any], log: Tensor | None, counters: dict[str, Any]
 ) -> None:
-    """Write a checkpoint called `name` below `folder`; it appears whole or not at all.
+    """Write a checkpoint called `name`, env steps in 12 digits, below `folder`; it appears whole or not at all.
 
     Of the append-only `log` only the rows since the last segment are written.
 
@@ -47,203 +53,137 @@ def save_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = 0 if log is None else len(log)
-    _append_segment(folder.parent / "log", log)
+    append_segment(folder.parent / "log", log)
     tensors, plain = flattened(state)
     scratch = folder / f".{name}.partial"
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         scratch.mkdir()
-        _save_tensors(tensors, scratch / "state.safetensors")
-        digest = _digest(scratch / "state.safetensors")
+        save_tensors(tensors, scratch / "state.safetensors")
+        digest = digest_of_file(scratch / "state.safetensors")
         document = {"plain": plain, "counters": counters, "log_rows": rows, "sha256": digest}
-        write_json(scratch / "state.json", document)
+        write_json(scratch / "state.json", document | {"document_sha256": _digest_of(document)})
         for path in scratch.iterdir():
-            _sync(path)
+            sync(path)
         final = folder / name
-        shutil.rmtree(final, ignore_errors=True)
+        if os.path.lexists(final):
+            set_aside(final)
         scratch.replace(final)
     except OSError:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    _sync(folder)
-
-
-def newest_checkpoint(folder: Path) -> tuple[str | None, list[str]]:
-    """The name of the newest whole checkpoint, or None, and a sentence for each damaged one that was passed over."""
-    faults: list[tuple[str, str]] = []
-    newest = None
-    for name in reversed(checkpoint_names(folder)):
-        fault = _fault(folder, name)
-        if fault is None:
-            newest = name
-            break
-        faults.append((name, fault))
-    instead = "training starts again" if newest is None else f"checkpoint {newest} is used"
-    return newest, [f"checkpoint {name} is damaged ({fault}); {instead}" for name, fault in faults]
+    sync(folder)
 
 
 def checkpoint_names(folder: Path) -> list[str]:
-    """All checkpoint names, oldest first."""
-    return sorted(path.name for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
+    """All checkpoint names, oldest first; what has another name is not ours."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return sorted((name for name in os.listdir(folder) if NAME.fullmatch(name)), key=int)
+    return []
 
 
-def load_checkpoint(folder: Path, name: str, device: torch.device) -> Checkpoint:
-    """The checkpoint called `name`.
+def load_checkpoint(folder: Path, name: str, device: torch.device, like: Any = None) -> Checkpoint:
+    """The checkpoint called `name`, for a learner whose state is `like` that; None for any.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, it is of another learner, or the disk does not answer. Nothing large is read before.
     """
-    fault = _fault(folder, name)
+    fault = checkpoint_fault(folder, name)
     if fault is not None:
         raise UserError(
-            f"checkpoint {folder / name} is damaged ({fault}); delete it to use the one before it, or delete "
-            f"{folder.parent} and run again to train anew"
+            f"checkpoint {folder / name} is damaged ({fault}); put a whole copy back, or move it away to use the one "
+            "before it"
         )
-    document = read_json(folder / name / "state.json")
-    tensors = load_file(folder / name / "state.safetensors", device=str(device))
-    rows = document["log_rows"]
-    return Checkpoint(nested(tensors, document["plain"]), _log(folder.parent / "log", rows), document["counters"])
+    tensors_file = folder / name / "state.safetensors"
+    document = read_document(folder, name)
+    if like is not None:
+        _refuse_other_shapes(tensors_file, flattened(like)[0])
+    tensors = steady(lambda: load_file(tensors_file, device=str(device)), tensors_file)
+    rows = log_rows(folder.parent / "log", document["log_rows"])
+    return Checkpoint(nested(tensors, document["plain"]), rows, document["counters"])
 
 
-def _log(folder: Path, rows: int) -> Iterator[Tensor]:
-    """The first `rows` rows of a log, one segment at a time: a replay of gigabytes is never held twice."""
-    for path, start, _ in _segments(folder):
-        if start < rows:
-            yield load_file(path)["rows"][: rows - start]
+def _refuse_other_shapes(path: Path, expected: dict[str, Tensor]) -> None:
+    """Nothing, if the weights in a file have the shapes of those that are expected under the same names.
 
-
-def discard_after(folder: Path, name: str | None) -> None:
-    """Remove the checkpoints after the one called `name` (None: all), which a continued training writes again."""
-    for later in checkpoint_names(folder):
-        if name is None or later > name:
-            shutil.rmtree(folder / later)
-
-
-def discard_partials(folder: Path) -> None:
-    """Remove the checkpoints and log segments of a training folder that a killed process had only begun to write."""
-    for path in (*folder.glob("checkpoints/.*.partial"), *folder.glob("log/.*.partial")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def discard_log_after(folder: Path, rows: int) -> None:
-    """Remove log segments that end beyond `rows`, which a continued training writes again.
+    Tables of whole numbers may have grown since.
 
     Raises:
-        UserError: a segment straddles `rows`, so the folder does not belong to the checkpoint.
+        UserError: some have not; only the file's head was read.
     """
-    for path, start, end in _segments(folder):
-        if end > rows:
-            if start < rows:
-                raise UserError(f"{path}: holds rows {start} to {end}, the checkpoint ends at {rows}; delete the run")
-            path.unlink()
+    with safe_open(path, framework="pt") as file:
+        for name in sorted(set(file.keys()) & expected.keys()):
+            saved, built = list(file.get_slice(name).get_shape()), list(expected[name].shape)
+            if expected[name].is_floating_point() and saved != built:
+                raise UserError(
+                    f"checkpoint {path.parent} is not of the training that its config.json describes: {name} has the "
+                    f"shape {saved}, and {built} by the configuration; put a whole copy of the folder back, or train "
+                    "anew with another --out"
+                )
+
+
+def read_document(folder: Path, name: str) -> dict[str, Any]:
+    """All of a whole checkpoint but its tensors.
+
+    Raises:
+        UserError: the disk does not answer.
+    """
+    path = folder / name / "state.json"
+    return dict(steady(lambda: read_json(path), path))
+
+
+def checkpoint_fault(folder: Path, name: str) -> str | None:
+    """Why a checkpoint cannot be used, or None.
+
+    Raises:
+        UserError: the disk does not answer, so that it cannot be told.
+    """
+    try:
+        return steady(lambda: _fault(folder, name), folder / name)
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError) as error:  # a link that leads nowhere, a folder, another kind of file, no JSON
+        return f"it cannot be read: {error}"
+
+
+def _fault(folder: Path, name: str) -> str | None:
+    if not stat.S_ISDIR((folder / name).stat().st_mode):
+        return "it is no folder"
+    document = read_json(folder / name / "state.json")
+    declared = is_mapping(document) and is_count(document.get("log_rows")) and is_mapping(document.get("counters"))
+    if not declared or not is_mapping(document.get("plain")) or "sha256" not in document:
+        return "its state.json is not that of a checkpoint"
+    expected = document.pop("document_sha256", None)  # checkpoints of before 2026-12 have none
+    if expected is not None and _digest_of(document) != expected:
+        return "its state.json does not match its digest"
+    if document.keys() != {"plain", "counters", "log_rows", "sha256"}:
+        return "its state.json is not that of a checkpoint"
+    if digest_of_file(folder / name / "state.safetensors") != document["sha256"]:
+        return "its tensors do not match their digest"
+    return log_fault(folder.parent / "log", document["log_rows"])
+
+
+def _digest_of(document: dict[str, Any]) -> str:
+    """SHA-256 of a JSON document, however it is laid out."""
+    as_read = json.loads(json.dumps(document))  # whose keys are texts, and sorted as such
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
 def prune_checkpoints(folder: Path, keep: set[str]) -> None:
     """Delete all but the newest two checkpoints and those in `keep`."""
     for name in checkpoint_names(folder)[:-KEPT_CHECKPOINTS]:
         if name not in keep:
-            shutil.rmtree(folder / name)
+            _remove(folder / name)
 
 
-def _append_segment(folder: Path, log: Tensor | None) -> None:
-    if log is None:
+def _remove(checkpoint: Path) -> None:
+    """Delete the files of a checkpoint, and its folder; where somebody has put more into it, that is set aside."""
+    if checkpoint.is_symlink() or not checkpoint.is_dir():
+        set_aside(checkpoint)
         return
-    folder.mkdir(exist_ok=True)
-    written = max((end for _, _, end in _segments(folder)), default=0)
-    if len(log) > written:
-        path = folder / f"{written:012d}-{len(log):012d}.safetensors"
-        scratch = path.with_name(f".{path.name}.partial")
-        try:
-            rows = log[written:].detach().cpu().contiguous()
-            _save_tensors({"rows": rows}, scratch, {"sha256": _digest_of(rows)})
-            _sync(scratch)
-            scratch.replace(path)
-        except OSError:
-            scratch.unlink(missing_ok=True)
-            raise
-        _sync(folder)
-
-
-def _save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file, whose library hides what the system said in the text of an error of its own."""
     try:
-        save_file(tensors, path, metadata)
-    except SafetensorError as error:
-        code = re.search(r"os error (\d+)", str(error))
-        if code is None:
-            raise
-        number = int(code.group(1))
-        raise OSError(number, os.strerror(number), str(path)) from error
-    path.chmod(path.parent.stat().st_mode & 0o666)  # the library lets nobody else read it, whatever the umask says
-
-
-def _segments(folder: Path) -> list[tuple[Path, int, int]]:
-    """Path, first row and end of each segment of a log, in order."""
-    paths = [path for path in sorted(folder.glob("*.safetensors")) if not path.name.startswith(".")]
-    bounds = [map(int, path.stem.split("-")) for path in paths]
-    return [(path, start, end) for path, (start, end) in zip(paths, bounds)]
-
-
-def _rows_in(path: Path) -> int:
-    """Rows of a segment.
-
-    Raises:
-        SafetensorError: it is cut, or its rows are not those that were written.
-    """
-    with safe_open(path, framework="pt") as segment:
-        rows, written = segment.get_tensor("rows"), segment.metadata()
-    if written is not None and _digest_of(rows) != written["sha256"]:
-        raise SafetensorError("its rows do not match their digest")
-    return len(rows)
-
-
-def _fault(folder: Path, name: str) -> str | None:
-    """Why a checkpoint cannot be used, or None."""
-    try:
-        document = read_json(folder / name / "state.json")
-        rows = document["log_rows"]
-        if _digest(folder / name / "state.safetensors") != document["sha256"]:
-            return "its tensors do not match their digest"
-        return _log_fault(folder.parent / "log", rows)
-    except FileNotFoundError as error:
-        return f"{Path(error.filename).name} is missing"
-    except (OSError, ValueError) as error:
-        return f"it cannot be read: {error}"
-    except (KeyError, TypeError):
-        return "its state.json is not that of a checkpoint"
-
-
-def _log_fault(folder: Path, rows: int) -> str | None:
-    """Why the log does not hold `rows` rows, or None."""
-    covered = 0
-    for path, start, end in _segments(folder):
-        if covered >= rows:
-            break
-        try:
-            whole = start == covered and _rows_in(path) == end - start
-        except (OSError, SafetensorError) as error:
-            return f"log segment {path.name} cannot be read: {error}"
-        if not whole:
-            return f"log segment {path.name} does not follow the one before it"
-        covered = end
-    return None if covered >= rows else f"the log holds {covered} of its {rows} rows"
-
-
-def _digest_of(rows: Tensor) -> str:
-    return hashlib.sha256(rows.numpy().data).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        for name in FILES:
+            (checkpoint / name).unlink(missing_ok=True)
+        checkpoint.rmdir()
+    except OSError:
+        set_aside(checkpoint)

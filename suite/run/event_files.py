@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
+from suite.results.metrics import read_metrics
 
 FOLDER = "tensorboard"
 """Below a training's folder; it is no result, and may be deleted at any time."""
@@ -61,8 +61,8 @@ def event_files(folder: Path, wanted: bool) -> Iterator[Write]:
         writer.flush()
 
     try:
-        for line in (folder / "metrics.jsonl").read_text().splitlines():
-            write(json.loads(line))
+        for line in read_metrics(folder / "metrics.jsonl")[0]:
+            write(line)
         yield write
     finally:
         writer.close()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 PARENT_PIPE = "OFFMAP_PARENT_PIPE"  # tells a worker that its standard input closes when its parent is gone
 STOPPED = 75  # exit code of a worker that was asked to end and kept all it had done (EX_TEMPFAIL of sysexits.h)
+TAKEN = 77  # exit code of a worker whose folder another process works on
 
 ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

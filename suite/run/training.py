@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import torch
 
@@ -21,16 +21,14 @@ from suite.results.json_files import read_json
 from suite.results.status import Status
 from suite.run.checkpoints import (
     checkpoint_names,
-    discard_after,
-    discard_log_after,
-    discard_partials,
     load_checkpoint,
-    newest_checkpoint,
     prune_checkpoints,
     save_checkpoint,
 )
 from suite.run.event_files import event_files
+from suite.run.recovery import recover
 from suite.run.rollout import Meter, RevealingTrainingSource, TrainingSource
+from suite.run.steady_files import set_aside
 from suite.run.stop_signals import Stopped
 from tasks.registry import get_family
 
@@ -71,7 +69,7 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
     counters: dict[str, Any] = {"env_steps": 0, "iterations": 0, "episodes": 0, "seconds": 0.0, "metrics_bytes": 0}
     if checkpoint is not None:
-        state, log, counters = load_checkpoint(folder / "checkpoints", checkpoint, where)
+        state, log, counters = load_checkpoint(folder / "checkpoints", checkpoint, where, algorithm.state())
         algorithm.load_state(state, log)
         meter.steps, source.episodes = counters["env_steps"], counters["episodes"]
     return Training(spec, algorithm, source, meter, dict(counters))
@@ -111,20 +109,15 @@ def train(
         Stopped: it was asked to; the last state is checkpointed.
     """
     checkpoints = folder / "checkpoints"
-    discard_partials(folder)
-    name, faults = newest_checkpoint(checkpoints)
-    for sentence in faults:
+    name, sentences = recover(folder)
+    for sentence in sentences:
         status.note(sentence)
-    discard_after(checkpoints, name)
     training = open_training(folder, execution.device, execution.env_steps, name)
     _, algorithm, source, meter, counters = training
-    log = algorithm.log()
-    discard_log_after(folder / "log", 0 if log is None else len(log))
     status.follow(lambda: meter.steps, execution.env_steps)
     if name is None and math.isinf(algorithm.steps_of_next_iteration()):
-        save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), log, counters)
-    with (folder / "metrics.jsonl").open("a") as metrics, ExitStack() as open_events:
-        metrics.truncate(_whole_metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status))
+        save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), algorithm.log(), counters)
+    with _metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status) as metrics, ExitStack() as open_events:
         events = open_events.enter_context(event_files(folder, execution.tensorboard))
         saved_at = clock = time.monotonic()
         milestones = [steps for steps in execution.milestones if steps > meter.steps]
@@ -166,13 +159,22 @@ def kept_checkpoints(checkpoints: Path, execution: Execution) -> set[str]:
     return {name for steps in wanted if (name := checkpoint_for(checkpoints.parent, steps)) is not None}
 
 
-def _whole_metrics(path: Path, expected: int, status: Status) -> int:
-    """Bytes of the metrics to keep: those written by the checkpoint, or the whole lines of a file that was cut."""
-    content = path.read_bytes()
-    if len(content) >= expected:
-        return expected
-    status.note(f"{path.name} was cut: the training curve has a gap, the training itself has none")
-    return content.rfind(b"\n") + 1
+def _metrics(path: Path, expected: int, status: Status) -> TextIO:
+    """The file of metrics, open at its end, with the lines that were written by the checkpoint, `expected` bytes.
+
+    Of a file that was cut the whole lines stay; what is no file is set aside.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        status.note(f"{path.name} is no file: it was set aside as {set_aside(path).name}")
+    content = path.read_bytes() if path.exists() else b""
+    if len(content) < expected:
+        status.note(f"{path.name} was cut: the training curve has a gap, the training itself has none")
+        expected = content.rfind(b"\n") + 1
+    metrics = path.open("a")
+    metrics.truncate(expected)
+    if expected and content[expected - 1 : expected] != b"\n":  # the end of a line that was written over
+        metrics.write("\n")
+    return metrics
 
 
 def _write_metrics(handle: Any, row: dict[str, float], counters: dict[str, Any]) -> dict[str, Any]:

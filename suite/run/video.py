@@ -12,10 +12,9 @@ from tasks.pictures.video import record_video, roll_out
 
 from suite.errors import UserError  # isort: skip
 from suite.experiment.specs import MetatestSpec
-from suite.run.agents import HOW_IT_ADAPTS, agent_of, find_metatest
+from suite.run.agents import HOW_IT_ADAPTS, agent_of, find_metatest, load_training
 from suite.run.metatest import Meters, adaptation_transitions, run_trial, trial_of
 from suite.run.rollout import Meter
-from suite.run.training import open_at_budget
 from tasks.registry import get_family
 from tasks.spec import Task, TaskFamily
 
@@ -34,7 +33,7 @@ def film(run: Path, task_list: str, task: int, updates: int | None = None, out: 
     if path.suffix != ".gif":
         raise UserError(f"films are written as .gif, {path.name} was asked for")
     _require_drawing(family, chosen)
-    training = open_at_budget(metatest.training_folder, spec.env_steps, "cpu")
+    training = load_training(metatest, "cpu")
     trial = trial_of(spec, family, task_list, (chosen,))
     agent = agent_of(training, spec, trial.agent_seed)
     cap = spec.protocol.max_updates if updates is None else updates

@@ -1,8 +1,9 @@
 """All work of one training folder, in one process: `python -P -m suite.run.worker FOLDER`.
 
 Reads everything it needs from the folder, continues from the newest whole checkpoint, runs the meta-tests that have
-no records yet, and leaves with 0 when done, 1 when failed, 2 when the user has to do something first, and 75 when asked
-to end (SIGTERM), with all that was done kept; `status.json` tells what happened.
+no records yet, and leaves with 0 when done, 1 when failed, 2 when the user has to do something first, 75 when asked to
+end (SIGTERM), with all that was done kept, and 77 when another process works on the folder; `status.json` tells what
+happened.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from suite.experiment.specs import Execution, MetatestSpec
 from suite.results.collect import metrics_table
 from suite.results.json_files import read_json
 from suite.results.layout import metatest_folders, refuse_altered, refuse_other_hash
-from suite.results.lock import owned
+from suite.results.lock import Owned, owned
 from suite.results.provenance import provenance, write_provenance
 from suite.results.status import JOB, Status
-from suite.run.checkpoints import DISK_FULL, checkpoint_names, discard_partials
+from suite.run.checkpoints import checkpoint_names
 from suite.run.metadata import describe
 from suite.run.metatest import run_metatest
-from suite.run.processes import STOPPED, end_with_parent
+from suite.run.processes import STOPPED, TAKEN, end_with_parent
+from suite.run.recovery import discard_partials
+from suite.run.steady_files import DISK_FAILS, DISK_FULL
 from suite.run.stop_signals import Stop, Stopped, listening
 from suite.run.training import Training, open_at_budget, train
 
@@ -63,12 +66,15 @@ def work(folder: Path) -> int:
             return _work(folder, status, stop, asked_to_stop)
     except Stopped:  # before the work began, or after it
         return STOPPED
+    except Owned as error:
+        _say(str(error))
+        return TAKEN
     except UserError as error:
         _say(str(error))
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        if error.errno not in (*DISK_FULL, *DISK_FAILS):
             raise
-        _say(_disk_full(folder, error))
+        _say(_disk_full(folder, error) if error.errno in DISK_FULL else _disk_fails(folder, error))
     return 2
 
 
@@ -93,6 +99,8 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
     except OSError as error:
         if error.errno in DISK_FULL:
             return _failed(status, 2, _disk_full(folder, error))
+        if error.errno in DISK_FAILS:
+            return _failed(status, 2, _disk_fails(folder, error))
         return _unforeseen(status, error)
     except Exception as error:
         return _unforeseen(status, error)
@@ -115,6 +123,13 @@ def _unforeseen(status: Status, error: Exception) -> int:
         traceback.print_exc()
     status.write(state="failed", message=f"{type(error).__name__}: {error}")
     return 1
+
+
+def _disk_fails(folder: Path, error: OSError) -> str:
+    return (
+        f"{error.filename or folder} could not be read or written: {error.strerror}. What was done by the last "
+        "checkpoint is kept: see to the disk, then run again."
+    )
 
 
 def _disk_full(folder: Path, error: OSError) -> str:
@@ -151,7 +166,9 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
     Raises:
         UserError: the checkpoint at the end of a meta-test's budget is not there.
     """
-    metrics_table(folder)  # before the last records, with which all is done
+    unreadable = metrics_table(folder)  # before the last records, with which all is done
+    if unreadable:
+        status.note(f"{unreadable} lines of metrics.jsonl cannot be read; they are left out of the training curve")
     training: Training | None = None
     budget = None  # that it has been opened at the end of
     for below in metatest_folders(folder):

@@ -21,7 +21,7 @@ from suite.bench import training as bench_training
 from suite.bench.measurement import PRODUCT_GFLOP, Figure, least_seconds
 from suite.bench.random_source import RandomSource
 from suite.results.records import SCHEMA
-from suite.run import checkpoints
+from suite.run import log_segments
 from suite.run.processes import worker_environment
 from tasks.registry import get_family, make_batch
 
@@ -222,13 +222,13 @@ def test_a_checkpoint_is_timed_with_what_is_new_alone(monkeypatch):
     shape = {"policy_hidden": (8, 8), "model_hidden": (8, 8), "task_batch": 5, "meta_batch": 2}
     algorithm = Mier(MierTrain(**small | shape), source, seed=0, device=torch.device("cpu"), capacity=5000)
     algorithm.iterate()
-    held, rows, original = len(algorithm.log()), [], checkpoints._save_tensors
+    held, rows, original = len(algorithm.log()), [], log_segments.save_tensors
 
     def save(tensors, path, metadata=None):
         rows.extend(len(tensors["rows"]) for _ in range("rows" in tensors))
         original(tensors, path, metadata)
 
-    monkeypatch.setattr(checkpoints, "_save_tensors", save)
+    monkeypatch.setattr(log_segments, "save_tensors", save)
     share = bench_memory.checkpoint_share(algorithm, source, new=150)
     assert 0 < share < 0.02
     assert rows[0] == held >= 5 * 40

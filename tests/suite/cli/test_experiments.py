@@ -29,7 +29,7 @@ DECLARED = {
     "splits": ["point-goal.ood"],
     "algorithms": [
         {"name": "mier-wr", "train": TINY["mier"], "adapt": {"context_steps": 2}},
-        {"name": "pearl", "label": "wild", "train": TINY["pearl"] | {"learning_rate": 1e30}},
+        {"name": "pearl", "label": "wild", "train": TINY["pearl"] | {"learning_rate": 1e15}},
     ],
     "budget": {"env_steps": 1600},
     "protocol": {"evaluation_episodes": 2, "max_tasks": 3},

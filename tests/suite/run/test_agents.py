@@ -1,7 +1,14 @@
 """A finished agent comes back in three lines, acts, adapts, and is the one that was tested."""
 
+import hashlib
+import os
+import resource
+import shutil
+
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import suite
 from algorithms.base import Transition
@@ -156,9 +163,64 @@ def test_a_damaged_checkpoint_is_said(tiny_experiment, run_here, tmp_path):
     state = folder / "checkpoints" / checkpoint_for(folder, 1600) / "state.safetensors"
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(
-        UserError, match=r"checkpoint .* is damaged \(its tensors do not match their digest\); delete it"
+        UserError, match=r"checkpoint .* is damaged \(its tensors do not match their digest\); put a whole"
     ):
         suite.load_agent(folder)
+
+
+def change(path, **fields):
+    write_json(path, read_json(path) | fields)
+
+
+def change_train(folder, **fields):
+    change(folder / "config.json", config=read_json(folder / "config.json")["config"] | fields)
+
+
+def write_state(folder, tensors):
+    """Other tensors in the last checkpoint, with their digest."""
+    place = folder / "checkpoints" / checkpoint_for(folder, 1600)
+    save_file(tensors, place / "state.safetensors")
+    document = read_json(place / "state.json")
+    del document["document_sha256"]
+    digest = hashlib.sha256((place / "state.safetensors").read_bytes()).hexdigest()
+    write_json(place / "state.json", document | {"sha256": digest})
+
+
+def below(folder):
+    return next((folder / "metatests").glob("*/config.json"))
+
+
+BAD_FOLDERS = {
+    "no such algorithm": (lambda folder: change(folder / "config.json", algorithm="pearls"), "no algorithm 'pearls'"),
+    "no such family": (lambda folder: change(folder / "config.json", family="poin"), "family"),
+    "another algorithm": (lambda folder: change(folder / "config.json", algorithm="mier"), "and .* is a training of"),
+    "another one to adapt": (lambda folder: change(below(folder), algorithm="mier"), "tests mier, and"),
+    "a list": (lambda folder: write_json(folder / "config.json", []), "does not hold the training|valid"),
+    "a pipe": (lambda folder: ((folder / "config.json").unlink(), os.mkfifo(folder / "config.json")), "no ordinary"),
+    "no configuration": (lambda folder: (folder / "config.json").unlink(), "No such file"),
+    "no train block": (lambda folder: change(folder / "config.json", config={"x": 1}), "x"),
+    "a number beyond bounds": (lambda folder: change_train(folder, batch=10**16), "must be at most 1e"),
+    "a layer beyond memory": (lambda folder: change_train(folder, policy_hidden=[10**9, 16]), "numbers or more"),
+    "wide layers": (lambda folder: change_train(folder, policy_hidden=[10**5, 10**5]), "numbers or more"),
+    "many layers": (lambda folder: change_train(folder, policy_hidden=[2000] * 30), "numbers or more"),
+    "another width": (lambda folder: change_train(folder, policy_hidden=[16, 17, 16]), "has the shape"),
+    "another depth": (lambda folder: change_train(folder, policy_hidden=[16]), "has the shape|not hold the training"),
+    "no tensors": (lambda folder: write_state(folder, {"x": torch.ones(1)}), r"KeyError.*put a whole copy back"),
+    "other steps": (lambda folder: change(below(folder), env_steps=10**11), "has not been trained for 100000000000"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", BAD_FOLDERS)
+def test_of_a_bad_folder_one_message_says_why(finished, tmp_path, harm):
+    """And no memory is taken for what a configuration asks for."""
+    folder = tmp_path / finished["pearl"].name
+    shutil.copytree(finished["pearl"], folder)
+    make, why = BAD_FOLDERS[harm]
+    make(folder)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=why):
+        suite.load_agent(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kB
 
 
 def test_a_name_that_the_package_has_not():

@@ -18,6 +18,7 @@ import pytest
 from tests_support import outcome
 from workers import Moment, kill_worker, run_worker, steps_in
 
+from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
 from suite.results.lock import owned
 from suite.results.prepare import prepare
@@ -26,6 +27,7 @@ from suite.results.status import read_status
 from suite.run.checkpoints import checkpoint_names
 from suite.run.processes import worker_command, worker_environment
 from suite.run.worker import work
+from tasks.registry import get_family
 
 RUNS = int(os.environ.get("OFFMAP_KILLS", "6"))
 MOST_KILLS = 3  # of one run
@@ -97,6 +99,38 @@ def test_killed_at_any_instant_nothing_is_lost_and_nothing_is_there_twice(experi
         rows = read_table(path)[0].select(["task_list", "task", "phase", "update", "episode"]).to_pylist()
         assert len({tuple(row.values()) for row in rows}) == len(rows)
     assert not list(folder.glob("**/.*.partial"))
+
+
+OTHERS = [name for name, entry in ALGORITHMS.items() if entry.training != "mier"]
+
+
+@pytest.mark.slow
+@pytest.mark.stress
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_algorithm_comes_back_from_kills_bit_for_bit(tiny_experiment, tmp_path, name):
+    """Dies in training, at a checkpoint and in the meta-test, one after the other, wherever the dice say."""
+    entry, draw = get_algorithm(name), random.Random(name)
+    split = next(split for split in ("point-goal.ood", "point-dynamics.ood")
+                 if entry.unsupported(get_family(split.partition(".")[0])) is None)  # fmt: skip
+    declared = tiny_experiment((name,), split, protocol={"tasks_at_once": 3, "max_tasks": 6})
+    (straight,), (folder,) = prepare(declared, tmp_path / "straight"), prepare(declared, tmp_path / "killed")
+    assert run_worker(straight, tmp_path / "counts") == 0
+    iterations = len((straight / "metrics.jsonl").read_text().splitlines())
+    moments = [Moment("suite.run.metatest", "run_trial", draw.randint(2, 4), draw.uniform(0, 0.02))]
+    if iterations:
+        reached = draw.randint(1, iterations)
+        moments = [
+            Moment(entry.module, f"{entry.algorithm}.iterate", reached, draw.uniform(0, 0.01)),
+            Moment("suite.run.training", "save_checkpoint", 1, draw.uniform(0, 0.01)),
+            *moments,
+        ]
+    codes = [kill_worker(folder, tmp_path / "counts", moment) for moment in moments]
+    assert codes[0] == -signal.SIGKILL or not iterations
+    assert set(codes) <= {0, -signal.SIGKILL}
+    assert run_worker(folder, tmp_path / "counts") == 0
+    assert outcome(folder) == outcome(straight)
+    assert not list(folder.glob("**/.*.partial"))
+    assert not list(folder.glob("**/.damaged-*"))
 
 
 def faketime():

@@ -12,8 +12,8 @@ from disks import small_disk
 from tests_support import outcome
 from workers import run_worker, steps_in
 
-import suite.run.checkpoints
 import suite.run.metatest
+import suite.run.steady_files
 from suite.results.prepare import prepare
 from suite.results.records import read_table
 from suite.results.status import read_status
@@ -265,7 +265,7 @@ def test_a_full_disk_loses_nothing(experiment, undisturbed, disk_of_1_mb, tmp_pa
 def test_no_space_at_any_kind_of_write_is_one_message(experiment, undisturbed, tmp_path, capfd, monkeypatch, at):
     """As above where no file system can be mounted: the third write of a kind finds the disk full."""
     (folder,) = prepare(experiment(), tmp_path / "runs")
-    module = {"save_file": suite.run.checkpoints, "write_table": suite.run.metatest, "fsync": os}[at]
+    module = {"save_file": suite.run.steady_files, "write_table": suite.run.metatest, "fsync": os}[at]
     original, calls = getattr(module, at), []
 
     def full(*arguments):

@@ -11,7 +11,9 @@ from tests_support import checkpoint_of, outcome, rows_of
 from suite.experiment.specs import Execution
 from suite.results.json_files import read_json
 from suite.results.layout import metatest_folders
+from suite.results.metrics import read_metrics
 from suite.results.prepare import prepare
+from suite.results.records import read_table
 from suite.results.status import Status, read_status
 from suite.run.checkpoints import checkpoint_names
 from suite.run.training import checkpoint_for, open_training, train
@@ -153,8 +155,9 @@ def test_damaged_and_half_written_checkpoints_do_not_stay(tiny_experiment, tmp_p
     (folder / "checkpoints" / ".000000001500.partial").mkdir()
     (folder / "log" / ".000000001680-000000001900.safetensors.partial").write_bytes(b"half")
     train(folder, execution.model_copy(update={"env_steps": 2000, "checkpoint_seconds": 1e6}), Status(folder))
-    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["000000001400", "000000002000"]
-    assert not list((folder / "log").glob(".*"))
+    names = [".damaged-000000001600", "000000001400", "000000002000"]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == names
+    assert [path.name[:9] for path in (folder / "log").glob(".*")] == [".damaged-"]
 
 
 def test_the_curve_survives_a_cut_file(tiny_experiment, run_here, tmp_path):
@@ -168,6 +171,24 @@ def test_the_curve_survives_a_cut_file(tiny_experiment, run_here, tmp_path):
     assert [row["env_steps"] for row in rows] == [800, 1000, 1200, 1600, 1800, 2000]
     assert rows[:3] == [json.loads(line) for line in whole[:3]]
     assert any("metrics.jsonl was cut" in note for note in read_status(folder)["notes"])
+
+
+@pytest.mark.parametrize("garbage", [b"\xff", b"{", b"["])
+def test_lines_that_cannot_be_read_are_left_out_of_the_curve(tiny_experiment, run_here, tmp_path, garbage):
+    """Garbage of the right length, up to the middle of the last line."""
+    (folder,) = run_here(tiny_experiment(env_steps=1400), tmp_path)
+    path = folder / "metrics.jsonl"
+    content = path.read_bytes()
+    start = content.index(b"\n") + 5
+    path.write_bytes(content[:start] + garbage * (len(content) - start))
+    run_here(tiny_experiment(env_steps=2000), tmp_path)
+    rows, unreadable = read_metrics(path)
+    assert [row["env_steps"] for row in rows] == [800, 1600, 1800, 2000]
+    assert unreadable == 1
+    assert any("1 lines of metrics.jsonl cannot be read" in note for note in read_status(folder)["notes"])
+    table, metadata = read_table(folder / "metrics.parquet")
+    assert sorted(set(table["env_steps"].to_pylist())) == [800, 1600, 1800, 2000]
+    assert metadata["unreadable_lines"] == 1
 
 
 @pytest.mark.parametrize("name", TRAININGS)

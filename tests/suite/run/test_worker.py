@@ -1,5 +1,6 @@
 """One process does all the work of a training folder; whatever goes wrong is said once, in words."""
 
+import errno
 import os
 import subprocess
 import threading
@@ -19,7 +20,7 @@ from suite.results.provenance import provenance, write_provenance
 from suite.results.records import read_table
 from suite.results.status import JOB, read_status
 from suite.run.checkpoints import checkpoint_names
-from suite.run.processes import worker_command, worker_environment
+from suite.run.processes import TAKEN, worker_command, worker_environment
 from suite.run.worker import main
 from tasks.registry import make_batch
 
@@ -80,7 +81,7 @@ def test_records_tell_all_that_a_figure_needs(prepared):
 @pytest.mark.parametrize("name", ["mier", "pearl"])
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(prepared, capfd, name):
     rate = "policy_learning_rate" if name == "mier" else "learning_rate"
-    folder = prepared((name,), train={rate: 1e30, "steps_per_iteration": 20})
+    folder = prepared((name,), train={rate: 1e15, "steps_per_iteration": 20})
     assert main([str(folder)]) == 1
     status = read_status(folder)
     assert status["state"] == "failed"
@@ -157,7 +158,7 @@ def test_a_folder_that_is_worked_on_is_refused(prepared, capfd):
     folder = prepared()
     before = {*folder.rglob("*")}
     with owned(folder):
-        assert main([str(folder)]) == 2
+        assert main([str(folder)]) == TAKEN
     message = capfd.readouterr().err
     assert message.startswith(f"{folder}: another process is working on this run (process {os.getpid()} on ")
     assert {*folder.rglob("*")} == before | {folder / "lock-000001"}  # the owner's status is not written over
@@ -173,7 +174,7 @@ def test_the_next_job_of_a_run_waits_until_the_one_before_has_ended(prepared, mo
     assert main([str(folder)]) == 0
     with owned(folder):
         monkeypatch.setattr("suite.run.worker.PATIENCE_SECONDS", 0.1)
-        assert main([str(folder)]) == 2
+        assert main([str(folder)]) == TAKEN
 
 
 def test_a_second_process_is_refused_while_the_first_works(prepared, capfd):
@@ -184,7 +185,7 @@ def test_a_second_process_is_refused_while_the_first_works(prepared, capfd):
         until = time.monotonic() + 60
         while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
             time.sleep(0.05)
-        assert main([str(folder)]) == 2
+        assert main([str(folder)]) == TAKEN
         assert "another process is working on this run" in capfd.readouterr().err
         assert read_status(folder)["state"] == "running"
         assert read_status(folder)["pid"] == first.pid
@@ -225,6 +226,23 @@ def test_where_the_work_was_done_before_is_not_forgotten(tmp_path):
     assert [document["git_revision"] for document in read_json(path)["earlier"]] == ["older"]
     write_provenance(path, now | {"host": "elsewhere"})
     assert [document["host"] for document in read_json(path)["earlier"]] == [now["host"]] * 2
+
+
+@pytest.mark.parametrize("place", ["suite.run.training.save_checkpoint", "suite.run.metatest.write_table"])
+def test_a_disk_that_fails_is_one_message_and_loses_nothing(prepared, monkeypatch, capfd, place):
+    folder = prepared()
+
+    def fails(*arguments, **named):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "state.json")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, fails)
+        assert main([str(folder)]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("state.json could not be read or written: Stale file handle. What was done by the last")
+    assert said.count("\n") == 1
+    assert read_status(folder)["state"] == "failed"
+    assert main([str(folder)]) == 0
 
 
 def test_a_second_run_of_a_finished_folder_does_nothing(prepared, monkeypatch):

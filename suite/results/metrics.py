@@ -1,0 +1,44 @@
+"""The training curve as it is written: `metrics.jsonl`, a line of JSON per outer iteration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from suite.results.shapes import is_count
+
+
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a file of metrics, and how many of its lines cannot be read and were left out.
+
+    A row has `env_steps`, `iteration`, `seconds`, and numbers or None by the names of metrics.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    rows, unreadable = [], 0
+    for line in path.read_bytes().decode(errors="replace").split("\n"):
+        row = _row(line) if line else None
+        if row is not None:
+            rows.append(row)
+        elif line:
+            unreadable += 1
+    return rows, unreadable
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not all(is_count(row.get(name)) for name in ("env_steps", "iteration")):
+        return None
+    if row.get("seconds") is None or not all(value is None or _is_number(value) for value in row.values()):
+        return None
+    return row
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number of a table: JSON's infinities are, integers beyond 64 bits are not."""
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
