@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import numpy as np
-from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import Discriminator, Field, FiniteFloat, PositiveInt, Tag, model_validator
 
 from tasks.registry import InvalidDeclaration, UnknownName, check_lists, get_family, get_split, splits
-from tasks.spec import Frozen, References, Shift, TaskSplit
+from tasks.sampling import spread
+from tasks.spec import Frozen, Interval, References, Shift, TaskSplit
+
+FiniteInterval = tuple[FiniteFloat, FiniteFloat]
+
+
+def _kind_of_range(value: Any) -> str:
+    return "list" if isinstance(value, list | tuple) and any(isinstance(v, list | tuple) for v in value) else "tuple"
+
+
+Range = Annotated[
+    Annotated[FiniteInterval, Tag("tuple")] | Annotated[tuple[FiniteInterval, ...], Tag("list")],
+    Discriminator(_kind_of_range),
+]
+"""Low and high of one interval, or of each of several."""
 
 MOST_TASKS = 10_000  # in a list
 
@@ -17,8 +33,9 @@ class TaskList(Frozen):
     values: tuple[tuple[FiniteFloat, ...] | FiniteFloat, ...] | None = Field(
         default=None, max_length=MOST_TASKS, description="one row per task"
     )
-    uniform: tuple[FiniteFloat, FiniteFloat] | None = Field(
-        default=None, description="low and high, one-parameter families"
+    uniform: Range | None = Field(
+        default=None,
+        description="low and high, or several such pairs, over which tasks are spread evenly; one-parameter families",
     )
     number: PositiveInt | None = Field(default=None, le=MOST_TASKS, description="how many are drawn")
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="of the private RandomState that draws them")
@@ -31,11 +48,28 @@ class TaskList(Frozen):
             raise ValueError(f"give exactly one of values, uniform and same_as, not {' and '.join(ways) or 'none'}")
         if self.uniform is not None and (self.number is None or self.seed is None):
             raise ValueError("a uniform draw needs number and seed")
-        if self.uniform is not None and self.uniform[0] >= self.uniform[1]:
+        ends = [end for interval in self.intervals for end in interval]
+        if any(low >= high for low, high in self.intervals):
             raise ValueError("a uniform draw needs its low end below its high end")
+        if ends != sorted(ends):
+            raise ValueError("the intervals of a uniform draw must be apart and in order, the lowest first")
         if self.uniform is None and (self.number is not None or self.seed is not None):
             raise ValueError("number and seed belong to a uniform draw")
         return self
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """What a uniform draw is from; nothing for another list."""
+        if self.uniform is None:
+            return ()
+        return self.uniform if isinstance(self.uniform[0], tuple) else (self.uniform,)
+
+    @property
+    def support(self) -> tuple[tuple[Interval, ...], ...] | None:
+        """Where tasks are drawn from, as far as it is declared: by the draw, or by the split whose train list it is."""
+        if self.same_as is not None and self.same_as.endswith(".train"):
+            return get_split(self.same_as.removesuffix(".train")).support
+        return (self.intervals,) if self.intervals else None
 
     def rows(self) -> tuple[tuple[float, ...], ...]:
         """The tasks, (task, parameter).
@@ -46,13 +80,11 @@ class TaskList(Frozen):
         if self.same_as is not None:
             name, _, list_name = self.same_as.rpartition(".")
             split = get_split(name)
-            held = [known for known in ("train", "test", "test_id", *split.extra) if split.tasks(known)]
-            if list_name not in held:
-                raise UnknownName("task list", self.same_as, [f"{name}.{known}" for known in held], "")
+            if list_name not in split.lists:
+                raise UnknownName("task list", self.same_as, [f"{name}.{known}" for known in split.lists], "")
             return tuple(task.values for task in split.tasks(list_name))
-        if self.uniform is not None:
-            low, high = self.uniform
-            draws = np.random.RandomState(self.seed).uniform(low, high, self.number)
+        if self.number is not None:
+            draws = spread(np.random.RandomState(self.seed), self.intervals, self.number)
             return tuple((float(value),) for value in draws)
         return tuple(row if isinstance(row, tuple) else (row,) for row in self.values or ())
 
@@ -67,6 +99,13 @@ class SplitDeclaration(Frozen):
     train: TaskList
     test: TaskList
     test_id: TaskList | None = Field(default=None, description="None: the training tasks themselves, and it says so")
+    tunes: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda names: (
+            not names
+        ),  # so that experiments that declare no tuning split are what they always were
+        description="makes it a tuning split: names of the family's splits for which values may be chosen on it",
+    )
     adaptation_transitions: PositiveInt
     null_return: FiniteFloat = Field(default=0.0, description="expected return of the zero action on the test list")
     ceiling: FiniteFloat | None = None
@@ -88,6 +127,7 @@ class SplitDeclaration(Frozen):
             adaptation_transitions=self.adaptation_transitions, drawn="declared by the user",
             references=References(null=self.null_return, ceiling=self.ceiling, source="declared by the user"),
             axis=family.parameters[0].name if family.parameter_dim == 1 else "",
+            support=self.train.support, tunes=self.tunes,
         )  # fmt: skip
         check_lists(split, family)
         shared = sorted(set(train) & set(test))

@@ -54,6 +54,31 @@ def test_a_family_may_be_given_by_its_nickname():
     assert declared(family="cheetah-vel") == declared()
 
 
+def test_a_draw_may_be_from_several_intervals():
+    bands = [[0.0, 0.5], [3.0, 3.5]]
+    split = declared(train={"uniform": bands, "number": 200, "seed": 4}, test={"values": [1.75]})
+    speeds = np.array(split.train)[:, 0]
+    slow, fast = speeds <= 0.5, (speeds >= 3.0) & (speeds <= 3.5)
+    assert (slow | fast).all()
+    assert 70 < slow.sum() < 130
+    assert split.support == (((0.0, 0.5), (3.0, 3.5)),)
+    assert split.train == declared(train={"uniform": bands, "number": 200, "seed": 4}).train
+
+
+def test_where_training_tasks_are_drawn_from_is_kept_as_far_as_it_is_declared():
+    assert declared().support == (((0.0, 2.0),),)
+    assert declared(train={"values": [1.0, 2.0]}).support is None
+    assert declared(train={"same_as": "cheetah-vel.hard.train"}).support == (((0.0, 1.5),),)
+    assert declared(train={"same_as": "cheetah-vel.hard.test"}, test={"values": [1.0]}).support is None
+
+
+def test_a_tuning_split_is_declared_by_what_it_tunes():
+    split = declared(tunes=["hard"], train={"uniform": [0.0, 0.9], "number": 20, "seed": 4}, test={"values": [1.3]})
+    assert (split.role, split.tunes) == ("tuning", ("hard",))
+    assert declared().role == "benchmark"
+    assert "tunes" not in SplitDeclaration.model_validate(GOOD).model_dump()
+
+
 def test_several_parameters_are_given_row_by_row():
     split = declared(family="ant-goal", train={"values": [[1, 2], [0, 1]]}, test={"values": [[2.5, -1]]})
     assert split.train == ((1.0, 2.0), (0.0, 1.0))
@@ -112,6 +137,12 @@ def test_names_that_are_unknown_show_the_nearest(changes, said):
     ({"uniform": [1, 0], "number": 3, "seed": 1}, "low end below its high end"),
     ({"uniform": [1, 1], "number": 3, "seed": 1}, "low end below its high end"),
     ({"uniform": [0, float("inf")], "number": 3, "seed": 1}, "finite number"),
+    ({"uniform": [[0, 1], [3, float("inf")]], "number": 3, "seed": 1}, "finite number"),
+    ({"uniform": [[0, 1], [4, 3]], "number": 3, "seed": 1}, "low end below its high end"),
+    ({"uniform": [[3, 4], [0, 1]], "number": 3, "seed": 1}, "apart and in order, the lowest first"),
+    ({"uniform": [[0, 2], [1, 3]], "number": 3, "seed": 1}, "apart and in order, the lowest first"),
+    ({"uniform": [[0, 1], 3], "number": 3, "seed": 1}, "valid tuple"),
+    ({"uniform": [], "number": 3, "seed": 1}, "Field required"),
     ({"values": [float("nan")]}, "finite number"),
     ({"values": [[float("inf"), 1.0]]}, "finite number"),
     ({"values": [1.0], "number": 3}, "number and seed belong to a uniform draw"),
