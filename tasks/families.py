@@ -121,7 +121,8 @@ FAMILIES: tuple[TaskFamily, ...] = (
         dt=0.015,
         terminates=True,
         entry_point="tasks.environments.humanoid:HumanoidDirection",
-        description="Walk upright in a direction of the plane that only the reward tells.",
+        description="Walk upright in a direction of the plane that only the reward tells. The left hip bends to -110 "
+        "degrees as the right one does; in the XML of the published results it is -120.",
         source=PEARL,
     ),
     _walker(
