@@ -68,13 +68,14 @@ def is_range(values: Iterable[float]) -> bool:
 def ranges(values: Iterable[float], largest_gap: float = LARGEST_GAP) -> list[tuple[float, float]]:
     """The ends of what the values fill, low to high: one range, or several about gaps; empty where they are points.
 
-    A range ends where the next value is further off than `largest_gap` of the whole that all values span.
+    A range ends where the next value is further off than `largest_gap` of the whole that all values span; a value
+    that is alone between two gaps is a point.
     """
     ordered = np.unique(np.asarray([*values], dtype=float))
     if not is_range(ordered):
         return []
     behind = np.flatnonzero(np.diff(ordered) > largest_gap * np.ptp(ordered)) + 1
-    return [(float(part[0]), float(part[-1])) for part in np.split(ordered, behind)]
+    return [(float(part[0]), float(part[-1])) for part in np.split(ordered, behind) if len(part) > 1]
 
 
 def _gap_of(task_list: str) -> float:

@@ -54,8 +54,9 @@ def test_an_arc_over_zero():
 def test_a_range_breaks_where_nothing_lies_between():
     assert ranges([0.0, 0.1, 0.2, 3.0, 3.1]) == [(0.0, 0.2), (3.0, 3.1)]
     assert ranges([6.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]) == [(0.0, 6.0)]  # gaps of a sixth are none
-    assert ranges([6.01, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]) == [(0.0, 5.0), (6.01, 6.01)]
+    assert ranges([6.01, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]) == [(0.0, 5.0)]
     assert ranges([0.0, 0.1, 0.2, 3.0, 3.1], largest_gap=1.0) == [(0.0, 3.1)]
+    assert ranges([0.0, 1.0, 2.0, 3.0, 4.0]) == []  # a quarter of the whole lies between any two
     assert ranges([1.0, 2.0, 3.0, 4.0]) == []  # points, as there are so few
 
 
