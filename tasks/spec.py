@@ -146,7 +146,9 @@ class Task(Frozen):
 class References(Frozen):
     """Declared ends of the normalised score of a split: returns of one episode."""
 
-    null: float = Field(description="expected return of the zero action, mean over the test list")
+    null: float | None = Field(
+        description="expected return of the zero action, mean over the test list, or None where unknown"
+    )
     ceiling: float | None = Field(default=None, description="stated best return, or None where unknown")
     blind_train: float | None = Field(
         default=None,

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tasks.list_checks import contradictions
 from tasks.registry import InvalidDeclaration, check_lists, get_family, make_batch, splits
 from tasks.spec import BatchedEnvironment, TaskFamily, TaskSplit
 from tasks.splits import RECORDED_HASHES
-from tasks.tuning import leaks, outside, shared_test_tasks, support_in_words
+from tasks.tuning import leaks, shared_test_tasks
 
 PROBE_STEPS = 10  # control steps after which two tasks must have differed
 TRAJECTORY_STEPS = 25
@@ -43,50 +44,10 @@ def verify(split: TaskSplit) -> list[Check]:
 
 
 def check_disjoint(split: TaskSplit) -> Check:
-    """Whether no list repeats a task and no test list shares one with training, except where it is declared."""
-    problems = [f"{name} repeats {_repeated(split, name)}" for name in split.lists if _repeated(split, name)]
-    train = set(split.train)
-    if split.shift == "same_tasks":
-        if set(split.test) != train:
-            problems.append("declares shift 'same_tasks', but test differs from train")
-    elif train & set(split.test):
-        problems.append(
-            f"test shares {len(train & set(split.test))} tasks with train, which 'same_tasks' would declare"
-        )
-    if split.test_id_is_train:
-        if set(split.test_id) != train:
-            problems.append("declares test_id_is_train, but test_id differs from train")
-    elif train & set(split.test_id):
-        problems.append(f"test_id shares {len(train & set(split.test_id))} tasks with train")
-    if split.shift == "out_of_distribution" and not split.test_id:
-        problems.append("shift 'out_of_distribution' needs a test_id list: without one there is no gap to measure")
-    problems += [f"{name} shares tasks with train" for name, rows in split.extra.items() if train & set(rows)]
-    problems += _outside_support(split)
+    """Whether the lists are to each other, and to the training distribution, what their names and the shift say."""
+    problems = contradictions(split, get_family(split.family))
     declared = split.shift.replace("_", " ") + (", test_id is train" if split.test_id_is_train else "")
     return Check("lists", not problems, "; ".join(problems) or f"as declared: {declared}")
-
-
-def _outside_support(split: TaskSplit) -> list[str]:
-    """What is wrong with the training distribution that a split declares, if it declares one."""
-    family = get_family(split.family)
-    if split.support is None:
-        return []
-    if len(split.support) != len(family.parameters):
-        return [f"declares the support of {len(split.support)} parameters, {family.name} has {len(family.parameters)}"]
-    where = support_in_words(split, family)
-    tasks = {name: [task.index for task in outside(split, name, split, family)] for name in ("train", "test_id")}
-    return [f"{name} {indices} lie outside the declared support, {where}" for name, indices in tasks.items() if indices]
-
-
-def _repeated(split: TaskSplit, name: str) -> list[int]:
-    """The indices of tasks that already stand earlier in a list."""
-    seen: set[tuple[float, ...]] = set()
-    repeated = []
-    for task in split.tasks(name):
-        if task.values in seen:
-            repeated.append(task.index)
-        seen.add(task.values)
-    return repeated
 
 
 def check_role(split: TaskSplit) -> Check:

@@ -164,7 +164,7 @@ def _print_split(split: TaskSplit, family: TaskFamily) -> None:
     from tasks.tuning import support_in_words
 
     references = split.references
-    ceiling = "unknown" if references.ceiling is None else f"{references.ceiling:g}"
+    null, ceiling = ("unknown" if end is None else f"{end:g}" for end in (references.null, references.ceiling))
     blind = "" if references.blind_train is None else (
         f", of the task-blind optimum {references.blind_train:g} in training and {references.blind_test:g} on test"
     )  # fmt: skip
@@ -173,7 +173,7 @@ def _print_split(split: TaskSplit, family: TaskFamily) -> None:
         [
             f"{split.full_name}, version {split.version}, hash {split.hash}: {split.description}",
             f"{role}, {split.shift.replace('_', ' ')}, {split.adaptation_transitions} adaptation steps per test task",
-            f"return of the zero action {references.null:g}{blind}, ceiling {ceiling}: {references.source}",
+            f"return of the zero action {null}{blind}, ceiling {ceiling}: {references.source}",
             f"training distribution: {support_in_words(split, family)}",
             f"drawn: {split.drawn}",
             f"parameters: {', '.join(f'{p.name} ({p.size}) {p.unit}'.strip() for p in family.parameters)}",

@@ -162,7 +162,7 @@ OWN_MISTAKES = {
     "text": ("values: [4.5, 5.0]", "values: [far]", ["own_splits.0.test.values.0", "given 'far'"]),
     "overlap": ("values: [4.5, 5.0]", "same_as: point-goal.mine.train", ["there is no split 'point-goal.mine'"]),
     "shared tasks": ("test: {values: [4.5, 5.0]}", "test: {uniform: [0, 4], number: 5, seed: 1}",
-                     ["5 tasks are both in train and in test, such as", "declare shift: same_tasks"]),
+                     ["test shares 5 tasks with train, such as", "declare shift: same_tasks"]),
     "two ways": ("{values: [4.5, 5.0]}", "{values: [4.5], same_as: point-goal.ood.test}",
                  ["own_splits.0.test: give exactly one of values, uniform and same_as, not values and same_as"]),
     "no way": ("{values: [4.5, 5.0]}", "{}", ["own_splits.0.test: give exactly one of values, uniform and same_as"]),
