@@ -188,8 +188,19 @@ OWN_MISTAKES = {
     "tuning what there is not": ("shift: out_of_distribution", "shift: out_of_distribution\n    tunes: [odd]",
                                  ["tunes names 'odd', but point-goal has no benchmark split of that name: "
                                   "did you mean ood?"]),
+    "a shift that is none": (
+        "[4.5, 5.0]", "[4.5, 3.0]",
+        ["split 'point-goal.mine': declares shift 'out_of_distribution', but test [1] lie inside the training "
+         "distribution (angle in 0 to 4 rad): take them out, or declare shift: in_distribution"]),
+    "a support that is misspelt": ("name: mine", "name: mine\n    support: listd",
+                                   ["own_splits.0.support: ", "'listed'", "given 'listd'"]),
+    "a support of a drawn list": ("name: mine", "name: mine\n    support: {angle: [0, 4]}",
+                                  ["support follows from train"]),
+    "a support upside down": ("name: mine", "name: mine\n    support: {angle: [4, 0]}",
+                              ["own_splits.0: support.angle needs its low end below its high end"]),
     "tuning on test tasks": (
-        "test: {values: [4.5, 5.0]}", "test: {same_as: point-goal.ood.test_id}\n    tunes: [ood]",
+        "train: {uniform: [0, 4], number: 30, seed: 1}\n    test: {values: [4.5, 5.0]}",
+        "train: {uniform: [5, 6], number: 30, seed: 1}\n    test: {same_as: point-goal.ood.test_id}\n    tunes: [ood]",
         ["10 tasks lie of its test list", "on the test_id list of point-goal.ood: what is tuned on test tasks says "
          "nothing about them; take them out"]),
     "unknown family": ("family: point-goal", "family: point-gaol", ["there is no task family 'point-gaol'"]),
