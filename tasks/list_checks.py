@@ -151,7 +151,12 @@ def _shared_tasks(split: TaskSplit, family: TaskFamily) -> list[str]:
 def _untrue_support(split: TaskSplit, family: TaskFamily) -> list[str]:
     """What is wrong with the training distribution that a split declares, if it declares one."""
     if split.support is None:
-        return []
+        if not split.test_id or split.test_id_is_train:
+            return []
+        return [
+            f"test_id holds fresh tasks of the training distribution, but that is {support_in_words(split, family)}: "
+            "declare where these are drawn from (`support`), or leave test_id out"
+        ]
     if len(split.support) != len(family.parameters):
         return [f"declares the support of {len(split.support)} parameters, {family.name} has {len(family.parameters)}"]
     where = support_in_words(split, family)

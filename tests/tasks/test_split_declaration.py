@@ -133,6 +133,8 @@ FRESH = {"train": {"values": [0.1, 1.9]}, "support": {"target_speed": [0, 2]}}
     ({"test_id": {"values": [1.0, 2.5]}}, "test_id shares 1 tasks with test, such as (2.5)"),
     ({"test_id": {"values": [1.0, 2.4]}},
      "test_id [1] lie outside the declared support, target_speed in 0 to 2 m/s"),
+    ({"train": {"values": [1.0, 2.0]}, "test_id": {"values": [9.0]}},
+     "test_id holds fresh tasks of the training distribution, but that is one of its 2 training tasks: declare where"),
     ({"test_id": {"values": []}}, "needs a test_id list"),
     ({"test": {"values": [2.5, 3.0, 2.5]}}, "test repeats [2]: list each task once"),
     ({"train": {"values": [1.0, 2.0, 1.0]}}, "train repeats [2]"),
@@ -177,6 +179,7 @@ def declared_family(changes):
 
 @pytest.mark.parametrize("changes", [
     {"test_id": {"values": [0.5, 1.5]}},
+    {"train": SPEEDS, "test_id": {"values": [1.2]}, "support": {"target_speed": [0, 2]}},
     {"test": {"values": [2.0, 2.5]}},  # begins at the edge
     {"shift": "same_tasks", "train": {"values": [1.0, 2.0]}, "test": {"values": [1.0, 2.0] * 10}},
     {"train": SPEEDS, "test": {"values": [2.5]}},
