@@ -31,7 +31,11 @@ def leaks(split: TaskSplit, family: TaskFamily, others: Iterable[TaskSplit]) -> 
 
 def outside(split: TaskSplit, list_name: str, support_of: TaskSplit, family: TaskFamily) -> list[Task]:
     """The tasks of a list that lie outside the training support of a split (of the same family)."""
-    return [task for task in split.tasks(list_name) if not _inside(task.values, support_of, family)]
+    trained = set(support_of.train) if support_of.support is None else set()
+    return [
+        task for task in split.tasks(list_name)
+        if task.values not in trained and not _supported(task.values, support_of.support, family)
+    ]  # fmt: skip
 
 
 def support_in_words(split: TaskSplit, family: TaskFamily) -> str:
@@ -41,11 +45,14 @@ def support_in_words(split: TaskSplit, family: TaskFamily) -> str:
     return ", ".join(_words(*pair) for pair in zip(family.parameters, split.support))
 
 
-def _inside(values: tuple[float, ...], split: TaskSplit, family: TaskFamily) -> bool:
-    if split.support is None:
-        return values in split.train
+def _supported(
+    values: tuple[float, ...], support: tuple[tuple[Interval, ...], ...] | None, family: TaskFamily
+) -> bool:  # fmt: skip
+    """Whether a task lies inside a declared support: where there is none, it does not."""
+    if support is None:
+        return False
     start = 0
-    for parameter, intervals in zip(family.parameters, split.support):
+    for parameter, intervals in zip(family.parameters, support):
         elements = values[start : start + parameter.size]
         quantities = (sum(element**2 for element in elements) ** 0.5,) if parameter.is_place else elements
         if not all(_in_one(quantity, intervals) for quantity in quantities):
