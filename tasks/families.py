@@ -1,8 +1,9 @@
 """The task families of the benchmark, as frozen data. Their splits are in `tasks.splits`.
 
 Sources: Mendonca et al. 2020, "Meta-Reinforcement Learning Robust to Distributional Shift via Model
-Identification and Experience Relabeling" (MIER), for everything that is negated or out of distribution; Rakelly et
-al. 2019, "Efficient Off-Policy Meta-Reinforcement Learning via Probabilistic Context Variables" (PEARL), for the rest.
+Identification and Experience Relabeling" (MIER), for everything that is negated or out of distribution; Kim, Park,
+Kim and Han 2025 (TAVT), for the families whose masses vary; Rakelly et al. 2019, "Efficient Off-Policy
+Meta-Reinforcement Learning via Probabilistic Context Variables" (PEARL), for the rest.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tasks.spec import Parameter, TaskFamily
 
 MIER = "Mendonca et al. 2020 (MIER)"
 PEARL = "Rakelly et al. 2019 (PEARL)"
+TAVT = "Kim, Park, Kim and Han 2025 (TAVT)"
 
 _SPEED = Parameter(name="target_speed", unit="m/s", description="speed to run at, along x")
 _DIRECTION = Parameter(name="direction", unit="", low=-1, high=1, description="+1 forwards, -1 backwards")
@@ -32,8 +34,17 @@ def _multiplier(name: str, size: int, description: str) -> Parameter:
     return Parameter(name=name, unit="x nominal", low=0.0, size=size, description=description)
 
 
+_MASS = _multiplier("mass", 1, "of all bodies alike; inertias, damping and friction stay nominal")
+_MEAN_SPEED = "the speed is the mean of the observed speeds before and after the step, as x is not observed"
+
 _cheetah = partial(TaskFamily, body="cheetah", observation_dim=20, action_dim=6, dt=0.05, terminates=False)
 _ant = partial(TaskFamily, body="ant", observation_dim=27, action_dim=8, dt=0.05, terminates=True)
+_walker = partial(
+    TaskFamily, body="walker", observation_dim=17, action_dim=6, dt=0.016, terminates=True, analytic_reward=_MEAN_SPEED
+)
+_hopper = partial(
+    TaskFamily, body="hopper", observation_dim=11, action_dim=3, dt=0.016, terminates=True, analytic_reward=_MEAN_SPEED
+)
 _point = partial(
     TaskFamily, body="point", observation_dim=2, action_dim=2, dt=1.0, terminates=False, horizon=20
 )  # fmt: skip
@@ -110,13 +121,13 @@ FAMILIES: tuple[TaskFamily, ...] = (
         dt=0.015,
         terminates=True,
         entry_point="tasks.environments.humanoid:HumanoidDirection",
-        description="Walk upright in a direction of the plane that only the reward tells.",
+        description="Walk upright in a direction of the plane that only the reward tells. The left hip bends to -110 "
+        "degrees as the right one does; in the XML of the published results it is -120.",
         source=PEARL,
     ),
-    TaskFamily(
+    _walker(
         name="walker-parameters",
         nickname="walker-rand-params",
-        body="walker",
         varies="dynamics",
         parameters=(
             _multiplier("body_mass", 8, "of each body, the world first"),
@@ -124,14 +135,27 @@ FAMILIES: tuple[TaskFamily, ...] = (
             _multiplier("joint_damping", 9, "of each degree of freedom, the root's three first"),
             _multiplier("friction", 24, "of each geom: sliding, torsional, rolling; the floor first"),
         ),
-        observation_dim=17,
-        action_dim=6,
-        dt=0.016,
-        terminates=True,
-        analytic_reward="the speed is the mean of the observed speeds before and after the step, as x is not observed",
         entry_point="tasks.environments.walker:WalkerParameters",
         description="Walk forwards with a body whose masses, inertias, damping and friction are unknown.",
         source=f"{PEARL}; {MIER}",
+    ),
+    _walker(
+        name="walker-mass",
+        nickname="walker-mass-scale",
+        varies="dynamics",
+        parameters=(_MASS,),
+        entry_point="tasks.environments.walker:WalkerMass",
+        description="Walk forwards with a body whose masses are an unknown multiple of the nominal ones.",
+        source=TAVT,
+    ),
+    _hopper(
+        name="hopper-mass",
+        nickname="hopper-mass-scale",
+        varies="dynamics",
+        parameters=(_MASS,),
+        entry_point="tasks.environments.hopper:HopperMass",
+        description="Hop forwards with a body whose masses are an unknown multiple of the nominal ones.",
+        source=TAVT,
     ),
     _point(
         name="point-goal",

@@ -17,6 +17,7 @@ from tasks.errors import UserError
 from tasks.families import FAMILIES
 from tasks.spec import BatchedEnvironment, RewardRule, TaskFamily, TaskSplit
 from tasks.splits import BUILDERS
+from tasks.tuning import leaks
 
 
 class UnknownName(UserError, LookupError):
@@ -73,6 +74,17 @@ def get_split(full_name: str) -> TaskSplit:
         return BUILDERS[full_name]()
     siblings = [split for split in BUILDERS if split.startswith(f"{family}.")]
     raise UnknownName("split", full_name, siblings or BUILDERS, "`offmap tasks list` shows all.")
+
+
+def refuse_leaks(split: TaskSplit, others: Iterable[TaskSplit]) -> None:
+    """Return only if the split is a benchmark split, or a tuning split that touches nothing these others test.
+
+    Raises:
+        InvalidDeclaration: a task of a tuning split lies on a test list, or outside the training of a split it tunes.
+    """
+    problems = leaks(split, get_family(split.family), others) if split.role == "tuning" else []
+    if problems:
+        raise InvalidDeclaration(f"split {split.full_name!r} is declared as a tuning split, but {'; '.join(problems)}")
 
 
 def check_lists(split: TaskSplit, family: TaskFamily) -> None:

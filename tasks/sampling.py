@@ -12,16 +12,21 @@ from itertools import combinations
 
 import numpy as np
 
+from tasks.spec import Interval
+
 Values = tuple[tuple[float, ...], ...]
 
 SUITE_SEED = 20200
 TEST_ID_SEED = 20201
 TEST_RANDOM_SEED = 20202
+TUNING_SEED = 20203
+TUNING_ID_SEED = 20204
+TAVT_SEED = 20205
 DECIMALS = 10
 
 # Walker: a multiplier is base ** U(-3, 3), independent for each element; blocks in the order they are drawn.
 WALKER_BLOCKS = ((1.5, 8), (1.5, 24), (1.3, 9), (1.5, 24))
-WALKER_EXPONENT = 3.0
+WALKER_EXPONENTS = (-3.0, 3.0)
 WALKER_SHIFT = 5.0  # standard deviations between the training mean and the out-of-distribution mean
 
 
@@ -30,22 +35,42 @@ def frozen(rows: np.ndarray | Sequence[Sequence[float]]) -> Values:
     return tuple(tuple(round(float(value), DECIMALS) + 0.0 for value in row) for row in rows)
 
 
-def uniform(seed: int, *ranges: tuple[float, float, int]) -> Iterator[Values]:
-    """One list of single values per `(low, high, count)`, drawn one after the other from `RandomState(seed)`."""
-    generator = np.random.RandomState(seed)
-    for low, high, count in ranges:
-        yield frozen(generator.uniform(low, high, size=(count, 1)))
+def spread(generator: np.random.RandomState, intervals: Sequence[Interval], count: int) -> np.ndarray:
+    """Values spread evenly over a union of intervals, (task,): one of double width holds twice as many."""
+    lows, highs = np.array(intervals).T
+    ends = np.cumsum(highs - lows)
+    draws = generator.uniform(0.0, ends[-1], count)
+    interval = np.searchsorted(ends, draws, side="right")
+    return draws - (ends - (highs - lows))[interval] + lows[interval]
 
 
-def disc(seed: int, radius: float, count: int) -> Values:
-    """Points (x, y) spread evenly over a disc: for each an angle U(0, 2 pi), then radius x sqrt(U)."""
+def uniform(seed: int, *lists: tuple[Sequence[Interval], int]) -> Iterator[Values]:
+    """One list of single values per `(intervals, count)`, drawn one after the other from `RandomState(seed)`."""
     generator = np.random.RandomState(seed)
-    rows = []
-    for _ in range(count):
-        angle = generator.uniform(0.0, 2 * math.pi)
-        distance = radius * math.sqrt(generator.uniform())
-        rows.append((distance * math.cos(angle), distance * math.sin(angle)))
-    return frozen(rows)
+    for intervals, count in lists:
+        yield frozen(spread(generator, intervals, count)[:, None])
+
+
+def places(seed: int, *lists: tuple[Sequence[Interval], int]) -> Iterator[Values]:
+    """One list of points (x, y) per `(distances from the origin, count)`, spread evenly over these rings.
+
+    For each point an angle U(0, 2 pi) is drawn, then the root of a value U over the squared distances.
+    """
+    generator = np.random.RandomState(seed)
+    for distances, count in lists:
+        squares = [(inner**2, outer**2) for inner, outer in distances]
+        rows = []
+        for _ in range(count):
+            angle = generator.uniform(0.0, 2 * math.pi)
+            distance = math.sqrt(spread(generator, squares, 1)[0])
+            rows.append((distance * math.cos(angle), distance * math.sin(angle)))
+        yield frozen(rows)
+
+
+def around(*distances: float, directions: int = 4) -> Values:
+    """Points (x, y) at each of these distances from the origin, evenly spaced around it from the x axis on."""
+    angles = [2 * math.pi * step / directions for step in range(directions)]
+    return frozen([(d * math.cos(angle), d * math.sin(angle)) for d in distances for angle in angles])
 
 
 def evenly_spaced(low: float, high: float, count: int) -> Values:
@@ -68,12 +93,12 @@ def choose(seed: int, values: Values, count: int) -> Values:
     return tuple(values[index] for index in order[:count])
 
 
-def walker_multipliers(generator: np.random.RandomState, count: int) -> np.ndarray:
+def walker_multipliers(
+    generator: np.random.RandomState, count: int, exponents: Interval = WALKER_EXPONENTS
+) -> np.ndarray:
     """Multipliers of mass, inertia, damping and friction, (task, 65), independent for each element."""
     rows = [
-        np.concatenate(
-            [base ** generator.uniform(-WALKER_EXPONENT, WALKER_EXPONENT, size) for base, size in WALKER_BLOCKS]
-        )
+        np.concatenate([base ** generator.uniform(*exponents, size) for base, size in WALKER_BLOCKS])
         for _ in range(count)
     ]
     return np.stack(rows)

@@ -31,6 +31,13 @@ Shift = Literal["in_distribution", "out_of_distribution", "same_tasks"]
 """How a split's test tasks relate to its training tasks; `same_tasks` is declared, never silent."""
 
 
+Role = Literal["benchmark", "tuning"]
+"""What a split is for: reporting results, or choosing values of ours."""
+
+Interval = tuple[float, float]
+"""A low and a high end, both included."""
+
+
 def _has_truth(value: Any) -> bool:
     """Whether a value is a truth, or a list with one in it."""
     return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_has_truth, value)))
@@ -75,6 +82,11 @@ class Parameter(Frozen):
     high: float | None = None
     size: int = 1
     description: str = ""
+
+    @property
+    def is_place(self) -> bool:
+        """Whether it is a point of the plane: lists of such are drawn by their distance from the origin."""
+        return self.size == 2 and self.unit == "m"
 
 
 class TaskFamily(Frozen):
@@ -134,8 +146,19 @@ class Task(Frozen):
 class References(Frozen):
     """Declared ends of the normalised score of a split: returns of one episode."""
 
-    null: float = Field(description="expected return of the zero action, mean over the test list")
+    null: float | None = Field(
+        description="expected return of the zero action, mean over the test list, or None where unknown"
+    )
     ceiling: float | None = Field(default=None, description="stated best return, or None where unknown")
+    blind_train: float | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="return on the training tasks of the behaviour that serves them best without knowing which it is "
+        "in; None where it cannot be computed. An adapting agent below it is not at its strength",
+    )
+    blind_test: float | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="the same behaviour's return on the test list"
+    )
     source: str = ""
 
 
@@ -169,11 +192,32 @@ class TaskSplit(Frozen):
     references: References
     drawn: str = Field(description="how the lists were drawn, in words")
     axis: str = Field(default="", description="the parameter that per-task figures use as x axis")
+    support: tuple[tuple[Interval, ...], ...] | None = Field(
+        default=None,
+        exclude_if=lambda support: support is None,
+        description="the training distribution's support: for each parameter of the family the intervals that its "
+        "elements (of a place: its distance from the origin) are drawn from; None: nothing but the training list",
+    )
+    tunes: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda names: not names,
+        description="declares a tuning split: the family's benchmark splits for which values may be chosen on this one",
+    )
 
     @property
     def full_name(self) -> str:
         """`family.split`, the name used in experiment files and records."""
         return f"{self.family}.{self.name}"
+
+    @property
+    def role(self) -> Role:
+        """Whether it is one that results are reported on, or one that values are chosen on."""
+        return "tuning" if self.tunes else "benchmark"
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The names of all its lists that hold tasks."""
+        return tuple(name for name in ("train", "test", "test_id", *self.extra) if self.values(name))
 
     def tasks(self, list_name: str) -> tuple[Task, ...]:
         """The tasks of one list (`train`, `test`, `test_id` or a name in `extra`)."""

@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
-import numpy as np
-from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+from typing import Annotated, Any, Literal
 
+import numpy as np
+from pydantic import Discriminator, Field, FiniteFloat, PositiveInt, Tag, model_validator
+
+from tasks.list_checks import contradictions, lies_between
 from tasks.registry import InvalidDeclaration, UnknownName, check_lists, get_family, get_split, splits
-from tasks.spec import Frozen, References, Shift, TaskSplit
+from tasks.sampling import spread
+from tasks.spec import Frozen, Interval, References, Shift, TaskFamily, TaskSplit
+
+FiniteInterval = tuple[FiniteFloat, FiniteFloat]
+
+
+def _kind_of_range(value: Any) -> str:
+    return "list" if isinstance(value, list | tuple) and any(isinstance(v, list | tuple) for v in value) else "tuple"
+
+
+Range = Annotated[
+    Annotated[FiniteInterval, Tag("tuple")] | Annotated[tuple[FiniteInterval, ...], Tag("list")],
+    Discriminator(_kind_of_range),
+]
+"""Low and high of one interval, or of each of several."""
+
+Support = Annotated[
+    Annotated[dict[str, Range], Tag("dict")] | Annotated[Literal["listed"], Tag("literal")],
+    Discriminator(lambda value: "dict" if isinstance(value, dict) else "literal"),
+]
+"""By parameter, where the training tasks are drawn from; or that there is nothing but their list."""
 
 MOST_TASKS = 10_000  # in a list
+
+
+def _intervals(given: Any) -> tuple[Interval, ...]:
+    """A `Range` as several intervals, if it is but one too."""
+    return given if isinstance(given[0], tuple) else (given,)
+
+
+def _require_order(intervals: tuple[Interval, ...], whose: str) -> None:
+    """Refuse intervals that are empty, overlap, or are out of order."""
+    if any(low >= high for low, high in intervals):
+        raise ValueError(f"{whose} needs its low end below its high end")
+    ends = [end for interval in intervals for end in interval]
+    if ends != sorted(ends):
+        raise ValueError(f"the intervals of {whose} must be apart and in order, the lowest first")
 
 
 class TaskList(Frozen):
@@ -17,8 +54,9 @@ class TaskList(Frozen):
     values: tuple[tuple[FiniteFloat, ...] | FiniteFloat, ...] | None = Field(
         default=None, max_length=MOST_TASKS, description="one row per task"
     )
-    uniform: tuple[FiniteFloat, FiniteFloat] | None = Field(
-        default=None, description="low and high, one-parameter families"
+    uniform: Range | None = Field(
+        default=None,
+        description="low and high, or several such pairs, over which tasks are spread evenly; one-parameter families",
     )
     number: PositiveInt | None = Field(default=None, le=MOST_TASKS, description="how many are drawn")
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="of the private RandomState that draws them")
@@ -31,11 +69,27 @@ class TaskList(Frozen):
             raise ValueError(f"give exactly one of values, uniform and same_as, not {' and '.join(ways) or 'none'}")
         if self.uniform is not None and (self.number is None or self.seed is None):
             raise ValueError("a uniform draw needs number and seed")
-        if self.uniform is not None and self.uniform[0] >= self.uniform[1]:
-            raise ValueError("a uniform draw needs its low end below its high end")
+        _require_order(self.intervals, "a uniform draw")
         if self.uniform is None and (self.number is not None or self.seed is not None):
             raise ValueError("number and seed belong to a uniform draw")
         return self
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """What a uniform draw is from; nothing for another list."""
+        return () if self.uniform is None else _intervals(self.uniform)
+
+    @property
+    def support(self) -> tuple[tuple[Interval, ...], ...] | None:
+        """Where tasks are drawn from, as far as it is declared: by the draw, or by the split whose train list it is."""
+        if self.same_as is not None and self.same_as.endswith(".train"):
+            return get_split(self.same_as.removesuffix(".train")).support
+        return (self.intervals,) if self.intervals else None
+
+    @property
+    def says_support(self) -> bool:
+        """Whether it says where its tasks are from: by its draw, or by the split whose train list it is."""
+        return self.uniform is not None or (self.same_as or "").endswith(".train")
 
     def rows(self) -> tuple[tuple[float, ...], ...]:
         """The tasks, (task, parameter).
@@ -46,13 +100,11 @@ class TaskList(Frozen):
         if self.same_as is not None:
             name, _, list_name = self.same_as.rpartition(".")
             split = get_split(name)
-            held = [known for known in ("train", "test", "test_id", *split.extra) if split.tasks(known)]
-            if list_name not in held:
-                raise UnknownName("task list", self.same_as, [f"{name}.{known}" for known in held], "")
+            if list_name not in split.lists:
+                raise UnknownName("task list", self.same_as, [f"{name}.{known}" for known in split.lists], "")
             return tuple(task.values for task in split.tasks(list_name))
-        if self.uniform is not None:
-            low, high = self.uniform
-            draws = np.random.RandomState(self.seed).uniform(low, high, self.number)
+        if self.number is not None:
+            draws = spread(np.random.RandomState(self.seed), self.intervals, self.number)
             return tuple((float(value),) for value in draws)
         return tuple(row if isinstance(row, tuple) else (row,) for row in self.values or ())
 
@@ -67,17 +119,39 @@ class SplitDeclaration(Frozen):
     train: TaskList
     test: TaskList
     test_id: TaskList | None = Field(default=None, description="None: the training tasks themselves, and it says so")
+    # What is not declared is left out, so that experiments from before these fields are what they always were.
+    support: Support | None = Field(
+        default=None,
+        exclude_if=lambda support: support is None,
+        description="where the tasks of a listed train are drawn from: for each parameter an interval, or several "
+        "(of a place: of its distance from the origin), such as {angle: [0, 4]}; `listed`: its tasks are all there are",
+    )
+    tunes: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda names: not names,
+        description="makes it a tuning split: names of the family's splits for which values may be chosen on it",
+    )
     adaptation_transitions: PositiveInt
-    null_return: FiniteFloat = Field(default=0.0, description="expected return of the zero action on the test list")
+    null_return: FiniteFloat | None = Field(
+        default=None,
+        description="expected return of the zero action on the test list (score 0); None: the `null` reference that "
+        "runs beside it measures it, and without one there are no scores",
+    )
     ceiling: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _support_in_order(self) -> SplitDeclaration:
+        for name, given in self.support.items() if isinstance(self.support, dict) else ():
+            _require_order(_intervals(given), f"support.{name}")
+        return self
 
     def split(self) -> TaskSplit:
         """The split.
 
         Raises:
-            UnknownName: there is no such family, split or list.
+            UnknownName: there is no such family, split, list or parameter.
             InvalidDeclaration: the name is a built-in split's, a list is empty, a task has the wrong number of
-                parameters or one out of range, or train and test share tasks unannounced.
+                parameters or one out of range, or the lists are not what their names and the shift say.
         """
         family = get_family(self.family)
         train, test = self.train.rows(), self.test.rows()
@@ -88,14 +162,44 @@ class SplitDeclaration(Frozen):
             adaptation_transitions=self.adaptation_transitions, drawn="declared by the user",
             references=References(null=self.null_return, ceiling=self.ceiling, source="declared by the user"),
             axis=family.parameters[0].name if family.parameter_dim == 1 else "",
+            support=self._support(family), tunes=self.tunes,
         )  # fmt: skip
         check_lists(split, family)
-        shared = sorted(set(train) & set(test))
-        if shared and self.shift != "same_tasks":
-            raise InvalidDeclaration(
-                f"split {split.full_name!r}: {len(shared)} tasks are both in train and in test, such as {shared[0]}; "
-                "take them out, or declare shift: same_tasks"
-            )
+        problems = contradictions(split, family) + self._unsaid(split, family)
+        if problems:
+            raise InvalidDeclaration(f"split {split.full_name!r}: {'; '.join(problems)}")
         if split.full_name in {known.full_name for known in splits()}:
             raise InvalidDeclaration(f"split {split.full_name!r} exists already; give yours a name of its own")
         return split
+
+    def _support(self, family: TaskFamily) -> tuple[tuple[Interval, ...], ...] | None:
+        """The training distribution, in the order of the family's parameters; None: the training list alone."""
+        if self.support is None:
+            return self.train.support
+        if self.train.says_support:
+            raise InvalidDeclaration(
+                f"split '{family.name}.{self.name}': support follows from train, as it is drawn or another split's; "
+                "take it out, or list train by values"
+            )
+        if self.support == "listed":
+            return None
+        names = [parameter.name for parameter in family.parameters]
+        for name in self.support:
+            if name not in names:
+                raise UnknownName("parameter", name, names, f"`support` is by the parameters of {family.name}.")
+        if missing := [name for name in names if name not in self.support]:
+            raise InvalidDeclaration(f"split '{family.name}.{self.name}': support lacks {', '.join(missing)}")
+        return tuple(_intervals(self.support[name]) for name in names)
+
+    def _unsaid(self, split: TaskSplit, family: TaskFamily) -> list[str]:
+        """Why it cannot be told whether tests are out of distribution, if nothing is said of that distribution."""
+        if self.shift != "out_of_distribution" or self.support is not None or self.train.says_support:
+            return []
+        if not lies_between(split, family):
+            return []
+        example = ", ".join(f"{parameter.name}: [low, high]" for parameter in family.parameters)
+        return [
+            "declares shift 'out_of_distribution', but every test task lies between training tasks, and nothing says "
+            f"where these are drawn from: declare `support: {{{example}}}`, or `support: listed` if they are "
+            "all there are"
+        ]

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.registry import InvalidDeclaration, check_lists, get_family, make_batch
+from tasks.list_checks import contradictions
+from tasks.registry import InvalidDeclaration, check_lists, get_family, make_batch, splits
 from tasks.spec import BatchedEnvironment, TaskFamily, TaskSplit
 from tasks.splits import RECORDED_HASHES
+from tasks.tuning import leaks, shared_test_tasks
 
 PROBE_STEPS = 10  # control steps after which two tasks must have differed
 TRAJECTORY_STEPS = 25
@@ -24,7 +26,7 @@ class Check(NamedTuple):
 
 
 def verify(split: TaskSplit) -> list[Check]:
-    """The checks of a split: its lists, that tasks differ, that rows agree with single simulations, its hash.
+    """The checks of a split: its lists, its role, that tasks differ, that rows agree with single simulations, its hash.
 
     Raises:
         UnknownName: the split's family does not exist.
@@ -34,48 +36,33 @@ def verify(split: TaskSplit) -> list[Check]:
         check_lists(split, family)
     except InvalidDeclaration as problem:
         return [Check("lists", False, str(problem))]
-    return [check_disjoint(split), check_tasks_differ(split), check_rows_agree(split), check_hash(split)]
+    checks = (check_disjoint, check_role, check_tasks_differ, check_rows_agree, check_hash)
+    return [check(split) for check in checks]
 
 
-# --- 1: the lists ---
+# --- 1: the lists and what they are for ---
 
 
 def check_disjoint(split: TaskSplit) -> Check:
-    """Whether no list repeats a task and no test list shares one with training, except where it is declared."""
-    problems = [f"{name} repeats {_repeated(split, name)}" for name in _list_names(split) if _repeated(split, name)]
-    train = set(split.train)
-    if split.shift == "same_tasks":
-        if set(split.test) != train:
-            problems.append("declares shift 'same_tasks', but test differs from train")
-    elif train & set(split.test):
-        problems.append(
-            f"test shares {len(train & set(split.test))} tasks with train, which 'same_tasks' would declare"
-        )
-    if split.test_id_is_train:
-        if set(split.test_id) != train:
-            problems.append("declares test_id_is_train, but test_id differs from train")
-    elif train & set(split.test_id):
-        problems.append(f"test_id shares {len(train & set(split.test_id))} tasks with train")
-    if split.shift == "out_of_distribution" and not split.test_id:
-        problems.append("shift 'out_of_distribution' needs a test_id list: without one there is no gap to measure")
-    problems += [f"{name} shares tasks with train" for name, rows in split.extra.items() if train & set(rows)]
+    """Whether the lists are to each other, and to the training distribution, what their names and the shift say."""
+    problems = contradictions(split, get_family(split.family))
     declared = split.shift.replace("_", " ") + (", test_id is train" if split.test_id_is_train else "")
     return Check("lists", not problems, "; ".join(problems) or f"as declared: {declared}")
 
 
-def _list_names(split: TaskSplit) -> tuple[str, ...]:
-    return ("train", "test", "test_id", *split.extra)
+def check_role(split: TaskSplit) -> Check:
+    """Whether a tuning split keeps to the training distributions of the splits that it tunes, off all test lists.
 
-
-def _repeated(split: TaskSplit, name: str) -> list[int]:
-    """The indices of tasks that already stand earlier in a list."""
-    seen: set[tuple[float, ...]] = set()
-    repeated = []
-    for task in split.tasks(name):
-        if task.values in seen:
-            repeated.append(task.index)
-        seen.add(task.values)
-    return repeated
+    And whether nothing is tuned on what a benchmark split tests.
+    """
+    if split.role == "tuning":
+        problems = leaks(split, get_family(split.family), splits())
+        fine = f"tuning: inside the training of {', '.join(split.tunes)}, and on no test list of the family"
+    else:
+        siblings = [other for other in splits() if other.family == split.family and other.role == "tuning"]
+        problems = [f"of {other.full_name} {words}" for other in siblings for words in shared_test_tasks(other, split)]
+        fine = f"benchmark: no test task is on a list of {', '.join(s.full_name for s in siblings) or 'a tuning split'}"
+    return Check("role", not problems, "; ".join(problems) or fine)
 
 
 # --- 2: the shift bites ---
@@ -88,7 +75,7 @@ def check_tasks_differ(split: TaskSplit) -> Check:
     dynamics-varying one by their next states. The first observation must be the same: it does not tell the task.
     """
     family = get_family(split.family)
-    named = {task.values: f"{name} {task.index}" for name in _list_names(split) for task in split.tasks(name)}
+    named = {task.values: f"{name} {task.index}" for name in split.lists for task in split.tasks(name)}
     values = np.array(list(named))
     observations, rewards = _probe(make_batch(family, len(values)), values)
     if (observations[:, 0] != observations[0, 0]).any():

@@ -47,7 +47,7 @@ FIGURES = (
     FigureKind(
         "splits", "The splits (Fig. 3 of the paper)",
         "What is trained on and what is tested, as the records hold it. test_id: fresh tasks of the training "
-        "distribution.",
+        "distribution; not drawn where it is declared to be the training list.",
         "task lists in the records",
         split_tasks.tasks, task_lists.split_picture, alt_text.describe_split,
     ),

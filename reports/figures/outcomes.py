@@ -33,7 +33,7 @@ from reports.figures.marks import (
 )
 from reports.numbers import scores, series, split_tasks
 from reports.results import Results
-from tasks.pictures.task_lists import is_range
+from tasks.pictures.task_lists import is_range, ranges
 
 FEWEST_BARS = 4
 """Bars that a panel has room for at the least, so that one alone does not fill it."""
@@ -134,8 +134,10 @@ def per_task(results: Results, *, split: str, ax: Axes) -> Axes:
     if not has_axis:
         frame = frame[frame["task_list"] == "test"]
     names, entries = variants(frame), list[Artist]()
-    if ends := _training_range(results, split) if has_axis else None:
+    training = _training_ranges(results, split) if has_axis else []
+    for ends in training:
         ax.axvspan(*ends, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
+    if training:
         entries.append(area("training range", style.SHADE, 0.3))
     for position, name in reversed([*enumerate(names)]):  # the first is drawn last: seen where marks coincide
         look = results.look(name)
@@ -195,11 +197,11 @@ def gate(results: Results, *, split: str, ax: Axes) -> Axes:
     return ax
 
 
-def _training_range(results: Results, split: str) -> tuple[float, float] | None:
-    """The ends of the training tasks' values on the split's axis, or None where they are unknown or too few."""
+def _training_ranges(results: Results, split: str) -> list[tuple[float, float]]:
+    """The ends of what training tasks fill on the split's axis; none where they are unknown or too few."""
     frame = split_tasks.tasks(results, split)
     values = frame.loc[(frame["task_list"] == "train") & (frame["size"] == 1), "value"]
-    return (float(values.min()), float(values.max())) if is_range(values) else None
+    return ranges(values)
 
 
 def _axis_label(document: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 0 is the return of the zero action, 1 the stated best return (`TaskSplit.references`). Both are part of a split's
 declaration: a scale made of whatever happened to be run would change every score when an algorithm is added. Only
-where a split declares no best return does an oracle that was run stand for it, and every such score says so.
+where a split declares no such return does a reference that was run (`null`, an oracle) stand for it, and every such
+score says so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from reports.returns import results_of, task_means
 KEPT = 64
 """Answers kept for the next caller, who must not change them."""
 
+NULL = "the zero action, measured here"
 ORACLE = "the oracle, measured here"
 
 SMALLEST_SCALE = 1e-6
@@ -40,7 +42,12 @@ class ScoreEnds(NamedTuple):
     @property
     def note(self) -> str:
         """What a reader of a single score has to know of its scale; empty where the split declares it."""
-        return f"score 1: {ORACLE}" if self.are_apart and self.best_source == ORACLE else ""
+        measured = [
+            f"score {score}: {source}"
+            for score, source in ((0, self.null_source), (1, self.best_source))
+            if source in (NULL, ORACLE)
+        ]
+        return "; ".join(measured) if self.are_apart else ""
 
     def score(self, value: float) -> float:
         """The score of a return; NaN where there is no scale."""
@@ -51,22 +58,24 @@ class ScoreEnds(NamedTuple):
 
 @lru_cache(maxsize=KEPT)
 def score_ends(results: Results, split: str) -> ScoreEnds:
-    """What the split declares; where it declares no best return, the oracle's, if it was run and beats the null."""
+    """What the split declares; where it declares no end, what `null` or an oracle that beats it return, if they ran."""
     references = value_at(results.split_document(split), "references") or {}
     null, best = (None if references.get(end) is None else float(references[end]) for end in ("null", "ceiling"))
-    source = references.get("source") or "declared"
+    null_source = best_source = references.get("source") or "declared"
+    if null is None and (measured := _return_of("null", results, split)) is not None:
+        null, null_source = measured, NULL
     if best is None and null is not None:
-        oracle = _oracle_return(results, split)
+        oracle = _return_of("oracle", results, split)
         if oracle is not None and oracle > null:
-            return ScoreEnds(null, oracle, source, ORACLE)
-    return ScoreEnds(null, best, source, source)
+            best, best_source = oracle, ORACLE
+    return ScoreEnds(null, best, null_source, best_source)
 
 
-def _oracle_return(results: Results, split: str) -> float | None:
-    """The result of the oracle on a split's test list, of several runs the highest; None where there is none."""
+def _return_of(reference: str, results: Results, split: str) -> float | None:
+    """The result of a reference on a split's test list, of several runs the highest; None where there is none."""
     seeds = results.seeds
-    oracles = set(results.records.loc[results.records["algorithm"] == "oracle", "run"])
-    means = seeds.loc[(seeds["split"] == split) & (seeds["task_list"] == "test") & seeds["run"].isin(oracles), "after"]
+    runs = set(results.records.loc[results.records["algorithm"] == reference, "run"])
+    means = seeds.loc[(seeds["split"] == split) & (seeds["task_list"] == "test") & seeds["run"].isin(runs), "after"]
     return float(means.max()) if means.notna().any() else None
 
 

@@ -57,19 +57,24 @@ def split_facts(results: Results, split: str) -> Facts:
     axis, unit = document.get("axis"), document.get("axis_unit")
     return [
         ("hash of the task lists", ", ".join(hashes) or "–"),
+        *([("role", f"{document['role']} split, for {text(document.get('tunes'))}")] if document.get("role") else []),
         ("shift", text(document.get("shift"))),
         ("how the tasks were drawn", text(document.get("drawn"))),
         ("axis", f"{axis} ({unit})" if axis and unit else text(axis)),
         *((f"tasks in {name}", str(v if isinstance(v, int) else len(v))) for name, v in lists.items()),
         *([("test_id", "the training tasks themselves (declared)")] if document.get("test_id_is_train") else []),
+        *(("note", text(remark)) for remark in document.get("remarks") or ()),
         ("adaptation transitions per task", text(document.get("adaptation_transitions"))),
-        ("return of the zero action (score 0)", _end(ends.null, ends.null_source)),
+        (
+            "return of the zero action (score 0)",
+            _end(ends.null, ends.null_source, "not declared: `null_return`, or run the reference `null` beside it"),
+        ),
         ("best known return (score 1)", _end(ends.best, ends.best_source)),
     ]
 
 
-def _end(value: float | None, source: str) -> str:
-    return "–" if value is None else f"{style.number(value)} ({source})"
+def _end(value: float | None, source: str, otherwise: str = "–") -> str:
+    return otherwise if value is None else f"{style.number(value)} ({source})"
 
 
 def protocols(results: Results) -> list[tuple[str, Facts]]:

@@ -37,6 +37,9 @@ class Split(Part):
     train_axis_values: list[FiniteFloat | int] | None = None
     test_lists: dict[str, list[FiniteFloat | int] | int] | None = None
     references: References | None = None
+    role: str | None = None
+    tunes: list[str] | None = None
+    remarks: list[str] | None = None
 
 
 class Provenance(Part):

@@ -34,12 +34,12 @@ def list_splits(as_json: AsJson = False) -> None:
         return
     rows = [
         (
-            split.full_name, get_family(split.family).varies, split.shift.replace("_", " "), len(split.train),
-            len(split.test), len(split.test_id), split.adaptation_transitions, split.hash,
+            split.full_name, split.role, get_family(split.family).varies, split.shift.replace("_", " "),
+            len(split.train), len(split.test), len(split.test_id), split.adaptation_transitions, split.hash,
         )
         for split in splits()
     ]  # fmt: skip
-    columns = ("split", "varies", "shift", "train", "test", "test_id", "adaptation steps", "hash")
+    columns = ("split", "role", "varies", "shift", "train", "test", "test_id", "adaptation steps", "hash")
     print_table("", columns, rows)
 
 
@@ -69,7 +69,7 @@ def show(
 def verify(
     name: Annotated[str | None, typer.Argument(help="A family or a split; without it, every split.")] = None,
 ) -> None:
-    """Check splits against their declarations: the lists, that the shift bites, the simulation, the record."""
+    """Check splits against their declarations: lists, role, that the shift bites, the simulation, the record."""
     from rich.text import Text
 
     from suite.cli.output import console
@@ -137,7 +137,7 @@ def _family_document(family: TaskFamily) -> dict[str, Any]:
 
 def _split_summary(split: TaskSplit) -> dict[str, Any]:
     lists = {name: len(split.tasks(name)) for name in ("train", "test", "test_id", *split.extra)}
-    kept = ("shift", "version", "description", "adaptation_transitions", "test_id_is_train", "drawn")
+    kept = ("role", "tunes", "shift", "version", "description", "adaptation_transitions", "test_id_is_train", "drawn")
     fields = {field: getattr(split, field) for field in kept}
     return {"name": split.full_name, "hash": split.hash, "tasks": lists} | fields
 
@@ -156,18 +156,25 @@ def _print_family(family: TaskFamily) -> None:
     rows = [(p.name, p.size, p.low, p.high, p.unit, p.description) for p in family.parameters]
     print_table("", ("parameter", "elements", "low", "high", "unit", "description"), rows)
     splits = splits_of(family.name)
-    lists = [(s.full_name, s.shift.replace("_", " "), len(s.train), len(s.test), s.description) for s in splits]
-    print_table("", ("split", "shift", "train", "test", "description"), lists)
+    lists = [(s.full_name, s.role, s.shift.replace("_", " "), len(s.train), len(s.test), s.description) for s in splits]
+    print_table("", ("split", "role", "shift", "train", "test", "description"), lists)
 
 
 def _print_split(split: TaskSplit, family: TaskFamily) -> None:
+    from tasks.tuning import support_in_words
+
     references = split.references
-    ceiling = "unknown" if references.ceiling is None else f"{references.ceiling:g}"
+    null, ceiling = ("unknown" if end is None else f"{end:g}" for end in (references.null, references.ceiling))
+    blind = "" if references.blind_train is None else (
+        f", of the task-blind optimum {references.blind_train:g} in training and {references.blind_test:g} on test"
+    )  # fmt: skip
+    role = f"tuning split, for {', '.join(split.tunes)}" if split.tunes else "benchmark split"
     print_lines(
         [
             f"{split.full_name}, version {split.version}, hash {split.hash}: {split.description}",
-            f"{split.shift.replace('_', ' ')}, {split.adaptation_transitions} adaptation steps per test task",
-            f"return of the zero action {references.null:g}, ceiling {ceiling}: {references.source}",
+            f"{role}, {split.shift.replace('_', ' ')}, {split.adaptation_transitions} adaptation steps per test task",
+            f"return of the zero action {null}{blind}, ceiling {ceiling}: {references.source}",
+            f"training distribution: {support_in_words(split, family)}",
             f"drawn: {split.drawn}",
             f"parameters: {', '.join(f'{p.name} ({p.size}) {p.unit}'.strip() for p in family.parameters)}",
         ]

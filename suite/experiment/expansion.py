@@ -14,7 +14,7 @@ from suite.experiment.budgets import preset_of, protocol_for, steps_and_mileston
 from suite.experiment.declaration import Choice, Experiment
 from suite.experiment.presets import resolve_blocks
 from suite.experiment.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
-from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split
+from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split, refuse_leaks, splits
 from tasks.spec import TaskSplit
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ def _own_splits(experiment: Experiment) -> dict[str, TaskSplit]:
         if split.full_name in own:
             raise UserError(f"own_splits: {split.full_name} is declared twice; give one of them another name")
         own[split.full_name] = split
+    for split in own.values():
+        try:
+            refuse_leaks(split, (*splits(), *own.values()))
+        except InvalidDeclaration as error:
+            raise UserError(f"own_splits: {error}") from None
     return own
 
 

@@ -11,8 +11,9 @@ from suite.experiment.specs import Execution, MetatestSpec
 from suite.results.json_files import read_json
 from suite.run.metatest import adaptation_transitions
 from suite.run.training import Training
+from tasks.list_checks import remarks
 from tasks.registry import get_family
-from tasks.spec import TaskFamily
+from tasks.spec import TaskFamily, TaskSplit
 
 WHOLE_TASKS = 8
 """Values a task may have for its lists to be written into the records whole."""
@@ -39,7 +40,7 @@ def describe(
             "tasks": {name: drawable([task.values for task in tasks], family)
                       for name, tasks in {"train": split.tasks("train"), **lists}.items() if tasks},
             "test_id_is_train": split.test_id_is_train, "adaptation_transitions": split.adaptation_transitions,
-            "references": split.references.model_dump(),
+            "references": split.references.model_dump(), **_uncommon(split, family),
         },
         "protocol": spec.protocol.model_dump(mode="json")
         | {"adaptation_transitions": adaptation_transitions(spec)},
@@ -48,6 +49,13 @@ def describe(
         "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps},
         "provenance": read_json(folder / "provenance.json"),
     }  # fmt: skip
+
+
+def _uncommon(split: TaskSplit, family: TaskFamily) -> dict[str, Any]:
+    """What only some splits have to say, so that the metadata of the others are what they always were."""
+    said = {"remarks": remarks(split, family), "tunes": list(split.tunes)}
+    role = {} if split.role == "benchmark" else {"role": split.role}
+    return role | {key: value for key, value in said.items() if value}
 
 
 def drawable(values: list[tuple[float, ...]], family: TaskFamily) -> Any:

@@ -27,9 +27,9 @@ class TaskList:
     def __init__(self, family: TaskFamily, split: str | None, list_name: str) -> None:
         name = split or next(known.name for known in splits() if known.family == family.name)
         self.family, self.split = family, get_split(name if "." in name else f"{family.name}.{name}")
-        lists = [name for name in ("train", "test", "test_id", *self.split.extra) if self.split.tasks(name)]
-        if list_name not in lists:
-            raise InvalidDeclaration(f"{self.split.full_name} has no list {list_name!r}; it has {', '.join(lists)}.")
+        if list_name not in self.split.lists:
+            names = ", ".join(self.split.lists)
+            raise InvalidDeclaration(f"{self.split.full_name} has no list {list_name!r}; it has {names}.")
         self.tasks = self.split.tasks(list_name)
 
     def draw(self, generator: np.random.Generator) -> Task:

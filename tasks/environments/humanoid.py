@@ -2,6 +2,10 @@
 
 Observation (376): qpos[2:] (22), qvel (23), and of all 14 bodies the inertias in the centre-of-mass frame (cinert,
 140), velocities (cvel, 84); the actuator forces (23) and contact forces (cfrc_ext, 84, not clipped).
+
+The body is gymnasium's humanoid.xml. The one that the results of PEARL and its successors were made with (gym before
+openai/gym#932 of 2019) lets `left_hip_y` bend by -120 to 20 degrees, and `right_hip_y` by -110 to 20; here both have
+-110 to 20. That joint's lower end is the only difference.
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ NAMES = {"train": "training tasks", "test_id": "test_id", "test": "test tasks"}
 FEWEST_FOR_RANGE = 5
 """Below this many different tasks a list is points, no range."""
 
+LARGEST_GAP = 1 / 6
+"""Of the whole that training tasks span: where two neighbours are further apart, nothing is trained on between them."""
+
 INSIDE, RING = 0.62, 0.13
 """Radius of the innermost arc, and the width of each."""
 
@@ -62,6 +65,24 @@ def is_range(values: Iterable[float]) -> bool:
     return len(set(values)) >= FEWEST_FOR_RANGE
 
 
+def ranges(values: Iterable[float], largest_gap: float = LARGEST_GAP) -> list[tuple[float, float]]:
+    """The ends of what the values fill, low to high: one range, or several about gaps; empty where they are points.
+
+    A range ends where the next value is further off than `largest_gap` of the whole that all values span; a value
+    that is alone between two gaps is a point.
+    """
+    ordered = np.unique(np.asarray([*values], dtype=float))
+    if not is_range(ordered):
+        return []
+    behind = np.flatnonzero(np.diff(ordered) > largest_gap * np.ptp(ordered)) + 1
+    return [(float(part[0]), float(part[-1])) for part in np.split(ordered, behind) if len(part) > 1]
+
+
+def _gap_of(task_list: str) -> float:
+    """Only training lists have gaps: others are short, so that chance alone leaves gaps as large."""
+    return LARGEST_GAP if task_list == "train" else 1.0
+
+
 Drawing = Callable[[Sequence[ShownParameter], Lists, Axes], None]
 
 
@@ -86,13 +107,12 @@ def _ink() -> str:
 
 
 def _ranges(parameters: Sequence[ShownParameter], lists: Lists, axes: Axes) -> None:
-    """A number line with one bar per list over the range of its tasks, and a tick per task."""
+    """A number line with a bar per list over each range of its tasks, and a tick per task."""
     upwards = [*lists.items()][::-1]
     for height, (name, (table,)) in enumerate(upwards):
         values = table[:, 0]
-        if is_range(values):
-            axes.barh(height, values.max() - values.min(), left=values.min(), height=0.55,
-                      facecolor=(_colour(name), 0.3), linewidth=0)  # fmt: skip
+        for low, high in ranges(values, _gap_of(name)):
+            axes.barh(height, high - low, left=low, height=0.55, facecolor=(_colour(name), 0.3), linewidth=0)
         axes.plot(values, np.full(len(values), height), linestyle="none", marker="|", markersize=9, color=_colour(name))
     axes.use_sticky_edges = False  # a task at the end of a range is seen beside the axis
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -103,11 +123,10 @@ def _ranges(parameters: Sequence[ShownParameter], lists: Lists, axes: Axes) -> N
 
 
 def _arcs(parameters: Sequence[ShownParameter], lists: Lists, axes: Axes) -> None:
-    """Angles around the body: one ring per list, an arc over the range of its tasks and a mark per task."""
+    """Angles around the body: one ring per list, an arc over each range of its tasks and a mark per task."""
     for ring, (name, (table,)) in enumerate(lists.items()):
         angles, radius = table[:, 0], INSIDE + RING * ring
-        if is_range(angles):
-            start, end = covering_arc(angles)
+        for start, end in arcs(angles, _gap_of(name)):
             axes.add_patch(Wedge((0, 0), radius + RING / 2, start, end, width=RING * 0.9,
                                  facecolor=(_colour(name), 0.3), linewidth=0))  # fmt: skip
         axes.plot(radius * np.cos(angles), radius * np.sin(angles), linestyle="none", marker="o", markersize=3,
@@ -128,13 +147,16 @@ def _arcs(parameters: Sequence[ShownParameter], lists: Lists, axes: Axes) -> Non
         spine.set_visible(False)
 
 
-def covering_arc(angles: np.ndarray) -> tuple[float, float]:
-    """The ends, in degrees and counter-clockwise, of the shortest arc over all angles (rad)."""
+def arcs(angles: np.ndarray, largest_gap: float = LARGEST_GAP) -> list[tuple[float, float]]:
+    """The ends, in degrees and counter-clockwise, of the ranges that angles (rad) fill.
+
+    They are those of `ranges` on the shortest arc over all angles.
+    """
     turned = np.sort(np.asarray(angles, dtype=float) % (2 * np.pi))
-    gaps = np.diff(turned, append=turned[0] + 2 * np.pi)
-    widest = int(gaps.argmax())
-    start = float(np.degrees(turned[(widest + 1) % len(turned)]))
-    return start, start + 360 - float(np.degrees(gaps[widest]))
+    start = turned[(int(np.diff(turned, append=turned[0] + 2 * np.pi).argmax()) + 1) % len(turned)]
+    from_start = (turned - start) % (2 * np.pi)
+    spans = ranges(from_start, largest_gap)
+    return [(float(np.degrees(start + low)), float(np.degrees(start + high))) for low, high in spans]
 
 
 def _plane(parameters: Sequence[ShownParameter], lists: Lists, axes: Axes) -> None:

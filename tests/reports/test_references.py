@@ -73,10 +73,9 @@ def scored(folder):
     return dict(zip(table["variant"], table["mean"])), results
 
 
-def without_ceiling(folder, synthetic, monkeypatch):
-    """The golden folder and what is written there later, on a split that states no best return."""
-    ended = synthetic.document()["split"]["references"]
-    monkeypatch.setitem(ended, "ceiling", None)
+def without_ends(folder, synthetic, monkeypatch, null=-500.0, ceiling=None):
+    """The golden folder and what is written there later, on a split that states no best, or no null return."""
+    ended = synthetic.document()["split"]["references"] | {"null": null, "ceiling": ceiling}
     whole = synthetic.document
 
     def document(*given, **named):
@@ -98,7 +97,7 @@ def test_a_stated_scale_counts_whatever_was_run(golden, synthetic):
 
 
 def test_where_no_best_is_stated_the_oracle_ends_the_score_and_every_cell_says_so(tmp_path, synthetic, monkeypatch):
-    folder = references(without_ceiling(tmp_path, synthetic, monkeypatch), synthetic, oracle=100.0)
+    folder = references(without_ends(tmp_path, synthetic, monkeypatch), synthetic, oracle=100.0)
     found, results = scored(folder)
     assert found["mier"] == pytest.approx((32.5 + 500) / 600)
     assert scores.score_ends(results, synthetic.SPLIT).best_source == "the oracle, measured here"
@@ -106,8 +105,27 @@ def test_where_no_best_is_stated_the_oracle_ends_the_score_and_every_cell_says_s
     assert all(text.endswith("; score 1: the oracle, measured here") for text in texts)
 
 
+def test_where_no_null_return_is_stated_the_null_reference_is_score_0_and_every_cell_says_so(
+    tmp_path, synthetic, monkeypatch, one_figure, build
+):  # fmt: skip
+    folder = without_ends(tmp_path, synthetic, monkeypatch, null=None, ceiling=-100.0)
+    assert scored(folder)[0] == {}
+    assert "not declared: `null_return`, or run the reference `null` beside it" in build(folder).read_text()
+    found, results = scored(references(folder, synthetic, null=-400.0))
+    assert found["mier"] == pytest.approx((32.5 + 400) / 300)
+    assert scores.score_ends(results, synthetic.SPLIT).null_source == "the zero action, measured here"
+    texts = tables.score_table(results)["text"]
+    assert all(text.endswith("; score 0: the zero action, measured here") for text in texts)
+
+
+def test_both_ends_may_be_measured(tmp_path, synthetic, monkeypatch):
+    folder = references(without_ends(tmp_path, synthetic, monkeypatch, null=None), synthetic, oracle=100.0)
+    ends = scores.score_ends(scored(folder)[1], synthetic.SPLIT)
+    assert ends.note == "score 0: the zero action, measured here; score 1: the oracle, measured here"
+
+
 def test_an_oracle_that_has_not_learnt_ends_no_score(tmp_path, synthetic, monkeypatch):
-    folder = references(without_ceiling(tmp_path, synthetic, monkeypatch), synthetic, null=-500.0, oracle=-501.0)
+    folder = references(without_ends(tmp_path, synthetic, monkeypatch), synthetic, null=-500.0, oracle=-501.0)
     found, results = scored(folder)
     assert scores.score_ends(results, synthetic.SPLIT).best is None
     assert found == {}

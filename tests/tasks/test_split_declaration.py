@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split
+from tasks.list_checks import remarks
+from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split, splits
 from tasks.split_declaration import SplitDeclaration, TaskList
 
 GOOD = {
@@ -24,7 +25,8 @@ def test_a_declared_split_is_a_split():
     assert split.train == tuple((value,) for value in np.random.RandomState(4).uniform(0, 2, 20))
     assert (split.test_id, split.test_id_is_train) == (split.train, True)
     assert (split.axis, split.adaptation_transitions) == ("target_speed", 200)
-    assert (split.references.null, split.references.ceiling) == (0.0, None)
+    assert (split.references.null, split.references.ceiling) == (None, None)
+    assert declared(null_return=-550).references.null == -550.0
     assert split.drawn == split.description == "declared by the user"
 
 
@@ -54,6 +56,31 @@ def test_a_family_may_be_given_by_its_nickname():
     assert declared(family="cheetah-vel") == declared()
 
 
+def test_a_draw_may_be_from_several_intervals():
+    bands = [[0.0, 0.5], [3.0, 3.5]]
+    split = declared(train={"uniform": bands, "number": 200, "seed": 4}, test={"values": [1.75]})
+    speeds = np.array(split.train)[:, 0]
+    slow, fast = speeds <= 0.5, (speeds >= 3.0) & (speeds <= 3.5)
+    assert (slow | fast).all()
+    assert 70 < slow.sum() < 130
+    assert split.support == (((0.0, 0.5), (3.0, 3.5)),)
+    assert split.train == declared(train={"uniform": bands, "number": 200, "seed": 4}).train
+
+
+def test_where_training_tasks_are_drawn_from_is_kept_as_far_as_it_is_declared():
+    assert declared().support == (((0.0, 2.0),),)
+    assert declared(train={"values": [1.0, 2.0]}).support is None
+    assert declared(train={"same_as": "cheetah-vel.hard.train"}).support == (((0.0, 1.5),),)
+    assert declared(train={"same_as": "cheetah-vel.hard.test"}, test={"values": [1.0]}).support is None
+
+
+def test_a_tuning_split_is_declared_by_what_it_tunes():
+    split = declared(tunes=["hard"], train={"uniform": [0.0, 0.9], "number": 20, "seed": 4}, test={"values": [1.3]})
+    assert (split.role, split.tunes) == ("tuning", ("hard",))
+    assert declared().role == "benchmark"
+    assert "tunes" not in SplitDeclaration.model_validate(GOOD).model_dump()
+
+
 def test_several_parameters_are_given_row_by_row():
     split = declared(family="ant-goal", train={"values": [[1, 2], [0, 1]]}, test={"values": [[2.5, -1]]})
     assert split.train == ((1.0, 2.0), (0.0, 1.0))
@@ -61,7 +88,7 @@ def test_several_parameters_are_given_row_by_row():
 
 
 def test_what_is_built_in_runs_as_declared():
-    split = declared(family="point-goal", train={"values": [0.0, 1.0]}, test={"values": [2.0]}, shift="in_distribution")
+    split = declared(family="point-goal", train={"values": [0.0, 1.0]}, test={"values": [2.0]})
     assert [task.values for task in split.tasks("test")] == [(2.0,)]
 
 
@@ -73,7 +100,7 @@ def test_what_is_built_in_runs_as_declared():
      "test task 0: direction = 1.5, allowed: -1.0 to 1.0"),
     ({"family": "ant-goal"}, "train task 0: 1 values given, ant-goal takes 2: goal"),
     ({"test": {"values": [2.5, 3.0]}, "train": {"values": [3.0, 2.5, 1.0]}},
-     "2 tasks are both in train and in test, such as"),
+     "test shares 2 tasks with train, such as (2.5): take them out"),
     ({"test_id": {"values": [[1.0, 2.0]]}}, "test_id task 0: 2 values given"),
     ({"name": "hard"}, "split 'cheetah-velocity.hard' exists already; give yours a name of its own"),
 ])  # fmt: skip
@@ -84,10 +111,112 @@ def test_what_is_no_split(changes, said):
 
 
 def test_shared_tasks_have_to_be_declared():
-    shared = {"train": {"values": [1.0, 2.0]}, "test": {"values": [2.0]}}
+    shared = {"train": {"values": [1.0, 2.0]}, "test": {"values": [2.0, 1.0]}}
     with pytest.raises(InvalidDeclaration, match="declare shift: same_tasks"):
         declared(**shared)
-    assert declared(**shared, shift="same_tasks").test == ((2.0,),)
+    assert declared(**shared, shift="same_tasks").test == ((2.0,), (1.0,))
+
+
+# Lists are what they are called, and a shift is one ------------------------------------------------------------------
+
+SPEEDS = {"values": [0.0, 0.5, 1.0, 1.5, 2.0]}
+MASKS = {"family": "cheetah-negated-joints", "train": {"same_as": "cheetah-negated-joints.ood.train"}}
+GOALS = {"family": "ant-goal", "train": {"values": [[0.5, 0], [0, -0.5]]}}
+IN = {"shift": "in_distribution"}
+FRESH = {"train": {"values": [0.1, 1.9]}, "support": {"target_speed": [0, 2]}}
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"test_id": {"uniform": [0.0, 2.0], "number": 20, "seed": 4}},
+     "test_id shares 20 tasks with train, such as (0.0124605): its tasks are fresh ones; take them out, or leave"),
+    ({"train": SPEEDS, "test_id": {"values": [0.7, 1.0]}}, "test_id shares 1 tasks with train, such as (1)"),
+    ({"test_id": {"values": [1.0, 2.5]}}, "test_id shares 1 tasks with test, such as (2.5)"),
+    ({"test_id": {"values": [1.0, 2.4]}},
+     "test_id [1] lie outside the declared support, target_speed in 0 to 2 m/s"),
+    ({"train": {"values": [1.0, 2.0]}, "test_id": {"values": [9.0]}},
+     "test_id holds fresh tasks of the training distribution, but that is one of its 2 training tasks: declare where"),
+    ({"test_id": {"values": []}}, "needs a test_id list"),
+    ({"test": {"values": [2.5, 3.0, 2.5]}}, "test repeats [2]: list each task once"),
+    ({"train": {"values": [1.0, 2.0, 1.0]}}, "train repeats [2]"),
+    ({"test_id": {"values": [1.1, 1.1]}}, "test_id repeats [1]"),
+    ({"train": {"values": [1.0, 1.0 + 1e-12]}}, "train repeats [1]"),
+    ({"shift": "same_tasks", "train": SPEEDS, "test": {"values": [1.0]}},
+     "test differs from train: 4 training tasks are not tested, 0 test tasks not trained on"),
+    ({"shift": "same_tasks", "train": {"values": [1.0, 2.0]}, "test": {"values": [1.0, 2.0, 1.0]}}, "test repeats [2]"),
+    ({"test": {"values": [1.0, 2.5]}}, "test [0] lie inside the training distribution (target_speed in 0 to 2 m/s)"),
+    ({"test": {"values": [2.0]}}, "test [0] lie inside the training distribution"),  # nothing but the edge
+    ({"train": {"uniform": [[0, 1], [2, 3]], "number": 9, "seed": 1}, "test": {"values": [1.5, 2.5]}}, "test [1] lie"),
+    ({**IN, "train": {"uniform": [[0, 1], [2, 3]], "number": 9, "seed": 1}, "test": {"values": [1.5, 2.5]}},
+     "test [0] lie outside the training distribution (target_speed in 0 to 1 or 2 to 3 m/s)"),
+    (IN, "test [0, 1] lie outside the training distribution (target_speed in 0 to 2 m/s): take them out,"),
+    ({**IN, "train": SPEEDS, "test": {"values": [1.2]}}, "lie outside the training distribution (one of its 5"),
+    ({"train": SPEEDS, "test": {"values": [1.2]}}, "declare `support: {target_speed: [low, high]}`, or `support: l"),
+    ({"family": "point-goal", "train": {"values": [0.5, 6.0]}, "test": {"values": [6.2]}}, "lies between training"),
+    ({"family": "point-goal", "train": {"values": [0.0, 2.0]}, "test": {"values": [2 * np.pi]}}, "test shares 1 tasks"),
+    ({"train": SPEEDS, "support": {"target_speed": [0, 1.8]}}, "train [4] lie outside the declared support"),
+    ({**FRESH, "test": {"values": [1.0, 3.0]}}, "test [0] lie inside the training distribution"),
+    ({**MASKS, "test": {"values": [[-1, -1, 1, 1, 1, 1], [-1, 1, 1, 1, -1, 1]]}, **IN}, "(one of its 10 training"),
+    ({**MASKS, "test": {"same_as": "cheetah-negated-joints.ood.train"}}, "test shares 10 tasks with train"),
+    ({**MASKS, "train": {"values": [[-1, -1, 1, 1, 1, 1]]}, "test": {"values": [[1, 1, 1, 1, -1, -1]]},
+      "support": {"joint_signs": [-1, 1]}}, "test [0] lie inside the training distribution (joint_signs in -1 to 1)"),
+    ({**GOALS, "support": {"goal": [0, 1]}, "test": {"values": [[0.6, 0.6], [2, 0]]}}, "test [0] lie inside"),
+    ({**GOALS, "support": {"goal": [[0, 1], [2, 3]]}, "test": {"values": [[1.2, 0], [1.5, 1.5]]}}, "test [1] lie"),
+    ({**GOALS, "support": {"goal": [0, 0.4]}, "test": {"values": [[1.2, 0]]}}, "train [0, 1] lie outside"),
+    ({"support": {"target_speed": [0, 2]}}, "support follows from train"),
+    ({"support": "listed"}, "support follows from train"),
+    ({"train": SPEEDS, "support": {}}, "support lacks target_speed"),
+])  # fmt: skip
+def test_lists_and_shifts_that_are_not_what_they_say(changes, said):
+    with pytest.raises(InvalidDeclaration) as caught:
+        declared(**changes)
+    assert said in str(caught.value)
+    assert str(caught.value).startswith(f"split '{declared_family(changes)}.mine': ")
+
+
+def declared_family(changes):
+    return changes.get("family", GOOD["family"])
+
+
+@pytest.mark.parametrize("changes", [
+    {"test_id": {"values": [0.5, 1.5]}},
+    {"train": SPEEDS, "test_id": {"values": [1.2]}, "support": {"target_speed": [0, 2]}},
+    {"test": {"values": [2.0, 2.5]}},  # begins at the edge
+    {"shift": "same_tasks", "train": {"values": [1.0, 2.0]}, "test": {"values": [1.0, 2.0] * 10}},
+    {"train": SPEEDS, "test": {"values": [2.5]}},
+    {"train": SPEEDS, "test": {"values": [1.2]}, "support": "listed"},
+    {"train": SPEEDS, "test": {"values": [1.2]}, "support": {"target_speed": [0, 2]}, **IN},
+    {**IN, "test": {"values": [0.0, 1.0, 2.0]}},
+    {"train": {"uniform": [[0, 1], [2, 3]], "number": 9, "seed": 1}, "test": {"values": [1.5]}},
+    {"family": "point-goal", "train": {"values": [0.5, 6.0]}, "test": {"values": [3.0]}},  # on the other side
+    {**MASKS, "test": {"values": [[1, 1, 1, -1, -1, -1]]}},
+    {**MASKS, "train": {"values": [[-1, -1, 1, 1, 1, 1]]}, "test": {"values": [[1, 1, 1, 1, -1, -1]]},
+     "support": {"joint_signs": [-1, 1]}, **IN},
+    {**GOALS, "support": {"goal": [[0, 1], [2, 3]]}, "test": {"values": [[1.2, 0], [1.0, 1.0]]}},
+])  # fmt: skip
+def test_lists_and_shifts_that_are_what_they_say(changes):
+    assert declared(**changes).shift == changes.get("shift", "out_of_distribution")
+
+
+def test_what_is_meant_is_remarked():
+    def said(**changes):
+        split = declared(**changes)
+        return remarks(split, get_family(split.family))
+
+    (repeated,) = said(shift="same_tasks", train={"values": [1.0, 2.0]}, test={"values": [1.0, 2.0] * 10})
+    assert repeated == "test holds each of its 2 tasks 10 times, for other adaptation data"
+    (between,) = said(train=SPEEDS, test={"values": [1.2]}, support="listed")
+    assert between.startswith("the training distribution is the training list alone: tasks in test lie between")
+    assert said() == said(train=SPEEDS, test={"values": [2.5]}) == []
+    assert all(remarks(split, get_family(split.family)) == [] for split in splits())
+
+
+def test_a_support_that_cannot_be():
+    for support, said in (({"target_speed": [2, 0]}, "low end below"), ("lsited", "listed"), ([0, 2], "listed")):
+        with pytest.raises(ValidationError, match=said):
+            declared(train=SPEEDS, support=support)
+    with pytest.raises(UnknownName, match="there is no parameter 'targt_speed': did you mean 'target_speed'"):
+        declared(train=SPEEDS, support={"targt_speed": [0, 2]})
+    assert "support" not in SplitDeclaration.model_validate(GOOD).model_dump()
 
 
 @pytest.mark.parametrize(("changes", "said"), [
@@ -112,6 +241,12 @@ def test_names_that_are_unknown_show_the_nearest(changes, said):
     ({"uniform": [1, 0], "number": 3, "seed": 1}, "low end below its high end"),
     ({"uniform": [1, 1], "number": 3, "seed": 1}, "low end below its high end"),
     ({"uniform": [0, float("inf")], "number": 3, "seed": 1}, "finite number"),
+    ({"uniform": [[0, 1], [3, float("inf")]], "number": 3, "seed": 1}, "finite number"),
+    ({"uniform": [[0, 1], [4, 3]], "number": 3, "seed": 1}, "low end below its high end"),
+    ({"uniform": [[3, 4], [0, 1]], "number": 3, "seed": 1}, "apart and in order, the lowest first"),
+    ({"uniform": [[0, 2], [1, 3]], "number": 3, "seed": 1}, "apart and in order, the lowest first"),
+    ({"uniform": [[0, 1], 3], "number": 3, "seed": 1}, "valid tuple"),
+    ({"uniform": [], "number": 3, "seed": 1}, "Field required"),
     ({"values": [float("nan")]}, "finite number"),
     ({"values": [[float("inf"), 1.0]]}, "finite number"),
     ({"values": [1.0], "number": 3}, "number and seed belong to a uniform draw"),

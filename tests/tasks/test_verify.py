@@ -17,7 +17,7 @@ def failures(split):
 @pytest.mark.parametrize("split", splits(), ids=lambda split: split.full_name)
 def test_every_split_passes(split):
     checks = verify(split)
-    assert [check.name for check in checks] == ["lists", "tasks differ", "rows agree", "hash"]
+    assert [check.name for check in checks] == ["lists", "role", "tasks differ", "rows agree", "hash"]
     assert all(check.passed for check in checks), checks
 
 
@@ -40,6 +40,12 @@ def test_training_tasks_in_the_test_list_must_be_declared():
         ("point-goal.ood", {"extra": {"more": ((3.9397903399,),)}}, "more shares tasks with train"),
         ("point-goal.ood", {"test_id": ()}, "needs a test_id list"),
         ("point-goal.ood", {"test": ((7.0,),)}, "angle = 7.0, allowed"),
+        ("point-goal.ood", {"test": ((5.0,), (1.0,))}, r"test \[1\] lie inside the training distribution"),
+        ("point-goal.standard", {"support": (((0.0, 3.0),),), "train": ((1.0,),)}, "lie outside the training distrib"),
+        ("point-goal.ood", {"shift": "in_distribution"}, "'in_distribution', but test .* lie outside the training"),
+        ("point-goal.ood", {"test_id": ((1.0,), (5.5,)), "test": ((5.5,), (6.0,))}, "test_id shares 1 tasks with test"),
+        ("ant-direction.tavt-4", {"test": ((0.0,),)}, "test shares 1 tasks with train"),
+        ("cheetah-direction.standard", {"test": ((1.0,), (-1.0,), (1.0,))}, r"test repeats \[2\]"),
     ],
 )
 def test_lists_that_are_not_as_declared(name, changes, message):

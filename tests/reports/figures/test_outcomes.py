@@ -79,6 +79,16 @@ def test_the_training_range_is_shaded_and_the_axis_has_its_unit(results, synthet
     np.testing.assert_array_equal(line.get_ydata(), mier["mean"])
 
 
+def test_a_gap_in_training_is_not_shaded(tmp_path, synthetic):
+    speeds = [0.0, 0.1, 0.3, 0.5, 3.0, 3.2, 3.5]
+    split = synthetic.document()["split"] | {"axis": "speed", "train_axis_values": speeds}
+    rows = [{"task": task, "parameter": 1.0 + task / 2, "return": -float(task)} for task in range(3)]
+    synthetic.write_run(tmp_path, rows, synthetic.document() | {"split": split})
+    ax = drawn(outcomes.per_task, load(tmp_path), synthetic.SPLIT)
+    shades = [p for p in ax.patches if p.get_width() and to_hex(p.get_facecolor()) == style.SHADE.lower()]
+    assert [(p.get_x(), p.get_x() + p.get_width()) for p in shades] == [(0.0, 0.5), (3.0, 3.5)]
+
+
 def test_angles_are_counted_in_turns(tmp_path, synthetic):
     split = synthetic.document()["split"] | {"axis": "angle", "axis_unit": "rad", "train_axis_values": [0, 1, 2, 3, 4]}
     rows = [{"task": task, "parameter": 4.7 + task / 2, "return": -float(task)} for task in range(3)]

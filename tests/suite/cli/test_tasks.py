@@ -16,6 +16,7 @@ def test_list(offmap):
     for name, split in KNOWN.items():
         (line,) = [line for line in answer.out.splitlines() if line.startswith(f"{name} ")]
         assert split.hash in line
+        assert line.split()[1] == split.role
 
 
 def test_list_as_json(offmap):
@@ -25,6 +26,11 @@ def test_list_as_json(offmap):
     hard = listed["cheetah-velocity.hard"]
     assert hard["tasks"] == {"train": 100, "test": 30, "test_id": 30}
     assert hard["hash"] == KNOWN["cheetah-velocity.hard"].hash
+    assert (hard["role"], hard["tunes"]) == ("benchmark", [])
+    assert (listed["point-goal.tuning"]["role"], listed["point-goal.tuning"]["tunes"]) == (
+        "tuning",
+        ["standard", "ood"],
+    )
 
 
 def test_show_a_split(offmap):
@@ -35,6 +41,14 @@ def test_show_a_split(offmap):
     assert "... and 28 more" in answer.out
     document = json.loads(offmap("tasks", "show", "point-goal.ood", "--json").out)
     assert [tuple(row) for row in document["train"]] == list(KNOWN["point-goal.ood"].train)
+
+
+def test_show_a_tuning_split(offmap):
+    out = offmap("tasks", "show", "cheetah-vel.tuning").out
+    assert "tuning split, for standard, medium, hard, graded, out of distribution, 200 adaptation steps" in out
+    assert "of the task-blind optimum -48.7 in training and -157.4 on test" in out
+    assert "training distribution: target_speed in 0 to 1 m/s" in out
+    assert "benchmark split, same tasks" in offmap("tasks", "show", "cheetah-direction.standard").out
 
 
 @pytest.mark.parametrize("name", ["walker-parameters", "ant-neg"])
@@ -63,13 +77,13 @@ def test_verify(offmap):
     answer = offmap("tasks", "verify", "point-goal.ood")
     assert answer.code == 0
     lines = answer.out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all(line.startswith("passed  point-goal.ood  ") for line in lines)
 
 
 def test_verify_fails_when_a_check_does(offmap, monkeypatch):
     def broken(split):
-        return [Check("lists", True, "fine"), Check("hash", split.name == "ood", "differs [from] the record")]
+        return [Check("lists", True, "fine"), Check("hash", split.name != "standard", "differs [from] the record")]
 
     monkeypatch.setattr("tasks.verify.verify", broken)
     answer = offmap("tasks", "verify", "point-goal")

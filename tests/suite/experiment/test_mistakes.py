@@ -162,7 +162,7 @@ OWN_MISTAKES = {
     "text": ("values: [4.5, 5.0]", "values: [far]", ["own_splits.0.test.values.0", "given 'far'"]),
     "overlap": ("values: [4.5, 5.0]", "same_as: point-goal.mine.train", ["there is no split 'point-goal.mine'"]),
     "shared tasks": ("test: {values: [4.5, 5.0]}", "test: {uniform: [0, 4], number: 5, seed: 1}",
-                     ["5 tasks are both in train and in test, such as", "declare shift: same_tasks"]),
+                     ["test shares 5 tasks with train, such as", "declare shift: same_tasks"]),
     "two ways": ("{values: [4.5, 5.0]}", "{values: [4.5], same_as: point-goal.ood.test}",
                  ["own_splits.0.test: give exactly one of values, uniform and same_as, not values and same_as"]),
     "no way": ("{values: [4.5, 5.0]}", "{}", ["own_splits.0.test: give exactly one of values, uniform and same_as"]),
@@ -176,6 +176,33 @@ OWN_MISTAKES = {
                      ["there is no task list 'point-goal.ood.tset'", "'point-goal.ood.test'"]),
     "a field that is no list": ("values: [4.5, 5.0]", "same_as: point-goal.ood.family", ["there is no task list"]),
     "an empty list": ("values: [4.5, 5.0]", "same_as: point-goal.standard.test_id", ["there is no task list"]),
+    "text in a draw": ("[0, 4]", "[0, far]", ["own_splits.0.train.uniform.1: ", "given 'far'"]),
+    "text in a draw from several intervals": ("[0, 4]", "[[0, 1], [2, far]]", ["own_splits.0.train.uniform.1.1: "]),
+    "intervals out of order": ("[0, 4]", "[[3, 4], [0, 1]]",
+                               ["own_splits.0.train: the intervals of a uniform draw must be apart and in order"]),
+    "tuning outside the training": (
+        "shift: out_of_distribution", "shift: out_of_distribution\n    tunes: [standard, ood]",
+        ["own_splits: split 'point-goal.mine' is declared as a tuning split, but 1 task lies of its test list, such as "
+         "number 1 (5), outside the training distribution of point-goal.ood (angle in 0 to 4.712 rad), which it tunes: "
+         "take them out, or take 'ood' out of tunes"]),
+    "tuning what there is not": ("shift: out_of_distribution", "shift: out_of_distribution\n    tunes: [odd]",
+                                 ["tunes names 'odd', but point-goal has no benchmark split of that name: "
+                                  "did you mean ood?"]),
+    "a shift that is none": (
+        "[4.5, 5.0]", "[4.5, 3.0]",
+        ["split 'point-goal.mine': declares shift 'out_of_distribution', but test [1] lie inside the training "
+         "distribution (angle in 0 to 4 rad): take them out, or declare shift: in_distribution"]),
+    "a support that is misspelt": ("name: mine", "name: mine\n    support: listd",
+                                   ["own_splits.0.support: ", "'listed'", "given 'listd'"]),
+    "a support of a drawn list": ("name: mine", "name: mine\n    support: {angle: [0, 4]}",
+                                  ["support follows from train"]),
+    "a support upside down": ("name: mine", "name: mine\n    support: {angle: [4, 0]}",
+                              ["own_splits.0: support.angle needs its low end below its high end"]),
+    "tuning on test tasks": (
+        "train: {uniform: [0, 4], number: 30, seed: 1}\n    test: {values: [4.5, 5.0]}",
+        "train: {uniform: [5, 6], number: 30, seed: 1}\n    test: {same_as: point-goal.ood.test_id}\n    tunes: [ood]",
+        ["10 tasks lie of its test list", "on the test_id list of point-goal.ood: what is tuned on test tasks says "
+         "nothing about them; take them out"]),
     "unknown family": ("family: point-goal", "family: point-gaol", ["there is no task family 'point-gaol'"]),
     "built-in name": ("name: mine", "name: ood",
                       ["split 'point-goal.ood' exists already; give yours a name of its own"]),

@@ -94,6 +94,14 @@ TABLE_1 = {
     "cheetah-negated-joints.ood": (400, 10, 0), "ant-negated-joints.ood": (400, 10, 0),
     "walker-parameters.ood": (400, 10, 100),
     **{name: (400, 2, 0) for name in PUBLISHED if name.endswith(".standard")},
+    # a tuning split as what it tunes
+    "cheetah-velocity.tuning": (200, 10, 100), "ant-direction.tuning": (400, 20, 0),
+    "cheetah-negated-joints.tuning": (400, 10, 0), "ant-negated-joints.tuning": (400, 10, 0),
+    "walker-parameters.tuning": (400, 10, 100),
+    # TAVT's, which MIER's authors did not run, as the paper's split of the same kind
+    "cheetah-velocity.tavt": (400, 10, 100), "ant-direction.tavt-2": (400, 20, 0), "ant-direction.tavt-4": (400, 20, 0),
+    "ant-goal.tavt": (800, 10, 100), "ant-goal.tuning": (400, 10, 100), "walker-mass.tavt": (400, 10, 100),
+    "walker-mass.tuning": (400, 10, 100), "hopper-mass.tavt": (400, 10, 100), "hopper-mass.tuning": (400, 10, 100),
 }  # fmt: skip
 
 
@@ -202,7 +210,8 @@ def test_maml_and_promp_as_run_for_the_published_curves(algorithm, name):
     assert train.first_steps(len(get_split(name).train)) == 320_000
     assert (train.tasks_per_iteration, train.rollouts_per_task, train.adaptation_rollouts) == (40, 20, None)
     assert (train.rollout_transitions, train.inner_steps, train.gae_lambda, train.discount) == (200, 1, 1.0, 0.99)
-    assert train.inner_learning_rate == (0.05 if name.startswith("walker") else 0.1)
+    varied_physics = name.startswith(("walker", "hopper"))
+    assert train.inner_learning_rate == (0.05 if varied_physics else 0.1)
     assert train.policy_hidden == ((128, 128) if name.startswith("humanoid") else (64, 64))
     assert (train.action_scale, train.initial_std, train.baseline_regularisation) == (10.0, 1.0, 1e-5)
     assert (adapt.gradient_steps, adapt.learning_rate) == (1, None)
@@ -210,9 +219,8 @@ def test_maml_and_promp_as_run_for_the_published_curves(algorithm, name):
         assert (train.inner_loss, train.max_kl, train.kl_stride) == ("likelihood_ratio", 0.01, 1)
         assert (train.conjugate_gradients, train.shrink, train.attempts) == (10, 0.8, 15)
     else:
-        walker = name.startswith("walker")
-        assert (train.learning_rate, train.clip, train.outer_steps) == (1e-3, 0.3, 3 if walker else 5)
-        assert (train.kl_weight, train.target_kl) == ((1e-3, 1e-2) if walker else (5e-4, None))
+        assert (train.learning_rate, train.clip, train.outer_steps) == (1e-3, 0.3, 3 if varied_physics else 5)
+        assert (train.kl_weight, train.target_kl) == ((1e-3, 1e-2) if varied_physics else (5e-4, None))
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -247,10 +255,25 @@ def test_a_trial_of_rl2_strong_is_as_long_as_a_meta_test(name):
     assert train.across_episodes
 
 
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_a_tuning_split_has_the_values_of_what_it_tunes(name):
+    """Else what is chosen on it would say nothing about where it is used: only numbers of the data may differ."""
+    data = {"trial_transitions", "adaptation_rollouts", "tasks_per_iteration"}
+    for split in splits():
+        shifted = [other for other in split.tunes if other not in ("standard", "graded")]
+        for other in shifted:
+            train, adapt = resolved(name, split.full_name)
+            theirs, adapts = resolved(name, f"{split.family}.{other}")
+            assert train.model_dump(exclude=data) == theirs.model_dump(exclude=data), (split.full_name, other)
+            assert adapt == adapts, (split.full_name, other)
+
+
 def test_where_dynamics_vary_the_context_shows_them():
     for split in splits():
-        family = split.family
-        varies = family in ("cheetah-negated-joints", "ant-negated-joints", "walker-parameters", "point-dynamics")
+        varies = split.family in (
+            "cheetah-negated-joints", "ant-negated-joints", "walker-parameters", "walker-mass", "hopper-mass",
+            "point-dynamics",
+        )  # fmt: skip
         pearl, _ = resolved("pearl", split.full_name)
         mier, _ = resolved("mier", split.full_name)
         assert pearl.next_observation_in_context == varies

@@ -11,6 +11,8 @@ WITHIN = {
     "cheetah-negated-joints": (1e-5, 2e-4, 0.1),
     "ant-negated-joints": (0.08, 1.0, 0.3),
     "walker-parameters": (0.08, 0.8, 0.15),
+    "walker-mass": (0.08, 0.8, 0.15),
+    "hopper-mass": (0.02, 0.2, 0.15),
     "point-dynamics": (1e-6, 1e-6, 1e-6),
 }
 STEPS, ROWS = 60, 20

@@ -17,6 +17,8 @@ IDS = {
     "ant-negated-joints": "AntNegatedJoints",
     "humanoid-direction": "HumanoidDirection",
     "walker-parameters": "WalkerParameters",
+    "walker-mass": "WalkerMass",
+    "hopper-mass": "HopperMass",
     "point-goal": "PointGoal",
     "point-dynamics": "PointDynamics",
 }

@@ -81,6 +81,14 @@ def test_anchors_lie_on_the_body(tmp_path):
 
 
 def test_without_opengl_the_split_is_drawn_and_the_reason_given(tmp_path):
-    done = offmap("disabled", "tasks", "render", "cheetah-negated-joints", "--out", tmp_path)
+    done = offmap("disabled", "tasks", "render", "cheetah-negated-joints.ood", "--out", tmp_path)
     assert "no picture of the body of cheetah-negated-joints.ood: OpenGL does not work here" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["cheetah-negated-joints.ood.png"]
+
+
+def test_a_tuning_split_marks_fewer_joints_and_one_number_for_all_masses_marks_none():
+    tuning = body.joints(get_split("cheetah-negated-joints.tuning"))
+    assert [joint.lists for joint in tuning] == [BOTH] * 4 + [TEST, frozenset()]
+    assert not body.has_body_picture(get_split("hopper-mass.tavt"))
+    with pytest.raises(RenderingUnavailable, match="hopper-mass varies no joints; `draw_split` draws its tasks"):
+        body.joints(get_split("hopper-mass.tavt"))

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 
 from tasks.pictures import task_lists
 from tasks.pictures.split import draw_split
-from tasks.pictures.task_lists import ShownParameter, covering_arc, draw
+from tasks.pictures.task_lists import ShownParameter, arcs, draw, ranges
 from tasks.registry import get_family, get_split
 
 
@@ -48,7 +48,33 @@ def test_angles_are_arcs_that_leave_the_unseen_quadrant_open():
 
 
 def test_an_arc_over_zero():
-    assert covering_arc(np.radians([350, 10, 20])) == pytest.approx((350, 380))
+    assert arcs(np.radians([350, 355, 359, 4, 9, 12, 16, 20])) == [pytest.approx((350, 380))]
+
+
+def test_a_range_breaks_where_nothing_lies_between():
+    assert ranges([0.0, 0.1, 0.2, 3.0, 3.1]) == [(0.0, 0.2), (3.0, 3.1)]
+    assert ranges([6.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]) == [(0.0, 6.0)]  # gaps of a sixth are none
+    assert ranges([6.01, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]) == [(0.0, 5.0)]
+    assert ranges([0.0, 0.1, 0.2, 3.0, 3.1], largest_gap=1.0) == [(0.0, 3.1)]
+    assert ranges([0.0, 1.0, 2.0, 3.0, 4.0]) == []  # a quarter of the whole lies between any two
+    assert ranges([1.0, 2.0, 3.0, 4.0]) == []  # points, as there are so few
+
+
+def test_a_gap_in_training_is_left_open():
+    bars = [bar for bar in drawn("cheetah-velocity.tavt").patches if bar.get_facecolor()[:3] == blue()]
+    assert [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars] == [
+        pytest.approx((0.0, 0.5), abs=0.05), pytest.approx((3.0, 3.5), abs=0.05)
+    ]  # fmt: skip
+    wedges = [patch for patch in drawn("ant-direction.tuning").patches if patch.get_facecolor()[:3] == blue()]
+    assert sorted((wedge.theta1 % 360, wedge.theta2 % 360) for wedge in wedges) == [
+        pytest.approx((0, 90), abs=6), pytest.approx((180, 270), abs=6)
+    ]  # fmt: skip
+    axes = drawn("ant-direction.tuning")
+    assert len(axes.patches) == 4  # the ten tasks of test_id, and of test, are one arc each
+
+
+def blue():
+    return to_rgb(task_lists.COLOURS["train"])
 
 
 def test_negated_joints_are_filled_cells():
