@@ -145,6 +145,17 @@ def test_fitting_ends_when_the_held_out_loss_stops_falling_and_the_best_model_is
     assert grbal._fit()["gradient_steps"] == 12
 
 
+def test_gradient_steps_are_as_many_as_passes_over_the_data_take(small_grbal):
+    """As released: a step takes in five windows of 3 + 3 transitions; four episodes of 20 hold 80."""
+    grbal = small_grbal(validation_fraction=0.0, steps_per_iteration=50, epochs=6)
+    assert grbal._most_steps() == int(6 * 80 / (5 * 6)) == 16
+    assert grbal._fit()["gradient_steps"] == 16
+    grbal.config = grbal.config.model_copy(update={"steps_per_iteration": 4})
+    assert grbal._fit()["gradient_steps"] == 4
+    grbal.config = grbal.config.model_copy(update={"epochs": None, "steps_per_iteration": 7})
+    assert grbal._fit()["gradient_steps"] == 7
+
+
 def test_without_held_out_episodes_the_last_model_stays(small_grbal, monkeypatch):
     grbal = small_grbal(validation_fraction=0.0)
     before, last = [parameter.detach().clone() for parameter in grbal.theta], []
@@ -282,7 +293,7 @@ def test_plans_go_on_from_the_last_ones_under_the_familys_reward_and_termination
 
 
 def state_of(agent, row):
-    errors = agent.errors[:, row]
+    errors = [means[row] for means in agent.errors.means().values()]
     data, weights = agent.recent.held(torch.device("cpu"))
     return [agent.plans[row], torch.as_tensor(errors), data.observations[row], data.actions[row], weights[row]]
 
@@ -310,6 +321,36 @@ def test_an_episodes_end_clears_its_transitions_and_its_plan(small_grbal):
     agent.observe(step, np.ones(3, bool), none_or(3, 2))
     assert agent.recent.counts.tolist() == [5, 5, 0]
     assert (agent.plans.abs().sum((1, 2)) > 0).tolist() == [True, True, False]
+
+
+def test_carried_over_transitions_outlast_an_episode_and_serve_from_the_next_ones_first_step(small_grbal):
+    """By hand: a fork adapts, from its first action on, to the last three transitions of its own task's trial."""
+    grbal, seen = small_grbal(), list(steps(3, 5))
+    kept, forgetful = started(grbal, carry_over=True), started(grbal)
+    for number, step in enumerate(seen):
+        for agent in (kept, forgetful):
+            agent.act(step[0], explore=True)
+            agent.observe(step, np.ones(3, bool), np.full(3, number == 4))  # the last step ends the episodes
+    assert kept.recent.counts.tolist() == [5, 5, 5]
+    assert forgetful.recent.counts.tolist() == [0, 0, 0]
+    assert not kept.plans.any()
+    fork = kept.fork(2)
+    assert fork.recent.counts.tolist() == [5] * 6
+    fork.act(np.ones((6, 3), np.float32), explore=False)
+    assert fork.rates.flatten().tolist() == pytest.approx([0.3] * 6)
+    fields = [torch.as_tensor(np.stack([step[field] for step in seen[-3:]], 1)) for field in (0, 1, 3)]
+    nothing = torch.zeros(3, 3)
+    last = Transitions(fields[0], fields[1], nothing, fields[2], nothing)
+    inputs, targets = grbal.normalisation.inputs(last), grbal.normalisation.targets(last)
+    wanted = dynamics.inner_step(fork.theta, inputs, targets, torch.full((3, 3), 1 / 3))
+    for parameter, expected in zip(
+        dynamics.adapted_parameters(fork.theta, fork.gradient, 0.3),
+        dynamics.adapted_parameters(fork.theta, wanted, 0.3),
+    ):
+        torch.testing.assert_close(parameter, expected.repeat_interleave(2, dim=0), rtol=1e-5, atol=1e-6)
+    fork.observe(Transition(*(np.repeat(field, 2, axis=0) for field in step)), np.ones(6, bool), np.zeros(6, bool))
+    assert fork.recent.counts.tolist() == [6] * 6
+    assert kept.recent.counts.tolist() == [5] * 3  # what the fork saw is not the trial's
 
 
 @pytest.mark.parametrize("planner", ["mppi", "cem", "random_shooting"])
