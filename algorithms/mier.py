@@ -14,11 +14,11 @@ separate state model is trained (the code's is never used, the paper has none).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from algorithms.base import (
@@ -26,6 +26,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
+    Before,
     ReplayTrainConfig,
     Transition,
     as_arrays,
@@ -113,13 +114,20 @@ class MierTrain(ReplayTrainConfig):
 class MierWithoutRelabelingAdapt(AdaptConfig):
     """MIER-wR: phi alone is adapted (paper, section 5.1)."""
 
-    context_steps: PositiveInt = Field(default=10, description="N (paper, table 1)")
+    context_steps: NonNegativeInt = Field(default=10, description="N (paper, table 1)")
     late_learning_rate: float = Field(
         default=1e-3, gt=0, description="step on phi after `inner_steps` (code; the paper keeps 0.01)"
     )
     fit_fraction: float = Field(
         default=0.8, gt=0, lt=1, description="share of the adaptation data that is fitted, the rest held out (code)"
     )
+
+    twin: ClassVar[dict[str, Any]] = {"context_steps": 0}
+
+    @property
+    def before(self) -> Before:
+        """The context before any step."""
+        return Before("unadapted", "the meta-trained policy given the meta-learned initial context")
 
 
 class MierAdapt(MierWithoutRelabelingAdapt):
@@ -137,6 +145,8 @@ class MierAdapt(MierWithoutRelabelingAdapt):
     relabel_capacity: PositiveInt = Field(default=1_000_000, description="relabeled transitions kept (code)")
     batch: PositiveInt = Field(default=256, description="SAC batch while fine-tuning (paper, table 2)")
     real_fraction: float = Field(default=0.05, ge=0, le=1, description="real adaptation data in that batch (code)")
+
+    twin: ClassVar[dict[str, Any]] = {"context_steps": 0, "model_steps": 0, "relabel_updates": 0}
 
     @property
     def updates(self) -> int:
@@ -368,7 +378,7 @@ class MierAgent(Agent):
     ) -> Iterator[Adaptation]:
         """SAC on relabeled meta-training experience for the tasks whose gate is open; the others stay as they are."""
         mier, opened = self.mier, is_open.nonzero().squeeze(1)
-        if not len(opened):
+        if not len(opened) or not updates:
             yield from (Adaptation(update, {}) for update in evaluation_points(every, updates))
             return
         self.policy = repeat_ensemble(self.policy, len(is_open))
