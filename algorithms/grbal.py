@@ -38,6 +38,7 @@ from algorithms.base import (
 )  # fmt: skip
 from algorithms.kit.model_based import dynamics
 from algorithms.kit.model_based.fitting import Limits, fit
+from algorithms.kit.model_based.online_model import OnlineModel
 from algorithms.kit.model_based.planning import PlannerName, PlannerSettings, advanced, plan, predicted_returns
 from algorithms.kit.model_based.windows import RecentTransitions, WindowIndex, Windows
 from algorithms.kit.networks import adam, as_leaves, frozen, glorot_uniform, resolve_precision, step
@@ -235,7 +236,7 @@ class Grbal(Algorithm):
             for piece in self.pieces(self.config.transitions)
         ]  # fmt: skip
         returns = average(np.concatenate([self.episode_returns(batch) for batch in batches]))
-        judged = {name: average(values[np.isfinite(values)]) for name, values in agent.errors.means().items()}
+        judged = {name: average(values[np.isfinite(values)]) for name, values in agent.model.errors().items()}
         for batch in batches:
             self._remember(batch)
         return {"return": returns} | {name: value for name, value in judged.items() if value == value}
@@ -333,21 +334,20 @@ class GrbalAgent(Agent):
         """The meta-trained model, no transitions, no plan."""
         grbal, spaces = self.grbal, self.grbal.source.spaces
         self.generator = torch.Generator(grbal.device).manual_seed(self.seed)
-        self.theta = frozen(grbal.theta)
-        self.normalisation = grbal.normalisation
+        self.model = OnlineModel(frozen(grbal.theta), grbal.normalisation, grbal.step_sizes, num_tasks)
         self.recent = RecentTransitions(num_tasks, grbal.config.past, spaces)
         self.plans = torch.zeros((num_tasks, self.settings.horizon, spaces.action_dim), device=grbal.device)
         self.next_plans = self.plans
-        self.gradient: dynamics.InnerStep | None = None
-        self.rates = torch.zeros((num_tasks, 1, 1), device=grbal.device)
-        self.errors = dynamics.PredictionErrors(num_tasks)
 
     @torch.no_grad()
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
         """The first action of a plan under the model adapted to the running episode; exploring or not, the same."""
         del explore
-        self._adapt_model()
-        model = self._predictor()
+        past, weights = self.recent.held(self.grbal.device)
+        self.model.adapt(past, weights, self._enough & self.config.online)
+        candidates = max(self.settings.candidates // self.settings.iterations, 1)
+        at_once = max(PLANNED_AT_ONCE // candidates, 1) if self.grbal.device.type == "cpu" else max(len(self.plans), 1)
+        model = self.model.predictor(at_once, self.precision)
         states = torch.as_tensor(observations, device=self.grbal.device)
 
         def returns_of(sequences: Tensor) -> Tensor:
@@ -356,31 +356,20 @@ class GrbalAgent(Agent):
         self.next_plans = plan(self.settings, returns_of, self.plans, self.generator)
         return self.next_plans[:, 0].cpu().numpy()
 
-    def _adapt_model(self) -> None:
-        """The inner step on each row's last transitions; of size 0 where there are too few of them."""
-        enough = (self.recent.counts >= self.grbal.config.adapts_after) & self.config.online
-        self.gradient = None
-        if enough.any():
-            past, weights = self.recent.held(self.grbal.device)
-            inputs, targets = self.normalisation.inputs(past), self.normalisation.targets(past)
-            self.gradient = dynamics.inner_step(self.theta, inputs, targets, weights)
-            rates = torch.as_tensor(enough, dtype=torch.float32, device=self.grbal.device)
-            self.rates = self.grbal.step_sizes(self.gradient) * rates.reshape(-1, 1, 1)
+    @property
+    def _enough(self) -> np.ndarray:
+        """The rows with transitions enough to adapt to, as a mask."""
+        enough: np.ndarray = self.recent.counts >= self.grbal.config.adapts_after
+        return enough
 
-    def _predictor(self) -> dynamics.Predictor:
-        """One network per row."""
-        rows, candidates = len(self.plans), max(self.settings.candidates // self.settings.iterations, 1)
-        at_once = max(PLANNED_AT_ONCE // candidates, 1) if self.plans.device.type == "cpu" else rows
-        parameters = self.theta
-        if self.gradient is not None:
-            parameters = dynamics.adapted_parameters(self.theta, self.gradient, self.rates)
-        return dynamics.predictor(parameters, self.normalisation, rows, at_once, self.precision)
-
+    @torch.no_grad()
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
         """Take in a step of the running episodes, and go on to the plan's next action; an episode's end clears the
         plan and, unless they are carried over, the transitions.
         """  # noqa: D205
-        self._judge(transition, active)
+        fields = [np.asarray(field, np.float32)[:, None] for field in transition]
+        step = Transitions(*(torch.as_tensor(field, device=self.grbal.device) for field in fields))
+        self.model.judge(step, active & self._enough)
         self.recent.add(transition.observations, transition.actions, transition.next_observations, active)
         if not self.config.carry_over:
             self.recent.clear(episode_end)
@@ -389,21 +378,9 @@ class GrbalAgent(Agent):
         self.plans = torch.where(moved, advanced(self.next_plans), self.plans).masked_fill(ended, 0.0)
         self.next_plans = self.plans
 
-    @torch.no_grad()
-    def _judge(self, transition: Transition, active: np.ndarray) -> None:
-        """Add up how well the models predicted this step, which none of them had seen."""
-        judged = active & (self.recent.counts >= self.grbal.config.adapts_after)
-        if self.gradient is None or not judged.any():
-            return
-        fields = [np.asarray(field, np.float32)[:, None] for field in transition]
-        step = Transitions(*(torch.as_tensor(field, device=self.grbal.device) for field in fields))
-        inputs, targets = self.normalisation.inputs(step), self.normalisation.targets(step)
-        adapted = dynamics.adapted_outputs(self.theta, self.gradient, self.rates, inputs)
-        self.errors.add(adapted, dynamics.outputs(self.theta, inputs), targets, judged)
-
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
         """Nothing is left to do: how well the model predicted while the adaptation data were collected."""
-        yield Adaptation(0, self.errors.means())
+        yield Adaptation(0, self.model.errors())
 
     def fork(self, episodes: int) -> GrbalAgent:
         """A copy for new episodes of each task, which all draw the same random numbers; none has a transition yet,

@@ -225,15 +225,15 @@ def test_meta_trained_parameters_until_an_episode_has_enough_transitions(small_g
     for number, step in enumerate(steps(3, 5)):
         acted, unadapted = agent.act(probe, explore=False), plain.act(probe, explore=False)
         assert np.array_equal(acted, unadapted) == (number < 3)
-        assert (agent.gradient is None) == (number < 3)
+        assert (agent.model.gradient is None) == (number < 3)
         for each in (agent, plain):
             each.observe(step, np.ones(3, bool), np.zeros(3, bool))
             each.plans = each.plans * 0  # the same start for both
     agent.observe(step, np.ones(3, bool), none_or(3, 1))  # an episode ends: its row alone starts afresh
     acted, unadapted = agent.act(probe, explore=False), plain.act(probe, explore=False)
-    assert agent.rates.flatten().tolist() == pytest.approx([0.3, 0.0, 0.3])
-    networks = dynamics.adapted_parameters(agent.theta, agent.gradient, agent.rates)
-    same = [all(torch.equal(p[row], q[0]) for p, q in zip(networks, agent.theta)) for row in range(3)]
+    assert agent.model.rates.flatten().tolist() == pytest.approx([0.3, 0.0, 0.3])
+    networks = dynamics.adapted_parameters(agent.model.theta, agent.model.gradient, agent.model.rates)
+    same = [all(torch.equal(p[row], q[0]) for p, q in zip(networks, agent.model.theta)) for row in range(3)]
     assert same == [False, True, False]
 
 
@@ -243,8 +243,8 @@ def test_the_inner_step_is_taken_on_the_newest_transitions(small_grbal):
     agent, seen = started(grbal, rows=1), list(steps(1, 7))
     for step in seen:
         agent.observe(step, np.ones(1, bool), np.zeros(1, bool))
-    agent._adapt_model()
-    found = dynamics.adapted_parameters(agent.theta, agent.gradient, agent.rates)
+    agent.act(seen[0][0], explore=False)
+    found = dynamics.adapted_parameters(agent.model.theta, agent.model.gradient, agent.model.rates)
     fields = [torch.as_tensor(np.stack([step[field] for step in seen[-3:]], 1)) for field in (0, 1, 3)]
     nothing = torch.zeros(1, 3)
     last = Transitions(fields[0], fields[1], nothing, fields[2], nothing)
@@ -263,7 +263,7 @@ def test_with_a_step_of_nothing_it_is_plain_planning(small_grbal):
         np.testing.assert_allclose(agent.act(step[0], True), plain.act(step[0], True), atol=1e-5)
         for each in (agent, plain):
             each.observe(step, np.ones(3, bool), np.zeros(3, bool))
-    assert agent.gradient is not None
+    assert agent.model.gradient is not None
 
 
 def test_plans_go_on_from_the_last_ones_under_the_familys_reward_and_termination(small_grbal, monkeypatch):
@@ -293,7 +293,7 @@ def test_plans_go_on_from_the_last_ones_under_the_familys_reward_and_termination
 
 
 def state_of(agent, row):
-    errors = [means[row] for means in agent.errors.means().values()]
+    errors = [means[row] for means in agent.model.errors().values()]
     data, weights = agent.recent.held(torch.device("cpu"))
     return [agent.plans[row], torch.as_tensor(errors), data.observations[row], data.actions[row], weights[row]]
 
@@ -337,15 +337,15 @@ def test_carried_over_transitions_outlast_an_episode_and_serve_from_the_next_one
     fork = kept.fork(2)
     assert fork.recent.counts.tolist() == [5] * 6
     fork.act(np.ones((6, 3), np.float32), explore=False)
-    assert fork.rates.flatten().tolist() == pytest.approx([0.3] * 6)
+    assert fork.model.rates.flatten().tolist() == pytest.approx([0.3] * 6)
     fields = [torch.as_tensor(np.stack([step[field] for step in seen[-3:]], 1)) for field in (0, 1, 3)]
     nothing = torch.zeros(3, 3)
     last = Transitions(fields[0], fields[1], nothing, fields[2], nothing)
     inputs, targets = grbal.normalisation.inputs(last), grbal.normalisation.targets(last)
-    wanted = dynamics.inner_step(fork.theta, inputs, targets, torch.full((3, 3), 1 / 3))
+    wanted = dynamics.inner_step(fork.model.theta, inputs, targets, torch.full((3, 3), 1 / 3))
     for parameter, expected in zip(
-        dynamics.adapted_parameters(fork.theta, fork.gradient, 0.3),
-        dynamics.adapted_parameters(fork.theta, wanted, 0.3),
+        dynamics.adapted_parameters(fork.model.theta, fork.model.gradient, 0.3),
+        dynamics.adapted_parameters(fork.model.theta, wanted, 0.3),
     ):
         torch.testing.assert_close(parameter, expected.repeat_interleave(2, dim=0), rtol=1e-5, atol=1e-6)
     fork.observe(Transition(*(np.repeat(field, 2, axis=0) for field in step)), np.ones(6, bool), np.zeros(6, bool))
@@ -389,12 +389,12 @@ def test_the_adaptation_is_judged_on_steps_it_has_not_seen(small_grbal):
             inputs = (inputs - grbal.normalisation.input_mean) / grbal.normalisation.input_scale
             change = torch.as_tensor(step[3] - step[0])[:, None]
             change = (change - grbal.normalisation.change_mean) / grbal.normalisation.change_scale
-            networks = dynamics.adapted_parameters(agent.theta, agent.gradient, agent.rates)
+            networks = dynamics.adapted_parameters(agent.model.theta, agent.model.gradient, agent.model.rates)
             hidden = inputs
             for weight, bias in zip(networks[:-2:2], networks[1:-2:2]):
                 hidden = torch.relu(hidden @ weight + bias)
             expected[0] += (hidden @ networks[-2] + networks[-1] - change).square().mean((1, 2)).detach().numpy() / 3
-            own = dynamics.outputs(agent.theta, inputs) - change
+            own = dynamics.outputs(agent.model.theta, inputs) - change
             expected[1] += own.square().mean((1, 2)).detach().numpy() / 3
         agent.observe(step, np.ones(3, bool), np.zeros(3, bool))
     (point,) = agent.adapt(every=1)

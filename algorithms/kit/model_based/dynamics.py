@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -146,27 +145,6 @@ def adapted_parameters(parameters: Sequence[Tensor], gradient: InnerStep, rates:
 def losses(predicted: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Squared errors of outputs (task, row, out), mean over outputs, weighted sum over rows: (task,)."""
     return ((predicted - targets).square().mean(-1) * weights).sum(1)
-
-
-class PredictionErrors:
-    """Errors on steps that were predicted before they were seen: of adapted models, and of the one they came from."""
-
-    def __init__(self, rows: int) -> None:
-        self._sums = np.zeros((2, rows))  # adapted, unadapted
-        self._numbers = np.zeros(rows)
-
-    def add(self, adapted: Tensor, unadapted: Tensor, targets: Tensor, judged: np.ndarray) -> None:
-        """Outputs and targets (row, 1, out) of one step, of which the rows in the mask `judged` count."""
-        weights = torch.ones_like(targets[..., 0])
-        for total, predicted in zip(self._sums, (adapted, unadapted)):
-            total[judged] += losses(predicted, targets, weights).cpu().numpy()[judged]
-        self._numbers[judged] += 1
-
-    def means(self) -> dict[str, np.ndarray]:
-        """Mean normalised squared error per row, (row,); NaN where nothing was judged."""
-        with np.errstate(invalid="ignore"):
-            adapted, unadapted = self._sums / self._numbers
-        return {"prediction_loss": adapted, "prediction_loss_unadapted": unadapted}
 
 
 @dataclass(frozen=True)
