@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -97,8 +97,34 @@ class ReplayTrainConfig(TrainConfig):
         return self.model_copy(update={"steps_per_iteration": gradient_steps, "initial_transitions": initial})
 
 
+class Before(NamedTuple):
+    """What an algorithm's returns before adaptation are of, since that is not the same for all.
+
+    kind: `unadapted`: an agent that has learnt nothing of its task, action for action its unadapted twin; `explores`:
+    it has learnt nothing either, but acts so as to find out; `adapts within the episode`: it learns while it is
+    evaluated; `does not adapt`: it never learns of its task, after no more than before. sentence: the same in words.
+    """
+
+    kind: Literal["unadapted", "explores", "adapts within the episode", "does not adapt"]
+    sentence: str
+
+
 class AdaptConfig(Config):
     """What every test-time adaptation has."""
+
+    twin: ClassVar[Mapping[str, Any] | None] = None
+    """Values of the unadapted twin: with them an agent acts, but no transition of a trial ever changes how. What
+    adapting is worth is the return after it minus the twin's. None: there is no adaptation, so there is no twin."""
+
+    @property
+    def before(self) -> Before:
+        """What the returns before adaptation are of, under these values."""
+        return Before("does not adapt", "nothing is learnt in a trial")
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether an agent with these values learns nothing in a trial where another one would."""
+        return self.twin is not None and all(getattr(self, name) == value for name, value in self.twin.items())
 
     @property
     def updates(self) -> int:

@@ -4,7 +4,7 @@ Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn, "Learning to Adapt in Dy
 Meta-Reinforcement Learning", 2018. A model of the dynamics is meta-trained so that one gradient step on the last M
 transitions makes it predict the next K well, whatever happened to the body. In a test task that step is taken before
 each action, from the meta-trained parameters, and the action is planned under the adapted model with a reward that is
-known. There is no other adaptation: what an episode taught is gone with the episode.
+known. There is no other adaptation: beyond an episode at most its last M transitions are kept.
 
 Where this leaves the released code, which does not reproduce the paper: all data are normalised by statistics of all
 data (there: each by those of the batch it came with); fitting keeps the model of the least loss *after* the inner step
@@ -29,6 +29,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
+    Before,
     ReplayTrainConfig,
     Transition,
     average,
@@ -36,10 +37,12 @@ from algorithms.base import (
     require_finite,
 )  # fmt: skip
 from algorithms.kit.model_based import dynamics
+from algorithms.kit.model_based.fitting import Limits, fit
+from algorithms.kit.model_based.online_model import OnlineModel
 from algorithms.kit.model_based.planning import PlannerName, PlannerSettings, advanced, plan, predicted_returns
 from algorithms.kit.model_based.windows import RecentTransitions, WindowIndex, Windows
 from algorithms.kit.networks import adam, as_leaves, frozen, glorot_uniform, resolve_precision, step
-from algorithms.kit.replay import EpisodeStore
+from algorithms.kit.replay import EpisodeStore, Transitions
 from algorithms.kit.state import Part
 from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskFamily, TaskSource
@@ -83,6 +86,10 @@ class GrbalTrain(ReplayTrainConfig):
     steps_per_iteration: PositiveInt = Field(
         default=2000, description="gradient steps per iteration at most (ours; code: 100 epochs)"
     )
+    epochs: PositiveInt | None = Field(
+        default=None, exclude_if=lambda epochs: epochs is None,  # identities from before it was a choice
+        description="passes over the data per iteration at most, where a gradient step takes in all transitions of its "
+        "windows (code 100, paper 50); None: `steps_per_iteration` alone limits (ours)")  # fmt: skip
     validation_fraction: float = Field(default=0.1, ge=0, lt=1, description="episodes held out of fitting (code)")
     validation_windows: PositiveInt = Field(default=200, description="held-out windows that are judged (ours)")
     validate_every: PositiveInt = Field(default=100, description="gradient steps between two looks at them (ours)")
@@ -132,9 +139,22 @@ class GrbalAdapt(AdaptConfig):
     online: bool = Field(
         default=True, description="adapt before every action; without: planning on the meta-trained model (ours)"
     )
+    carry_over: bool = Field(
+        default=False, exclude_if=lambda carry_over: not carry_over,  # identities from before it was a choice
+        description="an episode starts with the last M transitions of the trial, of whatever episode, so that what was "
+        "seen before serves from the first step (ours); without: an episode starts with none (code)")  # fmt: skip
     planner: PlannerName | None = Field(default=None, description="None: as in meta-training (code)")
     candidates: PositiveInt | None = Field(default=None, description="None: as in meta-training (code)")
     plan_horizon: PositiveInt | None = Field(default=None, description="None: as in meta-training (code)")
+
+    twin: ClassVar[dict[str, Any]] = {"online": False}
+
+    @property
+    def before(self) -> Before:
+        """A model that is adapted once an episode is long enough."""
+        if not self.online:
+            return Before("unadapted", "planning on the meta-trained model")
+        return Before("adapts within the episode", "the model is adapted as soon as the episode is M steps old")
 
 
 def unsupported(name: str, family: TaskFamily) -> str | None:
@@ -216,7 +236,7 @@ class Grbal(Algorithm):
             for piece in self.pieces(self.config.transitions)
         ]  # fmt: skip
         returns = average(np.concatenate([self.episode_returns(batch) for batch in batches]))
-        judged = {name: average(values[np.isfinite(values)]) for name, values in agent.diagnostics().items()}
+        judged = {name: average(values[np.isfinite(values)]) for name, values in agent.model.errors().items()}
         for batch in batches:
             self._remember(batch)
         return {"return": returns} | {name: value for name, value in judged.items() if value == value}
@@ -236,21 +256,20 @@ class Grbal(Algorithm):
         if not self.windows.number:
             return {}
         judged = self.held_out.sample(config.validation_windows, self.generator) if self.held_out.number else None
-        done, stale, totals, best = 0, 0, dict[str, float](), dict[str, float]()
-        kept = frozen(self.theta)  # the very tensors: what is trained, unless a look finds it the best so far
-        while done < config.steps_per_iteration and stale < config.patience:
-            number = min(config.validate_every, config.steps_per_iteration - done)
-            for name, value in averaged(lambda: self.gradient_step(normalisation), number).items():
-                totals[name] = totals.get(name, 0.0) + number * value
-            done += number
-            if judged is not None:
-                found, stale = self._validated(judged, normalisation), stale + 1
-                if not best or found["held_out_loss"] < best["held_out_loss"]:
-                    best, stale, kept = found, 0, [parameter.detach().clone() for parameter in self.theta]
-        with torch.no_grad():
-            for parameter, best_value in zip(self.theta, kept):
-                parameter.copy_(best_value)
-        return {name: total / done for name, total in totals.items()} | best | {"gradient_steps": float(done)}
+        return fit(
+            self.theta,
+            lambda number: averaged(lambda: self.gradient_step(normalisation), number),
+            None if judged is None else lambda: self._validated(judged, normalisation),
+            Limits(self._most_steps(), config.validate_every, config.patience),
+        )
+
+    def _most_steps(self) -> int:
+        """How many gradient steps this iteration may take."""
+        config = self.config
+        if config.epochs is None:
+            return config.steps_per_iteration
+        per_epoch = sum(self.windows.lengths) / (config.meta_batch * (config.past + config.future))
+        return min(config.steps_per_iteration, max(int(config.epochs * per_epoch), 1))
 
     def gradient_step(self, normalisation: dynamics.Normalisation) -> dict[str, Tensor]:
         """One outer step on a batch of windows."""
@@ -315,21 +334,20 @@ class GrbalAgent(Agent):
         """The meta-trained model, no transitions, no plan."""
         grbal, spaces = self.grbal, self.grbal.source.spaces
         self.generator = torch.Generator(grbal.device).manual_seed(self.seed)
-        self.theta = frozen(grbal.theta)
-        self.normalisation = grbal.normalisation
+        self.model = OnlineModel(frozen(grbal.theta), grbal.normalisation, grbal.step_sizes, num_tasks)
         self.recent = RecentTransitions(num_tasks, grbal.config.past, spaces)
         self.plans = torch.zeros((num_tasks, self.settings.horizon, spaces.action_dim), device=grbal.device)
         self.next_plans = self.plans
-        self.gradient: dynamics.InnerStep | None = None
-        self.rates = torch.zeros((num_tasks, 1, 1), device=grbal.device)
-        self.errors = np.zeros((3, num_tasks))  # of predictions made after adapting: adapted, unadapted, how many
 
     @torch.no_grad()
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
         """The first action of a plan under the model adapted to the running episode; exploring or not, the same."""
         del explore
-        self._adapt_model()
-        model = self._predictor()
+        past, weights = self.recent.held(self.grbal.device)
+        self.model.adapt(past, weights, self._enough & self.config.online)
+        candidates = max(self.settings.candidates // self.settings.iterations, 1)
+        at_once = max(PLANNED_AT_ONCE // candidates, 1) if self.grbal.device.type == "cpu" else max(len(self.plans), 1)
+        model = self.model.predictor(at_once, self.precision)
         states = torch.as_tensor(observations, device=self.grbal.device)
 
         def returns_of(sequences: Tensor) -> Tensor:
@@ -338,65 +356,40 @@ class GrbalAgent(Agent):
         self.next_plans = plan(self.settings, returns_of, self.plans, self.generator)
         return self.next_plans[:, 0].cpu().numpy()
 
-    def _adapt_model(self) -> None:
-        """The inner step on each row's last transitions; of size 0 where there are too few of them."""
-        enough = (self.recent.counts >= self.grbal.config.adapts_after) & self.config.online
-        self.gradient = None
-        if enough.any():
-            past, weights = self.recent.held(self.grbal.device)
-            inputs, targets = self.normalisation.inputs(past), self.normalisation.targets(past)
-            self.gradient = dynamics.inner_step(self.theta, inputs, targets, weights)
-            rates = torch.as_tensor(enough, dtype=torch.float32, device=self.grbal.device)
-            self.rates = self.grbal.step_sizes(self.gradient) * rates.reshape(-1, 1, 1)
+    @property
+    def _enough(self) -> np.ndarray:
+        """The rows with transitions enough to adapt to, as a mask."""
+        enough: np.ndarray = self.recent.counts >= self.grbal.config.adapts_after
+        return enough
 
-    def _predictor(self) -> dynamics.Predictor:
-        """One network per row."""
-        rows, candidates = len(self.plans), max(self.settings.candidates // self.settings.iterations, 1)
-        at_once = max(PLANNED_AT_ONCE // candidates, 1) if self.plans.device.type == "cpu" else rows
-        parameters = self.theta
-        if self.gradient is not None:
-            parameters = dynamics.adapted_parameters(self.theta, self.gradient, self.rates)
-        return dynamics.predictor(parameters, self.normalisation, rows, at_once, self.precision)
-
+    @torch.no_grad()
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
-        """Take in a step of the running episodes, and go on to the plan's next action; an episode's end clears both."""
-        self._judge(transition, active)
+        """Take in a step of the running episodes, and go on to the plan's next action; an episode's end clears the
+        plan and, unless they are carried over, the transitions.
+        """  # noqa: D205
+        fields = [np.asarray(field, np.float32)[:, None] for field in transition]
+        step = Transitions(*(torch.as_tensor(field, device=self.grbal.device) for field in fields))
+        self.model.judge(step, active & self._enough)
         self.recent.add(transition.observations, transition.actions, transition.next_observations, active)
-        self.recent.clear(episode_end)
+        if not self.config.carry_over:
+            self.recent.clear(episode_end)
         moved = torch.as_tensor(active, device=self.plans.device).reshape(-1, 1, 1)
         ended = torch.as_tensor(episode_end, device=self.plans.device).reshape(-1, 1, 1)
         self.plans = torch.where(moved, advanced(self.next_plans), self.plans).masked_fill(ended, 0.0)
         self.next_plans = self.plans
 
-    @torch.no_grad()
-    def _judge(self, transition: Transition, active: np.ndarray) -> None:
-        """Add up how well the models predicted this step, which none of them had seen."""
-        judged = np.flatnonzero(active & (self.recent.counts >= self.grbal.config.adapts_after))
-        if self.gradient is None or not len(judged):
-            return
-        fields = [np.asarray(field, np.float32)[:, None] for field in transition]
-        step = dynamics.Transitions(*(torch.as_tensor(field, device=self.grbal.device) for field in fields))
-        inputs, targets = self.normalisation.inputs(step), self.normalisation.targets(step)
-        adapted = dynamics.adapted_outputs(self.theta, self.gradient, self.rates, inputs)
-        one = torch.ones_like(targets[..., 0])
-        for row, outputs in enumerate((adapted, dynamics.outputs(self.theta, inputs))):
-            self.errors[row, judged] += dynamics.losses(outputs, targets, one).cpu().numpy()[judged]
-        self.errors[2, judged] += 1
-
-    def diagnostics(self) -> dict[str, np.ndarray]:
-        """Mean normalised squared error of one-step predictions per row, by the adapted and the meta-trained model."""
-        with np.errstate(invalid="ignore"):
-            adapted, unadapted = self.errors[:2] / self.errors[2]
-        return {"prediction_loss": adapted, "prediction_loss_unadapted": unadapted}
-
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
-        """Nothing that outlasts an episode: how well the model predicted while the adaptation data were collected."""
-        yield Adaptation(0, self.diagnostics())
+        """Nothing is left to do: how well the model predicted while the adaptation data were collected."""
+        yield Adaptation(0, self.model.errors())
 
     def fork(self, episodes: int) -> GrbalAgent:
-        """A copy for new episodes of each task: none has a transition yet, and all draw the same random numbers."""
+        """A copy for new episodes of each task, which all draw the same random numbers; none has a transition yet,
+        but for those that are carried over.
+        """  # noqa: D205
         copy = GrbalAgent(self.grbal, self.config, self.seed)
         copy.begin(len(self.plans) * episodes)
+        if self.config.carry_over:
+            copy.recent = self.recent.repeated(episodes)
         return copy
 
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from algorithms.base import (
@@ -25,6 +25,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
+    Before,
     TrainConfig,
     Transition,
     as_arrays,
@@ -89,11 +90,18 @@ class InnerGradientTrain(TrainConfig):
 class InnerGradientAdapt(AdaptConfig):
     """Policy gradient in a test task, on all of its adaptation data."""
 
-    gradient_steps: PositiveInt = Field(default=1, description="on the same data (code and papers: 1)")
+    gradient_steps: NonNegativeInt = Field(default=1, description="on the same data (code and papers: 1)")
     learning_rate: float | None = Field(default=None, gt=0, description="of the first step; None: alpha (code)")
     late_learning_rate: float | None = Field(
         default=None, gt=0, description="of further steps; None: as the first (Finn et al.: half of alpha)"
     )
+
+    twin: ClassVar[dict[str, Any]] = {"gradient_steps": 0}
+
+    @property
+    def before(self) -> Before:
+        """The policy before any gradient step."""
+        return Before("unadapted", "the meta-trained policy, before any gradient step")
 
     @property
     def updates(self) -> int:

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from algorithms.base import (
@@ -30,6 +30,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
+    Before,
     ReplayTrainConfig,
     Transition,
     as_arrays,
@@ -129,7 +130,7 @@ class MierTrain(LeftOutSettings, ReplayTrainConfig):
 class MierWithoutRelabelingAdapt(AdaptConfig):
     """MIER-wR: phi alone is adapted (paper, section 5.1)."""
 
-    context_steps: PositiveInt = Field(default=10, description="N (paper, table 1)")
+    context_steps: NonNegativeInt = Field(default=10, description="N (paper, table 1)")
     late_learning_rate: float = Field(
         default=1e-3, gt=0, description="step on phi after `inner_steps` (code; the paper keeps 0.01)"
     )
@@ -137,11 +138,20 @@ class MierWithoutRelabelingAdapt(AdaptConfig):
         default=0.8, gt=0, lt=1, description="share of the adaptation data that is fitted, the rest held out (code)"
     )
 
+    twin: ClassVar[dict[str, Any]] = {"context_steps": 0}
+
+    @property
+    def before(self) -> Before:
+        """The context before any step."""
+        return Before("unadapted", "the meta-trained policy given the meta-learned initial context")
+
 
 class MierAdapt(GateSettings, RelabelSettings, StopSettings, MierWithoutRelabelingAdapt):
     """MIER: model adaptation and fine-tuning on relabeled experience (paper, Algorithm 2)."""
 
     model_steps: int = Field(default=0, ge=0, description="M, Adam steps on theta and the bounds (paper, table 1)")
+
+    twin: ClassVar[dict[str, Any]] = {"context_steps": 0, "model_steps": 0, "relabel_updates": 0}
 
     def problem(self, train: MierTrain, transitions: int) -> str | None:
         """A gate that was never calibrated."""

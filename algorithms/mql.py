@@ -15,7 +15,7 @@ episode that ends early is followed by another.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
+    Before,
     ReplayTrainConfig,
     Transition,
     as_arrays,
@@ -146,6 +147,19 @@ class MqlAdapt(AdaptConfig):
     evaluation_history: Literal["padded", "unpadded", "unbounded"] = Field(
         default="padded", description="of evaluation episodes: as in training (ours), without the padding, or "
         "unpadded and as long as the episode (code, by environment)")  # fmt: skip
+    online: bool = Field(
+        default=True, exclude_if=lambda online: online,  # identities from before it was a choice
+        description="read the running episode; without: an empty context at every step, so that only gradient steps "
+        "adapt (ours)")  # fmt: skip
+
+    twin: ClassVar[dict[str, Any]] = {"online": False, "new_data_updates": 0, "replay_updates": 0}
+
+    @property
+    def before(self) -> Before:
+        """A context that starts empty, and fills."""
+        if not self.online:
+            return Before("unadapted", "the meta-trained policy given a context that is empty at every step")
+        return Before("adapts within the episode", "a context that is empty at the episode's start, and fills in it")
 
     @property
     def updates(self) -> int:
@@ -274,13 +288,14 @@ class MqlAgent(Agent):
     def begin(self, num_tasks: int) -> None:
         """The meta-trained actor, shared by all tasks, and empty histories."""
         self.actor = self.mql.learner.actor.map(frozen)
-        self.history = RunningHistory(num_tasks, self.mql.config.history_length, self.mql.source.spaces)
+        self._start_histories(num_tasks, self.mql.config.history_length)
         self.data: TrialData | None = TrialData(num_tasks)
         self.steps: list[list[int]] = [[] for _ in range(num_tasks)]  # of each stored transition in its episode
 
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
         """The deterministic policy, with noise where the new data are collected with some."""
-        actions = self.mql.actions(self.actor, observations, self.history, self.padded)
+        history = self.history if self.config.online else self.empty
+        actions = self.mql.actions(self.actor, observations, history, self.padded)
         if not explore or not self.config.collection_noise:
             return actions
         noise = torch.randn(actions.shape, generator=self.generator, device=self.mql.device).cpu().numpy()
@@ -300,9 +315,13 @@ class MqlAgent(Agent):
         copy.actor, copy.data = self.actor, None
         spaces, asked = self.mql.source.spaces, self.config.evaluation_history
         length = spaces.horizon if asked == "unbounded" else self.mql.config.history_length
-        copy.history = RunningHistory(len(self.steps) * episodes, length, spaces)
+        copy._start_histories(len(self.steps) * episodes, length)
         copy.padded = asked == "padded"
         return copy
+
+    def _start_histories(self, rows: int, length: int) -> None:
+        """The running episodes' transitions, and what is read in their place where the context is kept empty."""
+        self.history, self.empty = (RunningHistory(rows, length, self.mql.source.spaces) for _ in range(2))
 
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
         """TD3 on the new data alone, then on the weighted meta-training replay."""

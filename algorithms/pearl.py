@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
+    Before,
     ReplayTrainConfig,
     Transition,
     as_arrays,
@@ -111,6 +112,20 @@ class PearlAdapt(AdaptConfig):
     evaluation_embedding: Literal["sample", "mean"] = Field(
         default="sample", description="z of an evaluation episode: drawn from the belief (code) or its mean"
     )
+    belief: Literal["posterior", "prior"] = Field(
+        default="posterior", exclude_if=lambda belief: belief == "posterior",  # identities from before it was a choice
+        description="`prior`: what is observed changes nothing, and z is the prior's mean (ours)")  # fmt: skip
+
+    twin: ClassVar[dict[str, Any]] = {"belief": "prior"}
+
+    @property
+    def before(self) -> Before:
+        """A belief that is the prior."""
+        if self.belief == "prior":
+            return Before("unadapted", "z is the prior's mean")
+        if self.evaluation_embedding == "mean":
+            return Before("unadapted", "z is the prior's mean until something is inferred")
+        return Before("explores", "a z per episode, drawn from the prior")
 
 
 class Pearl(Algorithm):
@@ -267,6 +282,8 @@ class PearlAgent(Agent):
 
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
         """Store; after an episode draw a new z, from the posterior once enough episodes have been seen."""
+        if self.config.belief == "prior":
+            return
         self.data.add(transition, active)
         self.episodes += episode_end
         over = np.flatnonzero(episode_end)
@@ -282,7 +299,8 @@ class PearlAgent(Agent):
 
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
         """One posterior from all transitions; no gradient updates."""
-        self.mean, self.variance = self._posterior_of(self.data.everything(self.pearl.device))
+        if self.config.belief == "posterior":
+            self.mean, self.variance = self._posterior_of(self.data.everything(self.pearl.device))
         norm, spread = self.mean.norm(dim=1), self.variance.sqrt().mean(dim=1)
         yield Adaptation(0, as_arrays({"embedding_norm": norm, "embedding_std": spread}))
 
@@ -299,6 +317,8 @@ class PearlAgent(Agent):
         return copy
 
     def _drawn(self, noise: Tensor) -> Tensor:
+        if self.config.belief == "prior":
+            return self.mean.expand_as(noise)
         return self.mean + self.variance.sqrt() * noise
 
     @torch.no_grad()

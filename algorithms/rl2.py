@@ -18,7 +18,7 @@ training list, each as often as any other; where a critic is learned, the end of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from algorithms.base import (
     AdaptConfig,
     Agent,
     Algorithm,
+    Before,
     TrainConfig,
     Transition,
     as_arrays,
@@ -125,6 +126,15 @@ class Rl2Adapt(AdaptConfig):
         default=True, description="remember what happens; without: a blank memory at every step, as an agent that "
         "cannot learn of its task (ours)")  # fmt: skip
     explore_stochastic: bool = Field(default=True, description="sampled actions in the adaptation episodes (code)")
+
+    twin: ClassVar[dict[str, Any]] = {"online": False}
+
+    @property
+    def before(self) -> Before:
+        """A memory that starts blank, and fills."""
+        if not self.online:
+            return Before("unadapted", "a memory that is blank at every step")
+        return Before("adapts within the episode", "a memory that is blank at the episode's start, and fills in it")
 
 
 class Memory(NamedTuple):

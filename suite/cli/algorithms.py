@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -35,13 +36,17 @@ def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: As
     entry = get_algorithm(name)
     blocks = {block: fields_of(entry.load(block)) for block in ("train", "adapt")}
     names = list(presets(entry.training))
+    adapt = entry.load("adapt")()
     if as_json:
         about = {"name": entry.name, "training": entry.training, "summary": entry.summary, "source": entry.source}
+        about |= {"before": adapt.before._asdict(), "twin": adapt.twin}
         print_json(about | {"presets": names} | blocks)
         return
     print_lines([f"{entry.name}: {entry.summary} ({entry.source})"])
     if names:
         print_lines([f"presets (configs/algorithms/{entry.training}.yaml): {', '.join(names)}"])
+    twin = "none" if adapt.twin is None else f"adapt: {json.dumps(adapt.twin)}"
+    print_lines([f"before adaptation: {adapt.before.kind}: {adapt.before.sentence}", f"unadapted twin: {twin}"])
     for block, fields in blocks.items():
         rows = [(field["name"], field["type"], str(field["default"]), field["description"]) for field in fields]
         print_lines([""])
@@ -51,7 +56,7 @@ def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: As
 def fields_of(model: Any) -> list[dict[str, Any]]:
     """Name, type, default and description of each field of a Pydantic model, in the order of its schema."""
     schema = model.model_json_schema()
-    defaults = model()
+    defaults = model()  # a dump leaves some fields out
     return [
         {
             "name": name,

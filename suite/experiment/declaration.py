@@ -36,6 +36,11 @@ class Choice(Frozen):
     preset: str | None = Field(default=None, description="a preset of configs/algorithms on top of the default one")
     train: dict[str, Any] = Field(default_factory=dict)
     adapt: dict[str, Any] = Field(default_factory=dict)
+    twin: bool = Field(
+        default=False,
+        description="also test its unadapted twin: the same training with an agent that learns nothing in a trial, so "
+        "that what adapting gained can be read",
+    )
 
     @field_validator("label")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from algorithms.registry import AlgorithmEntry, UnknownAlgorithm, get_algorithm
@@ -14,6 +14,7 @@ from suite.experiment.budgets import preset_of, protocol_for, steps_and_mileston
 from suite.experiment.declaration import Choice, Experiment
 from suite.experiment.presets import resolve_blocks
 from suite.experiment.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
+from suite.experiment.twins import SUFFIX, twin_values
 from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split, refuse_leaks, splits
 from tasks.spec import TaskSplit
 
@@ -48,14 +49,14 @@ def expand(experiment: Experiment) -> list[Cell]:
     _refuse_too_many(experiment)
     own = _own_splits(experiment)
     splits = [_split(name, own) for name in experiment.splits]
-    choices = list(_variants(experiment))
+    choices = list(_with_twins(_variants(experiment)))
     labels = [choice.variant for choice in choices]
     if len(set(labels)) < len(labels):
         repeated = sorted({label for label in labels if labels.count(label) > 1})
         raise UserError(f"algorithms: {', '.join(repeated)} occurs twice; give one of them another `label`")
     pairs = itertools.product(splits, choices)
     cells = [cell for split, choice in pairs for cell in _cells(experiment, choice, split)]
-    _refuse_twins(cells)
+    _refuse_repetition(cells)
     experiment.executor.refuse_unknown(labels)
     return cells
 
@@ -64,7 +65,10 @@ def _refuse_too_many(experiment: Experiment) -> None:
     """Nothing, if the grid is one that somebody could want to run."""
     labels = [choice.variant for choice in experiment.algorithms]
     axes = [(_axis(key, labels)[0], len(values)) for key, values in experiment.axes.items()]
-    variants = sum(math.prod(size for label, size in axes if label == variant) for variant in labels)
+    variants = sum(
+        (2 if choice.twin else 1) * math.prod(size for label, size in axes if label == choice.variant)
+        for choice in experiment.algorithms
+    )
     cells = len(experiment.splits) * variants * len(experiment.seeds)
     if cells > MOST_CELLS:
         raise UserError(
@@ -119,6 +123,15 @@ def _variants(experiment: Experiment) -> Iterator[Choice]:
             yield choice.model_copy(update={"label": label, **blocks})
 
 
+def _with_twins(choices: Iterable[Choice]) -> Iterator[Choice]:
+    """Each variant, and after those that ask for it their unadapted twin."""
+    for choice in choices:
+        yield choice
+        if choice.twin:
+            own = {"label": choice.variant + SUFFIX, "adapt": choice.adapt | twin_values(choice.name), "twin": False}
+            yield choice.model_copy(update=own)
+
+
 def _axis(key: str, labels: list[str]) -> tuple[str, str, str]:
     """Label, block and field that an axis names; a label may hold dots."""
     for label in labels:
@@ -130,7 +143,7 @@ def _axis(key: str, labels: list[str]) -> tuple[str, str, str]:
     raise UserError(f"axes: {key} is not `label.train.field` or `label.adapt.field`; before {field!r}: {hint}")
 
 
-def _refuse_twins(cells: list[Cell]) -> None:
+def _refuse_repetition(cells: list[Cell]) -> None:
     """Refuse two variants that stand for the same run."""
     first: dict[str, Cell] = {}  # by run
     for cell in cells:

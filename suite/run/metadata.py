@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from suite.experiment.specs import Execution, MetatestSpec
+from suite.experiment.twins import gain_facts
 from suite.results.json_files import read_json
 from suite.run.metatest import adaptation_transitions
 from suite.run.training import Training
@@ -45,7 +46,7 @@ def describe(
         "protocol": spec.protocol.model_dump(mode="json")
         | {"adaptation_transitions": adaptation_transitions(spec)},
         "protocol_hash": spec.protocol.hash,
-        "config": {"train": training.spec.config, "adapt": spec.config},
+        "config": {"train": training.spec.config, "adapt": spec.config}, "gain": gain_facts(spec),
         "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps},
         "provenance": read_json(folder / "provenance.json"),
     }  # fmt: skip

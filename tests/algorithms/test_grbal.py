@@ -145,6 +145,17 @@ def test_fitting_ends_when_the_held_out_loss_stops_falling_and_the_best_model_is
     assert grbal._fit()["gradient_steps"] == 12
 
 
+def test_gradient_steps_are_as_many_as_passes_over_the_data_take(small_grbal):
+    """As released: a step takes in five windows of 3 + 3 transitions; four episodes of 20 hold 80."""
+    grbal = small_grbal(validation_fraction=0.0, steps_per_iteration=50, epochs=6)
+    assert grbal._most_steps() == int(6 * 80 / (5 * 6)) == 16
+    assert grbal._fit()["gradient_steps"] == 16
+    grbal.config = grbal.config.model_copy(update={"steps_per_iteration": 4})
+    assert grbal._fit()["gradient_steps"] == 4
+    grbal.config = grbal.config.model_copy(update={"epochs": None, "steps_per_iteration": 7})
+    assert grbal._fit()["gradient_steps"] == 7
+
+
 def test_without_held_out_episodes_the_last_model_stays(small_grbal, monkeypatch):
     grbal = small_grbal(validation_fraction=0.0)
     before, last = [parameter.detach().clone() for parameter in grbal.theta], []
@@ -214,15 +225,15 @@ def test_meta_trained_parameters_until_an_episode_has_enough_transitions(small_g
     for number, step in enumerate(steps(3, 5)):
         acted, unadapted = agent.act(probe, explore=False), plain.act(probe, explore=False)
         assert np.array_equal(acted, unadapted) == (number < 3)
-        assert (agent.gradient is None) == (number < 3)
+        assert (agent.model.gradient is None) == (number < 3)
         for each in (agent, plain):
             each.observe(step, np.ones(3, bool), np.zeros(3, bool))
             each.plans = each.plans * 0  # the same start for both
     agent.observe(step, np.ones(3, bool), none_or(3, 1))  # an episode ends: its row alone starts afresh
     acted, unadapted = agent.act(probe, explore=False), plain.act(probe, explore=False)
-    assert agent.rates.flatten().tolist() == pytest.approx([0.3, 0.0, 0.3])
-    networks = dynamics.adapted_parameters(agent.theta, agent.gradient, agent.rates)
-    same = [all(torch.equal(p[row], q[0]) for p, q in zip(networks, agent.theta)) for row in range(3)]
+    assert agent.model.rates.flatten().tolist() == pytest.approx([0.3, 0.0, 0.3])
+    networks = dynamics.adapted_parameters(agent.model.theta, agent.model.gradient, agent.model.rates)
+    same = [all(torch.equal(p[row], q[0]) for p, q in zip(networks, agent.model.theta)) for row in range(3)]
     assert same == [False, True, False]
 
 
@@ -232,8 +243,8 @@ def test_the_inner_step_is_taken_on_the_newest_transitions(small_grbal):
     agent, seen = started(grbal, rows=1), list(steps(1, 7))
     for step in seen:
         agent.observe(step, np.ones(1, bool), np.zeros(1, bool))
-    agent._adapt_model()
-    found = dynamics.adapted_parameters(agent.theta, agent.gradient, agent.rates)
+    agent.act(seen[0][0], explore=False)
+    found = dynamics.adapted_parameters(agent.model.theta, agent.model.gradient, agent.model.rates)
     fields = [torch.as_tensor(np.stack([step[field] for step in seen[-3:]], 1)) for field in (0, 1, 3)]
     nothing = torch.zeros(1, 3)
     last = Transitions(fields[0], fields[1], nothing, fields[2], nothing)
@@ -252,7 +263,7 @@ def test_with_a_step_of_nothing_it_is_plain_planning(small_grbal):
         np.testing.assert_allclose(agent.act(step[0], True), plain.act(step[0], True), atol=1e-5)
         for each in (agent, plain):
             each.observe(step, np.ones(3, bool), np.zeros(3, bool))
-    assert agent.gradient is not None
+    assert agent.model.gradient is not None
 
 
 def test_plans_go_on_from_the_last_ones_under_the_familys_reward_and_termination(small_grbal, monkeypatch):
@@ -282,7 +293,7 @@ def test_plans_go_on_from_the_last_ones_under_the_familys_reward_and_termination
 
 
 def state_of(agent, row):
-    errors = agent.errors[:, row]
+    errors = [means[row] for means in agent.model.errors().values()]
     data, weights = agent.recent.held(torch.device("cpu"))
     return [agent.plans[row], torch.as_tensor(errors), data.observations[row], data.actions[row], weights[row]]
 
@@ -310,6 +321,36 @@ def test_an_episodes_end_clears_its_transitions_and_its_plan(small_grbal):
     agent.observe(step, np.ones(3, bool), none_or(3, 2))
     assert agent.recent.counts.tolist() == [5, 5, 0]
     assert (agent.plans.abs().sum((1, 2)) > 0).tolist() == [True, True, False]
+
+
+def test_carried_over_transitions_outlast_an_episode_and_serve_from_the_next_ones_first_step(small_grbal):
+    """By hand: a fork adapts, from its first action on, to the last three transitions of its own task's trial."""
+    grbal, seen = small_grbal(), list(steps(3, 5))
+    kept, forgetful = started(grbal, carry_over=True), started(grbal)
+    for number, step in enumerate(seen):
+        for agent in (kept, forgetful):
+            agent.act(step[0], explore=True)
+            agent.observe(step, np.ones(3, bool), np.full(3, number == 4))  # the last step ends the episodes
+    assert kept.recent.counts.tolist() == [5, 5, 5]
+    assert forgetful.recent.counts.tolist() == [0, 0, 0]
+    assert not kept.plans.any()
+    fork = kept.fork(2)
+    assert fork.recent.counts.tolist() == [5] * 6
+    fork.act(np.ones((6, 3), np.float32), explore=False)
+    assert fork.model.rates.flatten().tolist() == pytest.approx([0.3] * 6)
+    fields = [torch.as_tensor(np.stack([step[field] for step in seen[-3:]], 1)) for field in (0, 1, 3)]
+    nothing = torch.zeros(3, 3)
+    last = Transitions(fields[0], fields[1], nothing, fields[2], nothing)
+    inputs, targets = grbal.normalisation.inputs(last), grbal.normalisation.targets(last)
+    wanted = dynamics.inner_step(fork.model.theta, inputs, targets, torch.full((3, 3), 1 / 3))
+    for parameter, expected in zip(
+        dynamics.adapted_parameters(fork.model.theta, fork.model.gradient, 0.3),
+        dynamics.adapted_parameters(fork.model.theta, wanted, 0.3),
+    ):
+        torch.testing.assert_close(parameter, expected.repeat_interleave(2, dim=0), rtol=1e-5, atol=1e-6)
+    fork.observe(Transition(*(np.repeat(field, 2, axis=0) for field in step)), np.ones(6, bool), np.zeros(6, bool))
+    assert fork.recent.counts.tolist() == [6] * 6
+    assert kept.recent.counts.tolist() == [5] * 3  # what the fork saw is not the trial's
 
 
 @pytest.mark.parametrize("planner", ["mppi", "cem", "random_shooting"])
@@ -348,12 +389,12 @@ def test_the_adaptation_is_judged_on_steps_it_has_not_seen(small_grbal):
             inputs = (inputs - grbal.normalisation.input_mean) / grbal.normalisation.input_scale
             change = torch.as_tensor(step[3] - step[0])[:, None]
             change = (change - grbal.normalisation.change_mean) / grbal.normalisation.change_scale
-            networks = dynamics.adapted_parameters(agent.theta, agent.gradient, agent.rates)
+            networks = dynamics.adapted_parameters(agent.model.theta, agent.model.gradient, agent.model.rates)
             hidden = inputs
             for weight, bias in zip(networks[:-2:2], networks[1:-2:2]):
                 hidden = torch.relu(hidden @ weight + bias)
             expected[0] += (hidden @ networks[-2] + networks[-1] - change).square().mean((1, 2)).detach().numpy() / 3
-            own = dynamics.outputs(agent.theta, inputs) - change
+            own = dynamics.outputs(agent.model.theta, inputs) - change
             expected[1] += own.square().mean((1, 2)).detach().numpy() / 3
         agent.observe(step, np.ones(3, bool), np.zeros(3, bool))
     (point,) = agent.adapt(every=1)

@@ -179,6 +179,25 @@ def test_a_history_ends_with_its_episode_and_forks_have_their_own(mql):
         next(fork.adapt(1))
 
 
+def test_kept_empty_a_context_is_that_of_an_episodes_start_while_the_data_keep_theirs(mql):
+    online, empty = agent_with_data(mql, rows=HORIZON + 3), agent_with_data(mql, rows=HORIZON + 3, online=False)
+    probe = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    begun = mql.agent(MqlAdapt(**ADAPT), seed=3)
+    begun.begin(2)
+    acted = empty.act(probe, explore=False)
+    assert np.array_equal(acted, begun.act(probe, explore=False))
+    assert not np.array_equal(acted, online.act(probe, explore=False))
+    for left, right in zip(tuning_of(empty).new.everything().tokens, tuning_of(online).new.everything().tokens):
+        assert torch.equal(left, right)
+    fork = empty.fork(2)
+    at_first = fork.act(np.repeat(probe, 2, axis=0), explore=False)
+    ones = Transition(*(np.ones((4, size), np.float32) for size in (3, 2)), np.ones(4), np.ones((4, 3)), np.zeros(4))
+    fork.observe(ones, np.ones(4, bool), np.zeros(4, bool))
+    assert np.array_equal(fork.act(np.repeat(probe, 2, axis=0), explore=False), at_first)
+    list(empty.adapt(every=5))  # gradient steps are its only adaptation
+    assert not np.array_equal(empty.act(probe, explore=False), acted)
+
+
 def test_the_new_data_have_the_windows_of_their_own_episodes(mql):
     agent = agent_with_data(mql, tasks=2)
     new = tuning_of(agent).new

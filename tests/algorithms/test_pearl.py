@@ -345,6 +345,23 @@ def test_forks_hold_one_z_per_task_and_episode_in_task_major_order(random_source
     np.testing.assert_array_equal(actions, by_hand)
 
 
+def test_a_belief_kept_at_the_prior_is_its_mean_whatever_was_seen(random_source):
+    pearl = trained(random_source)
+    agent, draw = pearl.agent(PearlAdapt(belief="prior"), seed=1), np.random.default_rng(0)
+    agent.begin(2)
+    for step in range(3 * HORIZON):
+        seen = Transition(*(draw.standard_normal(shape).astype(np.float32) for shape in ((2, 3), (2, 2), (2,), (2, 3))),
+                          np.zeros(2, bool))  # fmt: skip
+        agent.observe(seen, np.ones(2, bool), np.full(2, step % HORIZON == HORIZON - 1))
+        assert not agent.latents.any()
+    (point,) = agent.adapt(every=1)
+    assert point.diagnostics["embedding_norm"].tolist() == [0, 0]
+    assert point.diagnostics["embedding_std"].tolist() == [1, 1]
+    fork = agent.fork(3)
+    assert fork.latents.shape == (6, 2)
+    assert not fork.latents.any()
+
+
 def test_the_z_of_evaluations_is_not_the_z_that_explored(random_source):
     agent = trained(random_source).agent(PearlAdapt(), seed=4)
     agent.begin(3)

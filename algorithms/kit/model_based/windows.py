@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -101,10 +102,10 @@ def _shares(counts: Tensor) -> Tensor:
 
 
 class RecentTransitions:
-    """The last `past` transitions of the running episode of each row; an episode that ends takes its own along."""
+    """The last `past` transitions of each row: of its running episode, if each is cleared at its end."""
 
     def __init__(self, rows: int, past: int, spaces: SpaceSpec) -> None:
-        self.counts = np.zeros(rows, np.int64)  # transitions of the running episode so far, (row,)
+        self.counts = np.zeros(rows, np.int64)  # transitions since the row was cleared, (row,)
         self._observations = np.zeros((rows, past, spaces.observation_dim), np.float32)
         self._actions = np.zeros((rows, past, spaces.action_dim), np.float32)
         self._next_observations = np.zeros((rows, past, spaces.observation_dim), np.float32)
@@ -123,6 +124,13 @@ class RecentTransitions:
     def clear(self, ended: np.ndarray) -> None:
         """Forget the transitions of the rows (boolean mask) whose episode has ended."""
         self.counts[ended] = 0
+
+    def repeated(self, times: int) -> RecentTransitions:
+        """Row-major copies: row 0's first."""
+        repeat = copy.copy(self)
+        for name in ("counts", "_observations", "_actions", "_next_observations"):
+            setattr(repeat, name, getattr(self, name).repeat(times, axis=0))
+        return repeat
 
     def held(self, device: torch.device) -> tuple[Transitions, Tensor]:
         """Transitions, fields (row, past, ...), and their weights (row, past): zeros where a row has none.

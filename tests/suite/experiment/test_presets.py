@@ -287,13 +287,14 @@ def test_every_file_of_presets_belongs_to_a_training():
         assert isinstance(yaml.safe_load((CONFIGS / "algorithms" / f"{name}.yaml").read_text()), dict)
 
 
-# the released MQL commands: lr, policy delay, exploration and target noise, gradient steps, episodes, history, context,
-# initial transitions, snapshot; updates on new data and replay, replay batch, beta clip, C, observations in classifier
+# the released MQL commands, but for ant-goal's gradient steps: lr, policy delay, exploration and target noise, gradient
+# steps, episodes, history, context, initial transitions, snapshot; updates on new data and replay, replay batch, beta
+# clip, C, observations in classifier
 MQL = {
     "cheetah-velocity.standard": (1e-3, 2, 0.3, 0.3, 200, 1, 20, 15, 500, 2000, 10, 100, 1280, 1.0, 0.1, False),
     "cheetah-direction.standard": (3e-4, 2, 0.3, 0.3, 500, 1, 20, 20, 1000, 2000, 10, 50, 2560, 1.5, 0.5, False),
     "ant-direction.ood": (3e-4, 4, 0.2, 0.4, 1000, 5, 25, 30, 1500, 2000, 5, 400, 1280, 1.2, 0.05, False),
-    "ant-goal.standard": (4e-4, 4, 0.3, 0.3, 200, 5, 40, 40, 1500, 1000, 10, 150, 256, 2.0, 0.1, True),
+    "ant-goal.standard": (4e-4, 4, 0.3, 0.3, 1000, 5, 40, 40, 1500, 1000, 10, 150, 256, 2.0, 0.1, True),
     "humanoid-direction.standard": (3e-4, 3, 0.2, 0.3, 500, 1, 15, 20, 1000, 2000, 5, 15, 1280, 2.0, 0.1, True),
     "walker-parameters.ood": (8e-4, 3, 0.2, 0.2, 200, 5, 10, 30, 2000, 4000, 10, 400, 1280, 1.1, 0.06, True),
 }  # fmt: skip
@@ -310,10 +311,23 @@ def test_mql_as_released(name):
     )  # fmt: skip
     assert found == MQL[name]
     assert (train.batch, train.hidden, train.discount, train.target_rate) == (256, (300, 300), 0.99, 0.005)
-    assert (train.noise_clip, train.burn_in, train.full_steps_from) == (0.5, 10_000, 100_000)
+    assert (train.noise_clip, train.burn_in) == (0.5, 10_000)
+    assert train.full_steps_from == (0 if name.startswith("ant") else 100_000)
     assert train.replay_capacity == (500_000 if name.startswith("humanoid") else 1_000_000)
     assert (adapt.learning_rate, adapt.proximal, adapt.evaluation_history) == (1e-3, "ess", "padded")
-    _, adapt = resolved("mql", name, "code")
+    train, adapt = resolved("mql", name, "code")
+    assert train.full_steps_from == 100_000
+    assert train.steps_per_iteration == (200 if name.startswith("ant-goal") else MQL[name][4])
     unbounded = name.startswith(("ant", "humanoid"))
     assert (adapt.proximal, adapt.correct_prior, adapt.classify_with) == (0.1, False, "adapted")
     assert adapt.evaluation_history == ("unbounded" if unbounded else "unpadded")
+
+
+@pytest.mark.parametrize("preset", [None, "small"])
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name.startswith(("cheetah", "ant"))])
+def test_mql_takes_a_gradient_step_per_environment_step_or_more_on_every_cheetah_and_ant(name, preset):
+    train, _ = resolved("mql", name, preset)
+    horizon = get_family(get_split(name).family).horizon
+    steps = train.later_steps(len(get_split(name).train), horizon)
+    least = train.steps_per_iteration if train.full_steps_from == 0 else min(train.steps_per_iteration, horizon)
+    assert least >= steps

@@ -94,3 +94,19 @@ def test_recent_transitions_are_the_last_of_the_running_episode_row_by_row():
     seen(6, [True, False])
     assert held() == ([[6], [100, 102]], [1, 1])
     assert recent.counts.tolist() == [1, 2]
+
+
+def test_copies_of_recent_transitions_are_row_major_and_go_their_own_way():
+    recent = RecentTransitions(2, 3, SpaceSpec(observation_dim=1, action_dim=1, horizon=9))
+    for step in range(2):
+        values = np.array([[step], [10.0 + step]], np.float32)
+        recent.add(values, values, values, np.array([True, step == 0]))
+    copies = recent.repeated(2)
+    assert copies.counts.tolist() == [2, 2, 1, 1]
+    data, weights = copies.held(torch.device("cpu"))
+    assert data.observations[:, :, 0].tolist() == [[0, 1, 0], [0, 1, 0], [10, 0, 0], [10, 0, 0]]
+    assert weights.tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [1, 0, 0], [1, 0, 0]]
+    ones = np.ones((4, 1), np.float32)
+    copies.add(ones, ones, ones, np.ones(4, bool))
+    assert recent.counts.tolist() == [2, 1]
+    assert recent.held(torch.device("cpu"))[0].observations[:, 2, 0].tolist() == [0, 0]
