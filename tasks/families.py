@@ -32,7 +32,12 @@ def _multiplier(name: str, size: int, description: str) -> Parameter:
     return Parameter(name=name, unit="x nominal", low=0.0, size=size, description=description)
 
 
-_cheetah = partial(TaskFamily, body="cheetah", observation_dim=20, action_dim=6, dt=0.05, terminates=False)
+# No number that grows without bound as the body moves away: without the torso's x, y and z (17, as in ProMP's code).
+_CHEETAH_VIEWS = {"without_position": tuple(range(17))}
+
+_cheetah = partial(
+    TaskFamily, body="cheetah", observation_dim=20, action_dim=6, dt=0.05, terminates=False, views=_CHEETAH_VIEWS,
+)  # fmt: skip
 _ant = partial(TaskFamily, body="ant", observation_dim=27, action_dim=8, dt=0.05, terminates=True)
 _point = partial(
     TaskFamily, body="point", observation_dim=2, action_dim=2, dt=1.0, terminates=False, horizon=20
