@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.kit.replay import EpisodeStore
 from algorithms.kit.state import Part, load_state_of, state_of
-from tasks.spec import EpisodeBatch, Frozen, SpaceSpec, TaskSource, Transition
+from tasks.spec import FULL, EpisodeBatch, Frozen, SpaceSpec, TaskSource, Transition
 
 State = dict[str, Any]
 """Nested dictionaries and lists whose leaves are tensors, arrays, numbers, strings or None."""
@@ -95,6 +95,25 @@ class ReplayTrainConfig(TrainConfig):
         """With a shorter exploration, and fewer or more gradient steps."""
         initial = min(self.initial_transitions, transitions)
         return self.model_copy(update={"steps_per_iteration": gradient_steps, "initial_transitions": initial})
+
+
+class ViewConfig(TrainConfig):
+    """A meta-training that can be given a view: its algorithm reads observations through `kit.views.View` alone."""
+
+    view: str = Field(
+        default=FULL,
+        exclude_if=lambda view: view == FULL,  # so that a training that observes everything is what it always was
+        description="which numbers of the state are observed, by the name of a view of the family (`offmap tasks "
+        "show FAMILY`); full: all of them",
+    )
+
+    def problem(self, spaces: SpaceSpec, num_tasks: int) -> str | None:
+        """The family has to have the view."""
+        try:
+            spaces.columns(self.view)
+        except ValueError as error:
+            return str(error)
+        return super().problem(spaces, num_tasks)
 
 
 class Before(NamedTuple):

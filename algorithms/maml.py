@@ -1,11 +1,17 @@
 """MAML for reinforcement learning, with a trust-region outer step (MAML-TRPO).
 
 Finn, Abbeel, Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", 2017, algorithm 3. The
-meta-trained policy is moved so that the policies one policy-gradient step away do better: a TRPO step on the adapted
-policies' surrogate loss, under a bound on their mean KL divergence from those that collected.
+meta-trained policy theta is moved so that the policies theta'_i one policy-gradient step away do better:
+
+    minimise over theta   J = -mean_i mean_t [pi_theta'_i(theta) / pi_old,i](a_t|s_t) A_t    on the data of theta'_i
+    subject to            mean_i mean_t KL(pi_old,i || pi_theta'_i(theta)) <= delta,
+
+by one TRPO step: conjugate gradients on the KL's curvature, then a line search (Schulman et al. 2015). Both are
+differentiated through the inner step.
 
 The inner loss is the likelihood ratio, as in the runs behind the published curves; the paper's log-likelihood is a
-knob. Hessian-vector products are exact (those runs used finite differences).
+knob. Hessian-vector products are exact (those runs used finite differences). What MAML and ProMP share, and where
+that leaves the code, is in `inner_gradient.py`.
 """
 
 from __future__ import annotations

@@ -2,9 +2,15 @@
 
 Rothfuss, Lee, Clavera, Asfour, Abbeel, "ProMP: Proximal Meta-Policy Search", 2019, algorithm 1. The inner step
 follows the likelihood-ratio loss, whose curvature gives the pre-update policy credit per time step with low variance
-(section 5). The outer loss is PPO's clipped one on the adapted policies' data, plus a KL penalty that keeps each
-pre-update policy near the one that collected its data; several Adam steps are taken on the same data, the adapted
-policies computed anew, and differentiated through, in each.
+(section 5). Outside, with the ratios rho of the adapted policies theta'_i(theta) on the data that they collected,
+
+    minimise over theta   mean_i [ -mean_t min(rho A, clip(rho, 1 - eps, 1 + eps) A)
+                                   + eta mean_t KL(pi_old || pi_theta) ]                     (equation 14)
+
+where the KL penalty keeps each pre-update policy near the one that collected its data; several Adam steps are taken on
+the same data, the adapted policies computed anew, and differentiated through, in each. With several inner steps the
+penalty is the mean over them (code). What MAML and ProMP share, and where that leaves the code, is in
+`inner_gradient.py`.
 """
 
 from __future__ import annotations

@@ -1,18 +1,25 @@
 """RL2: a recurrent policy whose hidden state is the adaptation, trained by PPO on trials of several episodes.
 
 Duan et al., "RL2: Fast Reinforcement Learning via Slow Reinforcement Learning", 2016. A trial is several episodes in
-one task; the policy reads (observation, previous action, previous reward, boundary flag) and its hidden state lives
+one task; the policy reads (observation, previous action, previous reward, boundary flag) and its hidden state h lives
 through the trial and starts from 0 in the next. Proximal policy optimisation (Schulman et al. 2017) over trials makes
-it explore where later episodes gain by it.
+it explore where later episodes gain by it:
 
-Defaults are those of the published curves (the ProMP repository's branch full_code, called "code"): each episode is
-credited by itself, a linear baseline, gradients through 32 steps, five Adam steps; an episode's last reward and its
-end are never seen. The preset `rl2-strong` follows VariBAD's RL2 (Zintgraf et al. 2020): credit over the whole trial
-with a learned critic, gradients through the whole trial, and a boundary flag that tells.
+    minimise   -mean_t min(rho A, clip(rho, 1 - eps, 1 + eps) A) + c Huber(V - target) - b entropy,
+    rho = pi(a_t | o_t, h_t) / pi_old(a_t | o_t, h_t),    A: generalised advantages within an episode or the trial.
+
+Defaults in code are those of the published curves (the ProMP repository's branch full_code, called "code"): trials of
+400 steps, each episode credited by itself, a linear baseline, gradients through 32 steps, five Adam steps; an
+episode's last reward and its end are never seen. The preset `default` makes trials as long as a meta-test is. The
+preset `rl2-strong` follows VariBAD's RL2 (Zintgraf et al. 2020): credit over the whole trial with a learned critic,
+gradients through the whole trial, and a boundary flag that tells.
 
 Where this leaves the code: a trial is a number of transitions, in which episodes restart, so that nothing is padded;
-the environment's actions are cut to [-1, 1], and the policy reads them back as they were cut; tasks come from the
-training list, each as often as any other; where a critic is learned, the end of a trial is a cut and not an end.
+an episode that the end of the trial cuts is no ended one: credited by itself, what is behind it is the baseline's
+value; the environment's actions are cut to [-1, 1], and the policy reads them back as they were cut; tasks come from
+the training list, each as often as any other; observations are this benchmark's, through the `view`. An episode's
+time limit ends its return (code). Credited across episodes, the end of a trial is a cut to a learned critic, and the
+end to a linear baseline, which knows how long trials are.
 """
 
 from __future__ import annotations
@@ -31,15 +38,16 @@ from algorithms.base import (
     Agent,
     Algorithm,
     Before,
-    TrainConfig,
     Transition,
+    ViewConfig,
     as_arrays,
     require_finite,
 )
+from algorithms.kit.on_policy.policy_inputs import PolicyInputs
 from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy, Sizes
 from algorithms.kit.on_policy.recurrent_ppo import PpoSettings, RecurrentPpo, Trials
-from algorithms.kit.on_policy.running_moments import RunningMoments
 from algorithms.kit.state import Part
+from algorithms.kit.views import View
 from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
 
@@ -55,7 +63,7 @@ ALGORITHMS = (
 )  # fmt: skip
 
 
-class Rl2Train(TrainConfig):
+class Rl2Train(ViewConfig):
     """Meta-training of RL2. Defaults are the published curves' (code); the preset `rl2-strong` is VariBAD's."""
 
     precision: Literal["fp32"] = Field(default="fp32", description="float32 throughout: the cells have no other (ours)")
@@ -116,7 +124,7 @@ class Rl2Train(TrainConfig):
                 f"minibatches is {self.minibatches}, more than the {self.trials_per_iteration} trials_per_iteration "
                 "that they divide; lower the one or raise the other"
             )
-        return None
+        return super().problem(spaces, num_tasks)
 
 
 class Rl2Adapt(AdaptConfig):
@@ -158,15 +166,15 @@ class Rl2(Algorithm):
 
     def __init__(self, config: Rl2Train, source: TaskSource, **kwargs: Any) -> None:
         super().__init__(config, source, **kwargs)
-        spaces = source.spaces
+        view, actions = View(source.spaces, config.view), source.spaces.action_dim
+        self.observed = PolicyInputs(view, config.normalise_observations, self.device)
         sizes = Sizes(
-            config.cell, spaces.observation_dim, spaces.observation_dim + spaces.action_dim + 2, spaces.action_dim,
+            config.cell, view.dim, view.dim + actions + 2, actions,
             config.hidden, config.head_hidden, config.baseline == "learned", config.observations_to_heads,
             config.initial_std,
         )  # fmt: skip
         settings = PpoSettings(*(getattr(config, field) for field in PpoSettings._fields))
         self.ppo = RecurrentPpo(settings, RecurrentPolicy(sizes, self.generator), self.generator)
-        self.moments = RunningMoments(spaces.observation_dim, self.device)  # of observations
 
     @property
     def policy(self) -> RecurrentPolicy:
@@ -182,9 +190,7 @@ class Rl2(Algorithm):
 
     def inputs(self, memory: Memory, observations: np.ndarray) -> Tensor:
         """What the policy reads, (row, input)."""
-        states = torch.as_tensor(observations, dtype=torch.float32, device=self.device)
-        states = self.moments.normalised(states) if self.config.normalise_observations else states
-        return torch.cat([states, memory.previous], dim=-1)
+        return torch.cat([self.observed(observations), memory.previous], dim=-1)
 
     @torch.no_grad()
     def remembering(
@@ -205,7 +211,7 @@ class Rl2(Algorithm):
         """Live through trials of many tasks side by side, then some passes of PPO over them."""
         trials, batch = self.collect(self._tasks())
         metrics = self.ppo.update(trials)
-        self.moments.update(observations_of(batch, self.device))
+        self.observed.update(batch)
         return require_finite(self._returns(batch) | metrics)
 
     def _tasks(self) -> np.ndarray:
@@ -215,7 +221,7 @@ class Rl2(Algorithm):
 
     def collect(self, tasks: np.ndarray) -> tuple[Trials, EpisodeBatch]:
         """A trial in each of `tasks`, from a blank memory."""
-        memory = self.blank(len(tasks))
+        memory, age = self.blank(len(tasks)), np.zeros(len(tasks), np.int64)
         starts: list[np.ndarray] = []
         steps: list[tuple[Tensor, ...]] = []
         lived: list[tuple[np.ndarray, ...]] = []
@@ -230,22 +236,23 @@ class Rl2(Algorithm):
             return actions.clamp(-1, 1).cpu().numpy()
 
         def after_step(transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
-            nonlocal memory
-            memory = self.remembering(memory, transition, active, episode_end)
-            lived.append((transition.rewards.copy(), episode_end.copy(), transition.next_observations))
+            nonlocal memory, age
+            age = age + 1
+            over = transition.terminated | (age == self.source.spaces.horizon)  # and not because the trial is
+            age = np.where(over, 0, age)
+            memory = self.remembering(memory, transition, active, over)
+            lived.append((transition.rewards.copy(), over, transition.next_observations))
 
         batch = self.source.collect(act, tasks.tolist(), self.config.trial_transitions, after_step=after_step)
         inputs, actions, log_probs, values = (torch.stack(field) for field in zip(*steps))
         rewards, ends = (torch.as_tensor(np.stack(field), device=self.device) for field in list(zip(*lived))[:2])
         # What would be seen next: where the last episode is over, a start like the trial's own.
         following = np.where(lived[-1][1][:, None], starts[0], lived[-1][2])
-        final = self._values(memory, following)
-        unit = self.ppo.unit
-        return Trials(inputs, actions, log_probs, values * unit, rewards, ends, final * unit), batch
-
-    @torch.no_grad()
-    def _values(self, memory: Memory, observations: np.ndarray) -> Tensor:
-        return self.policy.unroll(self.inputs(memory, observations).unsqueeze(0), memory.state).values[0]
+        final_inputs, unit = self.inputs(memory, following).unsqueeze(0), self.ppo.unit
+        with torch.no_grad():
+            final = self.policy.unroll(final_inputs, memory.state).values[0]
+        trials = Trials(inputs, actions, log_probs, values * unit, rewards, ends, final_inputs, final * unit)
+        return trials, batch
 
     def _returns(self, batch: EpisodeBatch) -> dict[str, float]:
         """Mean returns of the trials' last and first whole episodes; episodes are listed in the order they ended."""
@@ -259,17 +266,11 @@ class Rl2(Algorithm):
 
     def parts(self) -> dict[str, Part]:
         """Policy and optimiser, and the moments of observations."""
-        return {"ppo": self.ppo.parts(), "moments": self.moments.parts()}
+        return {"ppo": self.ppo.parts(), "moments": self.observed.parts()}
 
     def agent(self, config: Rl2Adapt, seed: int) -> Rl2Agent:
         """An agent that adapts by its hidden state."""
         return Rl2Agent(self, config, seed)
-
-
-def observations_of(batch: EpisodeBatch, device: torch.device) -> Tensor:
-    """The observations that were acted on, (step, observation)."""
-    inside = np.arange(batch.rewards.shape[1]) < batch.lengths[:, None]
-    return torch.as_tensor(batch.observations[:, :-1][inside], device=device)
 
 
 class Rl2Agent(Agent):

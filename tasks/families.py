@@ -37,7 +37,12 @@ def _multiplier(name: str, size: int, description: str) -> Parameter:
 _MASS = _multiplier("mass", 1, "of all bodies alike; inertias, damping and friction stay nominal")
 _MEAN_SPEED = "the speed is the mean of the observed speeds before and after the step, as x is not observed"
 
-_cheetah = partial(TaskFamily, body="cheetah", observation_dim=20, action_dim=6, dt=0.05, terminates=False)
+# No number that grows without bound as the body moves away: without the torso's x, y and z (17, as in ProMP's code).
+_CHEETAH_VIEWS = {"without_position": tuple(range(17))}
+
+_cheetah = partial(
+    TaskFamily, body="cheetah", observation_dim=20, action_dim=6, dt=0.05, terminates=False, views=_CHEETAH_VIEWS,
+)  # fmt: skip
 _ant = partial(TaskFamily, body="ant", observation_dim=27, action_dim=8, dt=0.05, terminates=True)
 _walker = partial(
     TaskFamily, body="walker", observation_dim=17, action_dim=6, dt=0.016, terminates=True, analytic_reward=_MEAN_SPEED

@@ -5,6 +5,7 @@ Nothing here imports a simulator, so listing, planning and reporting stay fast.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 import json
@@ -22,6 +23,7 @@ from pydantic import (
     PlainSerializer,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 if TYPE_CHECKING:
@@ -89,6 +91,16 @@ class Parameter(Frozen):
         return self.size == 2 and self.unit == "m"
 
 
+FULL = "full"  # the view of everything, which every family has
+
+Views = Annotated[
+    Mapping[str, tuple[int, ...]],
+    AfterValidator(lambda views: MappingProxyType(dict(views))),  # frozen, as everything around it
+    PlainSerializer(dict, return_type=dict[str, tuple[int, ...]]),
+]
+"""Views besides `full`: name -> positions, in the observation, of the numbers that an algorithm observes."""
+
+
 class TaskFamily(Frozen):
     """A parametric set of MDPs with equal observation and action spaces.
 
@@ -112,9 +124,26 @@ class TaskFamily(Frozen):
         description="declared where `reward_of` computes rewards from observations and actions, knowing nothing of the "
         "task: how it differs from the simulator's reward; None: there is none",
     )
+    views: Views = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description="what an algorithm may observe instead of everything, by name; a changed view is a new version of "
+        "the family",
+    )
     entry_point: str
     description: str
     source: str
+
+    @model_validator(mode="after")
+    def _views_fit(self) -> Self:
+        for name, columns in self.views.items():
+            if name == FULL:
+                raise ValueError(f"{self.name}: the view {FULL!r} is every family's own; give yours another name")
+            if sorted(set(columns) & set(range(self.observation_dim))) != list(columns) or not columns:
+                raise ValueError(
+                    f"{self.name}: the view {name!r} needs positions from 0 to {self.observation_dim - 1}, ascending "
+                    f"and each once, given {list(columns)}"
+                )
+        return self
 
     @property
     def parameter_dim(self) -> int:
@@ -124,7 +153,9 @@ class TaskFamily(Frozen):
     @property
     def spaces(self) -> SpaceSpec:
         """The sizes an algorithm is built for."""
-        return SpaceSpec(observation_dim=self.observation_dim, action_dim=self.action_dim, horizon=self.horizon)
+        return SpaceSpec(
+            observation_dim=self.observation_dim, action_dim=self.action_dim, horizon=self.horizon, views=self.views
+        )
 
 
 class SpaceSpec(Frozen):
@@ -133,6 +164,22 @@ class SpaceSpec(Frozen):
     observation_dim: int
     action_dim: int
     horizon: int
+    views: Views = Field(default_factory=lambda: MappingProxyType({}), description="besides `full`, as the family's")
+
+    def columns(self, view: str) -> tuple[int, ...]:
+        """Positions in the observation of the numbers that a view shows, ascending.
+
+        Raises:
+            ValueError: the family has no such view; the message lists those it has.
+        """
+        if view == FULL:
+            return tuple(range(self.observation_dim))
+        if view not in self.views:
+            names = [FULL, *self.views]
+            near = difflib.get_close_matches(view, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"set `view` to {' or '.join(map(repr, names))}."
+            raise ValueError(f"the family has no view {view!r}: {hint} `offmap tasks show FAMILY` lists its views")
+        return self.views[view]
 
 
 class Task(Frozen):

@@ -11,7 +11,7 @@ import torch
 from algorithms.inner_gradient import InnerGradientLearner
 from algorithms.kit.networks import Parameters, frozen
 from algorithms.kit.on_policy.policy_gradient import PolicyData, distribution
-from algorithms.kit.on_policy.rollouts import Rollouts
+from algorithms.kit.on_policy.rollouts import rollouts_between
 from algorithms.maml import Maml, MamlTrain
 from algorithms.promp import Promp, PrompTrain
 from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
@@ -50,7 +50,7 @@ def on_policy_work() -> dict[str, Callable[[], Any]]:
     maml = Maml(MamlTrain(**SIZES), source, seed=0, device=device, capacity=0)
     tasks = np.arange(SIZES["tasks_per_iteration"])
     return {
-        COLLECTION: lambda: promp.collect(frozen(promp.theta), tasks, SIZES["rollouts_per_task"]),
+        COLLECTION: lambda: promp.collect(frozen(promp.theta), tasks, SIZES["rollouts_per_task"], adapted=False),
         PROMP: outer_step(promp),
         MAML: outer_step(maml),
     }
@@ -58,9 +58,9 @@ def on_policy_work() -> dict[str, Callable[[], Any]]:
 
 def outer_step(learner: InnerGradientLearner) -> Callable[[], Any]:
     """An outer step from the same parameters on the same data, every time: random states, real actions."""
-    before = random_data(learner, frozen(learner.theta))
+    before = random_data(learner, frozen(learner.theta), adapted=False)
     adapted = learner.adapt(learner.theta, before, learner.config.inner_learning_rate)
-    after = random_data(learner, adapted)
+    after = random_data(learner, adapted, adapted=True)
     kept = [parameter.detach().clone() for parameter in learner.theta]
 
     def run() -> None:
@@ -71,7 +71,7 @@ def outer_step(learner: InnerGradientLearner) -> Callable[[], Any]:
     return run
 
 
-def random_data(learner: InnerGradientLearner, policy: Parameters) -> PolicyData:
+def random_data(learner: InnerGradientLearner, policy: Parameters, adapted: bool) -> PolicyData:
     """What one policy, or one per task, draws in random states, with random rewards."""
     config, generator, spaces = learner.config, learner.generator, learner.source.spaces
     shape = (config.tasks_per_iteration, config.rollouts_per_task, config.rollout_transitions)
@@ -80,8 +80,6 @@ def random_data(learner: InnerGradientLearner, policy: Parameters) -> PolicyData
     means = means.reshape(*shape, spaces.action_dim)
     noise = torch.randn(means.shape, generator=generator)
     actions = means + noise * log_std.exp().view(-1, 1, 1, spaces.action_dim)
-    last = torch.zeros(shape, dtype=torch.bool)
-    last[..., -1] = True
-    return learner.judged(
-        Rollouts(observations, torch.randn(shape, generator=generator), last), actions, means, log_std
-    )
+    rewards, never = torch.randn(shape, generator=generator), torch.zeros(shape, dtype=torch.bool)
+    rollouts = rollouts_between(observations, rewards, observations.roll(-1, 2), never, learner.time_limit)
+    return learner.judged(rollouts, actions, means, log_std, adapted)

@@ -61,4 +61,4 @@ def noise(rl2: Rl2, trials: int) -> Trials:
     log_probs = rl2.policy.log_probs(torch.zeros_like(actions), actions).detach()
     ends = torch.arange(1, STEPS + 1, device=rl2.device).remainder(horizon).eq(0).unsqueeze(1).expand(-1, trials)
     inputs, rewards = draw(STEPS, trials, sizes.inputs), draw(STEPS, trials)
-    return Trials(inputs, actions, log_probs, values, rewards, ends, draw(trials))
+    return Trials(inputs, actions, log_probs, values, rewards, ends, draw(1, trials, sizes.inputs), draw(trials))

@@ -143,12 +143,16 @@ def _split_summary(split: TaskSplit) -> dict[str, Any]:
 
 
 def _print_family(family: TaskFamily) -> None:
+    from tasks.spec import FULL
+
     ends = "can end early" if family.terminates else "never ends early"
+    views = {view: family.spaces.columns(view) for view in (FULL, *family.views)}
     print_lines(
         [
             f"{family.name} (also {family.nickname}), version {family.version}: {family.description}",
             f"body {family.body}, {family.varies} varies, observation {family.observation_dim}, action "
             f"{family.action_dim}, {family.horizon} steps of {family.dt:g} s, {ends}",
+            f"views: {', '.join(f'{view} ({len(columns)} numbers)' for view, columns in views.items())}",
             f"source: {family.source}",
             "",
         ]

@@ -43,7 +43,7 @@ def test_inputs_are_observation_previous_action_previous_reward_and_flag(variant
     rl2, trials, (observations, actions, rewards) = lived(variant)
     inputs = trials.inputs.transpose(0, 1).unflatten(1, (EPISODES, HORIZON)).numpy()
     seen = torch.as_tensor(observations[:, :, :-1])
-    seen = rl2.moments.normalised(seen) if variant == "strong" else seen
+    seen = rl2.observed.moments.normalised(seen) if variant == "strong" else seen
     np.testing.assert_allclose(inputs[..., :2], seen, rtol=1e-6)
     np.testing.assert_array_equal(inputs[:, :, 1:, 2:4], actions[:, :, :-1])
     np.testing.assert_array_equal(inputs[:, :, 1:, 4], rewards[:, :, :-1])
@@ -102,7 +102,7 @@ def test_the_critics_last_value_is_that_of_another_episodes_start():
     """Where the last episode is over the next observation would be a start: the trial's own stands for it."""
     rl2, trials, (observations, actions, rewards) = lived("strong")
     last = torch.as_tensor(np.column_stack([actions[:, -1, -1], rewards[:, -1, -1], np.ones(TRIALS, np.float32)]))
-    start = rl2.moments.normalised(torch.as_tensor(observations[:, 0, 0]))
+    start = rl2.observed.moments.normalised(torch.as_tensor(observations[:, 0, 0]))
     inputs = torch.cat([trials.inputs, torch.cat([start, last], dim=1).unsqueeze(0)])
     with torch.no_grad():
         values = rl2.policy.unroll(inputs, rl2.policy.blank(TRIALS)).values[-1] * rl2.ppo.unit
@@ -119,7 +119,32 @@ def test_a_trial_may_be_cut_in_the_middle_of_an_episode():
     assert trials.rewards.shape == (HORIZON + 7, TRIALS)
     cut = np.flatnonzero(batch.lengths == 7)
     assert sorted(batch.rows[cut]) == list(range(TRIALS))
+    # the cut is no end: what is behind it is read as the next step of the same episode
+    assert trials.ends.sum(0).tolist() == [1] * TRIALS
+    assert trials.ends[HORIZON - 1].all()
+    reached = np.stack([batch.observations[cut][batch.rows[cut] == row][0, 7] for row in range(TRIALS)])
+    expected = torch.cat([rl2.observed(reached), trials.actions[-1].clamp(-1, 1), trials.rewards[-1:].T], dim=1)
+    torch.testing.assert_close(trials.final_inputs[0, :, :5], expected)
+    assert not trials.final_inputs[0, :, 5].any()  # no boundary
+    inputs = torch.cat([trials.inputs, trials.final_inputs])
+    with torch.no_grad():
+        values = rl2.policy.unroll(inputs, rl2.policy.blank(TRIALS)).values[-1] * rl2.ppo.unit
+    torch.testing.assert_close(trials.final_values, values, rtol=1e-4, atol=1e-5)
     assert not np.isnan(rl2.iterate()["return"])
+
+
+def test_with_a_view_it_reads_what_that_shows():
+    sizes = {"trial_transitions": 200, "trials_per_iteration": 2}
+    rl2 = build_algorithm("rl2", "cheetah-direction.standard", view="without_position", **sizes)
+    trials, batch = rl2.collect(np.arange(2))
+    assert trials.inputs.shape == (200, 2, 17 + 6 + 2)
+    np.testing.assert_array_equal(trials.inputs[:, 0, :17], batch.observations[batch.rows == 0][0, :-1, :17])
+    agent, here = rl2.agent(Rl2Adapt(), seed=0), batch.observations[:, 3]
+    agent.begin(2)
+    elsewhere = here + 1000.0 * (np.arange(20) >= 17).astype(np.float32)
+    assert (agent.act(here, explore=False) == agent.act(elsewhere, explore=False)).all()
+    with pytest.raises(ValueError, match="no view 'without_position': set `view` to 'full'"):
+        build(view="without_position")
 
 
 # Training -------------------------------------------------------------------------------------------------------
@@ -152,7 +177,7 @@ def test_the_moments_of_observations_change_between_iterations_alone():
     assert before
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     rl2.iterate()
-    assert float(rl2.moments.parts()["count"]) == TRIALS * EPISODES * HORIZON
+    assert float(rl2.observed.moments.parts()["count"]) == TRIALS * EPISODES * HORIZON
 
 
 @pytest.mark.parametrize(("changes", "words"), [

@@ -17,6 +17,7 @@ SPLIT = get_split("point-goal.ood")
 HORIZON = 20
 BUDGETS = {"mier": 5000, "pearl": 10_000, "mql": 5600, "maml": 144_000, "promp": 216_000, "rl2": 144_000}
 PRESETS = {"rl2": "rl2-strong"}
+TRAIN = {"promp": {"baseline": "pooled"}}  # MAML learns with a baseline of each task
 # Gains over the unadapted agent, at least. RL2's reads the running episode, so it is half adapted before. So does
 # MQL's, which leaves its gradient steps little to gain on tasks like those of training, but not on others (3.4 to 6.0
 # over three seeds with two draws of adaptation data each, standard error 0.7).
@@ -58,7 +59,8 @@ def learned(request, tmp_path_factory):
     from suite.results.json_files import write_json
 
     name = request.param
-    choice = {"name": name, "preset": PRESETS.get(name), "adapt": RELABEL if name == "mier" else {}}
+    blocks = {"train": TRAIN.get(name, {}), "adapt": RELABEL if name == "mier" else {}}
+    choice = {"name": name, "preset": PRESETS.get(name), **blocks}
     experiment = Experiment(
         name="learning", splits=(SPLIT.full_name,), algorithms=(choice,), budget={"env_steps": BUDGETS[name]}
     )

@@ -9,6 +9,7 @@ import pytest
 
 from tasks import registry
 from tasks.registry import InvalidDeclaration, UnknownName, check_lists, get_family, get_split
+from tasks.spec import fingerprint
 
 
 def test_names_and_nicknames():
@@ -68,6 +69,52 @@ def test_what_is_built_in_is_immutable():
         get_split("ant-goal.standard").train[0][0] = 1.0
     with pytest.raises(pydantic.ValidationError):
         registry.TaskFamily(**get_family("ant-goal").model_dump(), horizonn=1)
+
+
+# name and version of a family -> fingerprint of its views: other numbers under the same name are a new version
+RECORDED_VIEWS = {
+    ("cheetah-velocity", 1): "5ec66cb6e3fd", ("cheetah-direction", 1): "5ec66cb6e3fd",
+    ("cheetah-negated-joints", 1): "5ec66cb6e3fd",
+}  # fmt: skip
+
+
+def test_views_are_those_on_record():
+    declared = {(family.name, family.version): family.views for family in registry.families() if family.views}
+    assert {name: fingerprint(dict(views)) for name, views in declared.items()} == RECORDED_VIEWS
+
+
+def test_without_its_position_a_cheetah_shows_the_same_wherever_it_is():
+    """Joint positions and velocities are unbounded by no distance; the three numbers left out are the torso's place."""
+    family = get_family("cheetah-direction")
+    environment = registry.make_batch(family, 1)
+    environment.set_tasks(np.ones((1, 1)))
+    shown = list(family.spaces.columns("without_position"))
+    assert len(shown) == 17
+    seen = []
+    for distance in (0.0, 1000.0):
+        environment.reset(np.arange(1), [np.random.default_rng(0)])
+        environment.qpos[:, 0] += distance
+        for _ in range(3):
+            seen.append(environment.step(np.full((1, 6), 0.5, np.float32)).observations[0])
+    near, far = np.array(seen[:3]), np.array(seen[3:])
+    np.testing.assert_allclose(near[:, shown], far[:, shown], atol=1e-4)
+    assert (far[:, 17] - near[:, 17] > 999).all()
+    assert len(family.spaces.columns("full")) == 20
+
+
+@pytest.mark.parametrize(("views", "message"), [
+    ({"full": (0, 1)}, "the view 'full' is every family's own"),
+    ({"some": ()}, "needs positions from 0 to 19"), ({"some": (0, 20)}, r"given \[0, 20\]"),
+    ({"some": (1, 0)}, "ascending"), ({"some": (0, 0)}, "each once"),
+])  # fmt: skip
+def test_views_that_do_not_fit_their_family_are_refused(views, message):
+    with pytest.raises(pydantic.ValidationError, match=message):
+        registry.TaskFamily(**get_family("cheetah-velocity").model_dump(exclude={"views"}), views=views)
+
+
+def test_views_are_frozen():
+    with pytest.raises(TypeError):
+        get_family("cheetah-velocity").views["mine"] = (0,)
 
 
 def test_a_batch_needs_rows():

@@ -175,13 +175,13 @@ class Drawn(NamedTuple):
 
 
 @torch.no_grad()
-def draw(policy: Parameters, observations: np.ndarray, action_scale: float, generator: torch.Generator | None) -> Drawn:
+def draw(policy: Parameters, observations: Tensor, action_scale: float, generator: torch.Generator | None) -> Drawn:
     """Actions (row, action) of an ensemble of policies for observations (row, observation), ensemble-major.
 
     The environment gets the policy's action divided by `action_scale` and cut to [-1, 1]; densities are those of the
     action before either. Without a generator the action is the mean.
     """
-    rows = torch.as_tensor(observations, device=policy[0].device).unflatten(0, (len(policy[0]), -1))
+    rows = observations.unflatten(0, (len(policy[0]), -1))
     means, log_std = distribution(policy, rows)
     actions = means
     if generator is not None:

@@ -9,15 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from algorithms.kit.networks import adam
-from algorithms.kit.on_policy.advantages import (
-    discounted_sums,
-    episode_times,
-    fit_linear_baseline,
-    generalised_advantages,
-    linear_values,
-    standardised,
-)
+from algorithms.kit.on_policy.advantages import discounted_sums, generalised_advantages, standardised
+from algorithms.kit.on_policy.baselines import fit_linear_baseline, linear_values, values_behind
 from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy
+from algorithms.kit.on_policy.rollouts import Rollouts
 from algorithms.kit.on_policy.running_moments import RunningMoments
 from algorithms.kit.state import Part
 
@@ -44,8 +39,9 @@ class Trials(NamedTuple):
     """Trials of equal length as they were lived: fields (step, trial, ...).
 
     inputs (step, trial, input) of the policy; actions as it drew them; log_probs of them; values (in units of reward)
-    that the critic gave before each step; rewards; ends: whether an episode ended with the step; final_values
-    (trial,) of the critic behind the last step.
+    that the critic gave before each step; rewards; ends: whether an episode ended with the step, by its rule or at
+    the horizon; final_inputs (1, trial, input) of the policy behind the last step, and final_values (trial,) of the
+    critic there.
     """
 
     inputs: Tensor
@@ -54,6 +50,7 @@ class Trials(NamedTuple):
     values: Tensor
     rewards: Tensor
     ends: Tensor
+    final_inputs: Tensor
     final_values: Tensor
 
     def of(self, rows: Tensor) -> Trials:
@@ -92,20 +89,28 @@ class RecurrentPpo:
         return order.tensor_split(self.settings.minibatches)
 
     def advantages(self, trials: Trials) -> tuple[Tensor, Tensor]:
-        """Standardised advantages (step, trial), and what the critic should have said, in its own unit."""
+        """Standardised advantages (step, trial), and what the critic should have said, in its own unit.
+
+        Credited by episode, a trial's last episode may be cut: what is behind it is what the baseline says there.
+        Credited across episodes, the end of a trial is the end of all returns to a linear baseline, which knows how
+        long trials are (garage), and a cut to a critic, which does not (VariBAD).
+        """
         settings = self.settings
         rewards, ends = trials.rewards.T, trials.ends.T
         trial_end = torch.zeros_like(ends)
         trial_end[:, -1] = True
-        last = trial_end if settings.across_episodes else ends | trial_end
-        returns = discounted_sums(rewards, last, settings.discount)
+        last, cut = (trial_end, trial_end) if settings.across_episodes else (ends | trial_end, trial_end & ~ends)
         if settings.baseline == "linear":
-            states, times = trials.inputs.transpose(0, 1), episode_times(last)
-            values, after_last = linear_values(fit_linear_baseline(states, times, returns), states, times), None
+            inputs = torch.cat([trials.inputs, trials.final_inputs]).transpose(0, 1)
+            cut = cut & (not settings.across_episodes)
+            rollouts = Rollouts(inputs[:, :-1], rewards, inputs[:, 1:], last, cut)
+            weights = fit_linear_baseline(rollouts, settings.discount)
+            values = linear_values(weights, rollouts.observations, rollouts.times)
+            behind = values_behind(weights, rollouts)
         else:
-            self._returns.update(returns)
-            values, after_last = trials.values.T, trial_end * trials.final_values.unsqueeze(1)
-        raw = generalised_advantages(rewards, values, last, settings.discount, settings.smoothing, after_last)
+            self._returns.update(discounted_sums(rewards, last, settings.discount))
+            values, behind = trials.values.T, cut * trials.final_values.unsqueeze(1)
+        raw = generalised_advantages(rewards, values, last, settings.discount, settings.smoothing, behind)
         whole = standardised(raw) if settings.standardise == "trial" else standardised(raw.unsqueeze(0))[0]
         return whole.T.contiguous(), ((raw + values) / self.unit).T.contiguous()
 

@@ -62,6 +62,13 @@ def test_show_a_family_by_name_or_nickname(offmap, name):
         assert split["name"] in answer.out
 
 
+def test_show_a_family_lists_its_views(offmap):
+    assert "views: full (20 numbers), without_position (17 numbers)" in offmap("tasks", "show", "cheetah-direction").out
+    assert "views: full (17 numbers)\n" in offmap("tasks", "show", "walker-parameters").out
+    document = json.loads(offmap("tasks", "show", "cheetah-direction", "--json").out)
+    assert document["views"] == {"without_position": list(range(17))}
+
+
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [("cheetah-velocty", "cheetah-velocity"), ("cheetah-vel.hrad", "cheetah-velocity.hard"), ("x.y", "known: ")],

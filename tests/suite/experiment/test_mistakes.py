@@ -34,6 +34,16 @@ MISTAKES = {
     "more trials in a minibatch than there are": (
         changed(algorithms=[{"name": "rl2", "train": {"minibatches": 500}}]),
         ["rl2 on point-goal.ood: minibatches is 500", "more than the 40 trials_per_iteration"]),
+    "a view that the family does not have": (
+        changed(algorithms=[{"name": "promp", "train": {"view": "without_position"}}]),
+        ["promp on point-goal.ood: the family has no view 'without_position'", "set `view` to 'full'",
+         "offmap tasks show FAMILY"]),
+    "a misspelt view": (
+        changed(splits=["cheetah-direction.standard"], algorithms=[{"name": "rl2", "train": {"view": "no_position"}}]),
+        ["rl2 on cheetah-direction.standard: the family has no view 'no_position'", "did you mean 'without_position'"]),
+    "a view of an algorithm that observes everything": (
+        changed(algorithms=[{"name": "grbal", "train": {"view": "full"}}], splits=["point-dynamics.ood"]),
+        ["grbal.train: view is not a known key"]),
     "a batch larger than the data": (
         changed(algorithms=[{"name": "mql", "train": {"batch": 1601}}]),
         ["mql on point-goal.ood: batch is 1601", "more than the 1600 transitions", "of 40 tasks; lower it"]),

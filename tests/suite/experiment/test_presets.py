@@ -206,7 +206,7 @@ def test_pearl_as_released(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("algorithm", ["maml", "promp"])
 def test_maml_and_promp_as_run_for_the_published_curves(algorithm, name):
-    train, adapt = resolved(algorithm, name)
+    train, adapt = resolved(algorithm, name, "code")
     assert train.first_steps(len(get_split(name).train)) == 320_000
     assert (train.tasks_per_iteration, train.rollouts_per_task, train.adaptation_rollouts) == (40, 20, None)
     assert (train.rollout_transitions, train.inner_steps, train.gae_lambda, train.discount) == (200, 1, 1.0, 0.99)
@@ -214,6 +214,7 @@ def test_maml_and_promp_as_run_for_the_published_curves(algorithm, name):
     assert train.inner_learning_rate == (0.05 if varied_physics else 0.1)
     assert train.policy_hidden == ((128, 128) if name.startswith("humanoid") else (64, 64))
     assert (train.action_scale, train.initial_std, train.baseline_regularisation) == (10.0, 1.0, 1e-5)
+    assert (train.baseline, train.bootstrap_time_limits, train.normalise_observations) == ("per_task", False, False)
     assert (adapt.gradient_steps, adapt.learning_rate) == (1, None)
     if algorithm == "maml":
         assert (train.inner_loss, train.max_kl, train.kl_stride) == ("likelihood_ratio", 0.01, 1)
@@ -221,22 +222,54 @@ def test_maml_and_promp_as_run_for_the_published_curves(algorithm, name):
     else:
         assert (train.learning_rate, train.clip, train.outer_steps) == (1e-3, 0.3, 3 if varied_physics else 5)
         assert (train.kl_weight, train.target_kl) == ((1e-3, 1e-2) if varied_physics else (5e-4, None))
+    default, _ = resolved(algorithm, name)
+    changed = {field for field in type(train).model_fields if getattr(train, field) != getattr(default, field)}
+    assert changed == {"adaptation_rollouts"}  # a test of this benchmark gives less than twenty rollouts
 
 
 @pytest.mark.parametrize("name", BUILDERS)
 @pytest.mark.parametrize("algorithm", ["maml", "promp"])
-def test_the_matched_preset_adapts_to_as_much_data_as_a_test_gives(algorithm, name):
+def test_training_adapts_to_as_much_data_as_a_test_gives(algorithm, name):
     split = get_split(name)
+    published = {"code", "finn", "promp-paper", "paper"}  # as much as after: their authors' tests gave twenty rollouts
+    for preset in {None, *presets(algorithm)} - published - {"smoke"}:
+        train, _ = resolved(algorithm, name, preset)
+        assert train.adaptation_rollouts * train.rollout_transitions == split.adaptation_transitions, preset
+    for preset in published & set(presets(algorithm)):
+        assert resolved(algorithm, name, preset)[0].adaptation_rollouts is None
     train, _ = resolved(algorithm, name, "matched")
-    assert train.adaptation_rollouts * train.rollout_transitions == split.adaptation_transitions
     assert 1_500_000 // train.first_steps(len(split.train)) >= 90
+    assert train.baseline == "pooled"
+    varies = get_family(split.family).varies
+    assert (train.reward_prior is None) == (varies == "dynamics")
+
+
+# ProMP's repository: the cheetah without its torso's position; in rllab (Finn et al.) and VariBAD with it
+VIEWS = {
+    ("maml", None): True, ("maml", "code"): True, ("maml", "promp-paper"): True, ("maml", "finn"): False,
+    ("promp", None): True, ("promp", "code"): True, ("promp", "paper"): True,
+    ("rl2", None): True, ("rl2", "rl2-pearl"): True, ("rl2", "rl2-strong"): False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("algorithm", "preset"), VIEWS)
+def test_the_view_is_that_of_the_published_environment(algorithm, preset):
+    for name in BUILDERS:
+        train, _ = resolved(algorithm, name, preset)
+        unseen = VIEWS[algorithm, preset] and name.startswith("cheetah")
+        assert train.view == ("without_position" if unseen else "full")
+        assert len(get_family(get_split(name).family).spaces.columns(train.view)) == (
+            17 if unseen else get_family(get_split(name).family).observation_dim
+        )
 
 
 @pytest.mark.parametrize("preset", [None, "rl2-pearl"])
 def test_rl2_as_in_the_published_curves(preset):
     for name in PUBLISHED:
         train, adapt = resolved("rl2", name, preset)
-        assert (train.trials_per_iteration, train.trial_transitions, train.first_steps(7)) == (100, 400, 40_000)
+        if preset == "rl2-pearl":
+            assert (train.trial_transitions, train.first_steps(7)) == (400, 40_000)
+        assert train.trials_per_iteration == 100
         assert (train.cell, train.hidden, train.head_hidden, train.initial_std) == ("lstm", 64, (), 1.0)
         assert (train.discount, train.smoothing, train.baseline, train.standardise) == (0.99, 1.0, "linear", "trial")
         assert (train.clip, train.epochs, train.minibatches, train.backpropagation) == (0.2, 5, 1, 32)
@@ -245,14 +278,23 @@ def test_rl2_as_in_the_published_curves(preset):
         assert adapt.explore_stochastic
 
 
-@pytest.mark.parametrize("name", BUILDERS)
-def test_a_trial_of_rl2_strong_is_as_long_as_a_meta_test(name):
-    train, _ = resolved("rl2", name, "rl2-strong")
-    split = get_split(name)
-    assert train.trial_transitions == split.adaptation_transitions + get_family(split.family).horizon
-    assert (train.cell, train.baseline, train.backpropagation) == ("gru", "learned", None)
-    assert train.boundary_flag
-    assert train.across_episodes
+@pytest.mark.parametrize("preset", [None, "rl2-strong", "matched", "small"])
+def test_a_trial_of_rl2_is_as_long_as_a_meta_test(preset):
+    """But for `rl2-pearl`, which is as published."""
+    for name in BUILDERS:
+        train, _ = resolved("rl2", name, preset)
+        split = get_split(name)
+        assert train.trial_transitions == split.adaptation_transitions + get_family(split.family).horizon, name
+        if preset is not None:
+            assert (train.cell, train.baseline, train.backpropagation) == ("gru", "learned", None)
+            assert train.boundary_flag
+            assert train.across_episodes
+
+
+def test_the_matched_budget_gives_rl2_thousands_of_steps():
+    for name in PUBLISHED:
+        train, _ = resolved("rl2", name, "matched")
+        assert 1_500_000 // train.first_steps(100) * train.epochs * train.minibatches >= 4000
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))

@@ -1,17 +1,12 @@
-"""Returns, baseline and advantages against numbers worked out by hand or episode by episode in numpy."""
+"""Returns and advantages against numbers worked out by hand or episode by episode in numpy."""
 
 import numpy as np
-import pytest
 import torch
 
 from algorithms.kit.on_policy.advantages import (
-    _solve,
     discounted_sums,
     episode_times,
-    fit_linear_baseline,
     generalised_advantages,
-    linear_features,
-    linear_values,
     standardised,
 )
 
@@ -75,62 +70,3 @@ def test_standardising_ignores_what_lies_outside_and_survives_equal_advantages()
     inside = torch.tensor([[[True, True, False], [False, False, False]]])
     torch.testing.assert_close(standardised(values, inside), torch.tensor([[[-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
     assert standardised(torch.ones(2, 3, 4)).abs().max() == 0
-
-
-def test_features_are_clipped_before_they_are_squared_and_time_is_in_hundreds():
-    found = linear_features(torch.tensor([[2.0, -30.0]]), torch.tensor([50]))
-    assert found.tolist() == [[2.0, -10.0, 4.0, 100.0, 0.5, 0.25, 0.125, 1.0]]
-    assert found.dtype == torch.float64
-
-
-def data(tasks=3, rollouts=4, steps=30, dim=3):
-    generator = torch.Generator().manual_seed(0)
-    observations = torch.randn(tasks, rollouts, steps, dim, generator=generator)
-    times = torch.arange(steps).expand(tasks, rollouts, steps)
-    weights = torch.randn(tasks, 2 * dim + 4, generator=generator, dtype=torch.float64)
-    return observations, times, linear_values(weights, observations, times)
-
-
-def test_the_baseline_recovers_a_linear_function_of_each_task_alone():
-    observations, times, returns = data()
-    fitted = fit_linear_baseline(observations, times, returns)
-    torch.testing.assert_close(linear_values(fitted, observations, times), returns, rtol=1e-3, atol=1e-3)
-    alone = fit_linear_baseline(observations[1:2], times[1:2], returns[1:2])
-    torch.testing.assert_close(fitted[1:2], alone)
-
-
-def test_the_baseline_is_the_regularised_least_squares_solution():
-    observations, times, returns = data()
-    noisy = returns + torch.randn(returns.shape, generator=torch.Generator().manual_seed(1))
-    fitted = fit_linear_baseline(observations, times, noisy, regularisation=0.1)
-    features = linear_features(observations[2], times[2]).flatten(0, 1).numpy()
-    gram = features.T @ features + 0.1 * np.eye(features.shape[1])
-    np.testing.assert_allclose(fitted[2], np.linalg.solve(gram, features.T @ noisy[2].flatten().numpy()), rtol=1e-8)
-
-
-def test_padding_is_left_out_of_the_fit():
-    observations, times, returns = data()
-    inside = torch.arange(30) < torch.tensor([[30, 20, 5, 0]]).expand(3, 4).unsqueeze(-1)
-    poisoned = torch.where(inside, returns, 1e6)
-    fitted = fit_linear_baseline(observations, times, poisoned, inside)
-    torch.testing.assert_close(linear_values(fitted, observations, times), returns, rtol=1e-2, atol=1e-2)
-
-
-def test_features_that_depend_on_one_another_leave_the_baseline_finite():
-    observations, times, returns = data()
-    constant = torch.cat([observations, torch.zeros_like(observations), observations[..., :1] * 0 + 3], dim=-1)
-    fitted = fit_linear_baseline(constant, times, returns)
-    assert fitted.isfinite().all()
-    torch.testing.assert_close(linear_values(fitted, constant, times), returns, rtol=1e-2, atol=1e-2)
-
-
-def test_the_regularisation_grows_only_where_the_equations_have_no_solution():
-    grams = torch.tensor([[[1.0]], [[-5e-5]]], dtype=torch.float64)  # the second is solvable from 1e-4 on
-    moments = torch.ones(2, 1, 1, dtype=torch.float64)
-    np.testing.assert_allclose(_solve(grams, moments, 1e-5)[:, 0], [1 / (1 + 1e-5), 1 / (1e-4 - 5e-5)], rtol=1e-9)
-
-
-def test_data_that_are_not_finite_are_refused():
-    observations, times, returns = data()
-    with pytest.raises(ValueError, match="not finite"):
-        fit_linear_baseline(observations, times, returns / 0)

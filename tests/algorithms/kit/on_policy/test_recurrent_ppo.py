@@ -36,7 +36,15 @@ def trials_of(ppo, dtype=torch.float32, seed=1, steps=STEPS):
         actions = mean + ppo.policy.log_std.exp() * draw(steps, TRIALS, 2)
         log_probs = ppo.policy.log_probs(mean, actions)
     ends = (torch.arange(steps) % HORIZON == HORIZON - 1).unsqueeze(1).expand(-1, TRIALS)
-    return Trials(inputs, actions, log_probs, draw(steps, TRIALS), draw(steps, TRIALS), ends, draw(TRIALS))
+    rewards, values, final_inputs = draw(steps, TRIALS), draw(steps, TRIALS), draw(1, TRIALS, 5)
+    return Trials(inputs, actions, log_probs, values, rewards, ends, final_inputs, draw(TRIALS))
+
+
+def cut_short(trials):
+    """The trials, whose last episode is not over."""
+    ends = trials.ends.clone()
+    ends[-1] = False
+    return trials._replace(ends=ends)
 
 
 def by_hand(trials, settings):
@@ -45,19 +53,22 @@ def by_hand(trials, settings):
     for trial in range(TRIALS):
         following = 0.0
         for step in reversed(range(STEPS)):
-            final = step == STEPS - 1
-            cut = final or (not settings.across_episodes and bool(trials.ends[step, trial]))
-            value = trials.final_values[trial] if final else 0.0 if cut else trials.values[step + 1, trial]
-            delta = trials.rewards[step, trial] + settings.discount * value - trials.values[step, trial]
-            following = float(delta) + settings.discount * settings.smoothing * (0.0 if cut else following)
+            final, over = step == STEPS - 1, bool(trials.ends[step, trial])
+            goes_on = settings.across_episodes or not over
+            value = trials.final_values[trial] if final else trials.values[step + 1, trial]
+            delta = trials.rewards[step, trial] + settings.discount * goes_on * value - trials.values[step, trial]
+            carried = goes_on and not final
+            following = float(delta) + settings.discount * settings.smoothing * (following if carried else 0.0)
             raw[step, trial] = following
     return raw
 
 
+@pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize("across", [False, True])
-def test_a_trials_end_is_a_cut_and_an_episodes_end_an_end_or_nothing(across):
+def test_a_critics_value_is_behind_a_trial_where_its_return_goes_on(across, cut):
+    """Across episodes a trial's end is a cut. By episode it is one only where it cuts an episode."""
     ppo = build(across_episodes=across)
-    trials = trials_of(ppo)
+    trials = cut_short(trials_of(ppo)) if cut else trials_of(ppo)
     raw = by_hand(trials, ppo.settings)
     advantages, targets = ppo.advantages(trials)
     np.testing.assert_allclose(advantages, (raw - raw.mean()) / raw.std(), rtol=1e-4, atol=1e-5)
@@ -69,12 +80,16 @@ def test_a_trials_end_is_a_cut_and_an_episodes_end_an_end_or_nothing(across):
     np.testing.assert_allclose(targets, (raw + trials.values.numpy()) / returns[:STEPS].std(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("across", [False, True])
-def test_a_linear_baseline_is_fitted_to_each_trials_returns(across):
-    """With lambda 1 an advantage is the return less what least squares predict of it (Duan et al. 2016)."""
+@pytest.mark.parametrize(("across", "cut"), [(False, False), (False, True), (True, False), (True, True)])
+def test_a_linear_baseline_is_fitted_to_each_trials_returns(across, cut):
+    """With lambda 1 an advantage is the return less what least squares predict of it (Duan et al. 2016).
+
+    What is behind a cut episode is the baseline's own prediction; across episodes the return ends with its trial.
+    """
     ppo = build(across_episodes=across, baseline="linear", standardise="trial", smoothing=1.0)
     steps = 30
     trials = trials_of(ppo, steps=steps)
+    trials = cut_short(trials) if cut else trials
     advantages, _ = ppo.advantages(trials)
     for trial in range(TRIALS):
         returns, rewards = np.zeros(steps + 1), trials.rewards[:, trial].double().numpy()
@@ -82,11 +97,20 @@ def test_a_linear_baseline_is_fitted_to_each_trials_returns(across):
             kept = across or step % HORIZON != HORIZON - 1
             returns[step] = rewards[step] + 0.5 * kept * returns[step + 1]
         times = (np.arange(steps) if across else np.arange(steps) % HORIZON)[:, None] / 100
-        states = trials.inputs[:, trial].double().numpy()
-        features = np.hstack([states, states**2, times, times**2, times**3, np.ones((steps, 1))])
-        weights = np.linalg.solve(features.T @ features + 1e-5 * np.eye(14), features.T @ returns[:steps])
-        raw = returns[:steps] - features @ weights
+        features = features_of(trials.inputs[:, trial], times)
+        behind = np.zeros_like(features)
+        if cut and not across:  # the last episode's three steps
+            final = features_of(trials.final_inputs[:, trial], np.full((1, 1), HORIZON / 100))
+            behind[-HORIZON:] = np.array([[0.125], [0.25], [0.5]]) * final
+        known = features - behind
+        weights = np.linalg.solve(known.T @ known + 1e-5 * np.eye(14), known.T @ returns[:steps])
+        raw = returns[:steps] - known @ weights
         np.testing.assert_allclose(advantages[:, trial], (raw - raw.mean()) / raw.std(), rtol=1e-3, atol=1e-4)
+
+
+def features_of(inputs, times):
+    states = inputs.double().numpy()
+    return np.hstack([states, states**2, times, times**2, times**3, np.ones_like(times)])
 
 
 def test_every_trial_or_the_batch_is_standardised():
