@@ -22,7 +22,7 @@ def test_names_lead_to_the_classes_of_their_file():
         assert training_entry(entry.training).algorithm == entry.algorithm
         for attribute in ("algorithm", "train", "adapt"):
             assert entry.load(attribute).__module__ == entry.module
-    with pytest.raises(StopIteration):
+    with pytest.raises(UnknownAlgorithm):
         training_entry("no such training")
 
 

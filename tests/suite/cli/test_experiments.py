@@ -228,7 +228,7 @@ def test_a_full_disk_is_explained(tmp_path, refused, monkeypatch):
         raise OSError(28, "No space left on device")
 
     path = write(tmp_path)
-    monkeypatch.setattr("suite.results.json_files.Path.write_text", full)
+    monkeypatch.setattr("suite.results.prepare.write_json", full)
     assert "the disk is full" in refused("run", path, "--out", tmp_path / "out")
 
 
