@@ -22,7 +22,7 @@ from suite.experiment.declaration import Experiment
 from suite.results.jobs import jobs_of_runs, log_files, read_submissions
 from suite.results.json_files import read_json, write_json
 from suite.results.prepare import prepare
-from suite.run.checkpoints import checkpoint_names
+from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.worker import work
 
 QUICK = {"steps_per_iteration": 3, "env_steps": 1400}  # a second or two

@@ -20,9 +20,9 @@ from suite.experiment.expansion import training_tasks
 from suite.experiment.specs import TrainingSpec
 from suite.results.json_files import read_json, write_json
 from suite.results.records import read_table
-from suite.run.checkpoints import checkpoint_names
 from suite.run.rollout import Meter
-from suite.run.state_tree import flattened
+from suite.run.saving.checkpoints import checkpoint_names
+from suite.run.saving.state_tree import flattened
 from suite.run.training import training_source
 from tasks.registry import get_family, get_split
 

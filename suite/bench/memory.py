@@ -77,7 +77,7 @@ def checkpoint_share(algorithm: Any, source: Any, new: int) -> float:
     The first one, which writes the whole replay, is that of no run: each has written what was there before it.
     """
     from suite.experiment.specs import Execution
-    from suite.run.checkpoints import save_checkpoint
+    from suite.run.saving.checkpoints import save_checkpoint
 
     between = Execution.model_fields["checkpoint_seconds"].default
     least = float("inf")

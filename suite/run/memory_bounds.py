@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.errors import UserError
-from suite.run.log_segments import segments
-from suite.run.steady_files import require_regular
+from suite.run.saving.log_segments import segments
+from suite.run.saving.steady_files import require_regular
 
 SIZED_BY_ONE = ("aten.arange", "aten.eye", "aten.linspace", "aten.randperm")
 """Operations whose size is a number rather than a list."""

@@ -19,16 +19,16 @@ from suite.errors import UserError
 from suite.experiment.specs import Execution, TrainingSpec
 from suite.results.json_files import read_json
 from suite.results.status import Status
-from suite.run.checkpoints import (
+from suite.run.event_files import event_files
+from suite.run.rollout import Meter, RevealingTrainingSource, TrainingSource
+from suite.run.saving.checkpoints import (
     checkpoint_names,
     load_checkpoint,
     prune_checkpoints,
     save_checkpoint,
 )
-from suite.run.event_files import event_files
-from suite.run.recovery import recover
-from suite.run.rollout import Meter, RevealingTrainingSource, TrainingSource
-from suite.run.steady_files import set_aside
+from suite.run.saving.recovery import recover
+from suite.run.saving.steady_files import set_aside
 from suite.run.stop_signals import Stopped
 from tasks.registry import get_family
 

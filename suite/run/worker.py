@@ -27,12 +27,12 @@ from suite.results.layout import metatest_folders, refuse_altered, refuse_other_
 from suite.results.lock import Owned, owned
 from suite.results.provenance import provenance, write_provenance
 from suite.results.status import JOB, Status
-from suite.run.checkpoints import checkpoint_names
 from suite.run.metadata import describe
 from suite.run.metatest import run_metatest
 from suite.run.processes import STOPPED, TAKEN, end_with_parent
-from suite.run.recovery import discard_partials
-from suite.run.steady_files import DISK_FAILS, DISK_FULL
+from suite.run.saving.checkpoints import checkpoint_names
+from suite.run.saving.recovery import discard_partials
+from suite.run.saving.steady_files import DISK_FAILS, DISK_FULL
 from suite.run.stop_signals import Stop, Stopped, listening
 from suite.run.training import Training, open_at_budget, train
 

@@ -10,7 +10,7 @@ from algorithms.registry import ALGORITHMS
 from suite.experiment.expansion import training_tasks
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.rollout import Meter
-from suite.run.state_tree import flattened, nested
+from suite.run.saving.state_tree import flattened, nested
 from tasks.registry import get_family, get_split
 from tasks.splits import BUILDERS
 

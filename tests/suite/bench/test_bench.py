@@ -21,8 +21,8 @@ from suite.bench import training as bench_training
 from suite.bench.measurement import PRODUCT_GFLOP, Figure, least_seconds
 from suite.bench.random_source import RandomSource
 from suite.results.records import SCHEMA
-from suite.run import log_segments
 from suite.run.processes import worker_environment
+from suite.run.saving import log_segments
 from tasks.registry import get_family, make_batch
 
 

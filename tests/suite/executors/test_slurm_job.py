@@ -18,7 +18,7 @@ from suite.executors.slurm_job import Job
 from suite.results.json_files import read_json
 from suite.results.prepare import prepare
 from suite.results.status import read_status
-from suite.run.checkpoints import checkpoint_names
+from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.worker import work
 
 SLURM = {"kind": "slurm", "time": 60, "memory": "500MB", "signal_seconds": 60}

@@ -24,8 +24,8 @@ from suite.results.lock import owned
 from suite.results.prepare import prepare
 from suite.results.records import read_table
 from suite.results.status import read_status
-from suite.run.checkpoints import checkpoint_names
 from suite.run.processes import worker_command, worker_environment
+from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.worker import work
 from tasks.registry import get_family
 

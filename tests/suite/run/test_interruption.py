@@ -13,12 +13,12 @@ from tests_support import outcome
 from workers import run_worker, steps_in
 
 import suite.run.metatest
-import suite.run.steady_files
+import suite.run.saving.steady_files
 from suite.results.prepare import prepare
 from suite.results.records import read_table
 from suite.results.status import read_status
-from suite.run.checkpoints import checkpoint_names
 from suite.run.processes import worker_command, worker_environment
+from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.worker import main
 
 TASKS_AT_ONCE = 5
@@ -265,7 +265,7 @@ def test_a_full_disk_loses_nothing(experiment, undisturbed, disk_of_1_mb, tmp_pa
 def test_no_space_at_any_kind_of_write_is_one_message(experiment, undisturbed, tmp_path, capfd, monkeypatch, at):
     """As above where no file system can be mounted: the third write of a kind finds the disk full."""
     (folder,) = prepare(experiment(), tmp_path / "runs")
-    module = {"save_file": suite.run.steady_files, "write_table": suite.run.metatest, "fsync": os}[at]
+    module = {"save_file": suite.run.saving.steady_files, "write_table": suite.run.metatest, "fsync": os}[at]
     original, calls = getattr(module, at), []
 
     def full(*arguments):

@@ -11,8 +11,8 @@ from tests_support import outcome
 
 from suite.results.prepare import prepare
 from suite.results.status import read_status
-from suite.run.checkpoints import checkpoint_names
 from suite.run.processes import STOPPED, worker_command, worker_environment
+from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.stop_signals import Stopped, listening
 from suite.run.worker import work
 

@@ -15,7 +15,7 @@ from suite.results.metrics import read_metrics
 from suite.results.prepare import prepare
 from suite.results.records import read_table
 from suite.results.status import Status, read_status
-from suite.run.checkpoints import checkpoint_names
+from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.training import checkpoint_for, open_training, train
 from suite.run.worker import main
 

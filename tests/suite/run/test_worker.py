@@ -19,8 +19,8 @@ from suite.results.prepare import prepare
 from suite.results.provenance import provenance, write_provenance
 from suite.results.records import read_table
 from suite.results.status import JOB, read_status
-from suite.run.checkpoints import checkpoint_names
 from suite.run.processes import TAKEN, worker_command, worker_environment
+from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.worker import main
 from tasks.registry import make_batch
 

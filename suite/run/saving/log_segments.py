@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from suite.results.json_files import DamagedFile
-from suite.run.steady_files import raise_what_the_system_said, require_regular, save_tensors, steady, sync
+from suite.run.saving.steady_files import raise_what_the_system_said, require_regular, save_tensors, steady, sync
 
 NAME = re.compile(r"([0-9]{12,18})-([0-9]{12,18})\.safetensors")
 

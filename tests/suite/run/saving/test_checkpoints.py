@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-import suite.run.steady_files
+import suite.run.saving.steady_files
 from suite.errors import UserError
 from suite.results.json_files import read_json, write_json
-from suite.run.checkpoints import checkpoint_names, load_checkpoint, prune_checkpoints, save_checkpoint
-from suite.run.recovery import clear_log_after, discard_partials, newest_checkpoint, recover
+from suite.run.saving.checkpoints import checkpoint_names, load_checkpoint, prune_checkpoints, save_checkpoint
+from suite.run.saving.recovery import clear_log_after, discard_partials, newest_checkpoint, recover
 
 CPU = torch.device("cpu")
 COUNTERS = {"env_steps": 7, "seconds": 0.1}
@@ -204,8 +204,8 @@ def everything(folder):
 @pytest.mark.parametrize("part", ["state.json", "state.safetensors", "log"])
 def test_a_disk_that_does_not_answer_changes_nothing(three, monkeypatch, number, part):
     """A read that fails for ever stops with one message; one that fails twice is tried again, and nobody notices."""
-    calls, original = [], suite.run.steady_files.require_regular
-    monkeypatch.setattr(suite.run.steady_files, "RETRY_SECONDS", (0, 0, 0))
+    calls, original = [], suite.run.saving.steady_files.require_regular
+    monkeypatch.setattr(suite.run.saving.steady_files, "RETRY_SECONDS", (0, 0, 0))
     (three / f"checkpoints/.{D}.partial").mkdir()
     before = everything(three)
 
@@ -215,7 +215,7 @@ def test_a_disk_that_does_not_answer_changes_nothing(three, monkeypatch, number,
         return (read_bytes if path.name == "state.json" else original)(path, *rest)
 
     read_bytes = suite.results.json_files.read_bytes
-    for module in ("suite.run.steady_files", "suite.run.log_segments"):
+    for module in ("suite.run.saving.steady_files", "suite.run.saving.log_segments"):
         monkeypatch.setattr(f"{module}.require_regular", fails)
     monkeypatch.setattr("suite.results.json_files.read_bytes", fails)
     failures = 10**9
@@ -286,7 +286,7 @@ def test_pruning_keeps_two_and_those_asked_for(tmp_path):
 @pytest.mark.parametrize("call", [1, 2])
 def test_on_a_full_disk_nothing_half_written_stays(three, monkeypatch, error, call):
     """The first call writes a segment of the log, the second the tensors."""
-    before, calls, save_file = sorted(three.rglob("*")), [], suite.run.steady_files.save_file
+    before, calls, save_file = sorted(three.rglob("*")), [], suite.run.saving.steady_files.save_file
 
     def full(tensors, path, metadata=None):
         calls.append(path)
@@ -295,7 +295,7 @@ def test_on_a_full_disk_nothing_half_written_stays(three, monkeypatch, error, ca
             raise error
         save_file(tensors, path, metadata)
 
-    monkeypatch.setattr(suite.run.steady_files, "save_file", full)
+    monkeypatch.setattr(suite.run.saving.steady_files, "save_file", full)
     with pytest.raises(OSError, match="No space left") as caught:
         save_checkpoint(three / "checkpoints", D, {"x": torch.ones(3)}, torch.cat([LOG, LOG]), COUNTERS)
     assert caught.value.errno == errno.ENOSPC
@@ -308,7 +308,7 @@ def test_another_fault_of_the_library_is_not_hidden(tmp_path, monkeypatch):
     def broken(tensors, path, metadata=None):
         raise SafetensorError("something else")
 
-    monkeypatch.setattr(suite.run.steady_files, "save_file", broken)
+    monkeypatch.setattr(suite.run.saving.steady_files, "save_file", broken)
     with pytest.raises(SafetensorError, match="something else"):
         save(tmp_path, A, 5)
 

@@ -1,0 +1,1 @@
+"""What a training keeps on disk to go on from: checkpoints, log segments, and what is done about damaged ones."""
