@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -75,6 +76,13 @@ class Parameter(Frozen):
     high: float | None = None
     size: int = 1
     description: str = ""
+
+    @property
+    def is_circular(self) -> bool:
+        """Whether it is an angle that goes once round, so that its two ends are one task."""
+        if self.unit != "rad" or self.low is None or self.high is None:
+            return False
+        return math.isclose(self.high - self.low, 2 * math.pi)
 
 
 class TaskFamily(Frozen):
@@ -313,3 +321,6 @@ class RevealingSource(TaskSource, Protocol):
     """What an algorithm registered as privileged sees: the true parameters of its tasks too, (task, parameter)."""
 
     task_values: np.ndarray
+
+    def coordinates(self, values: np.ndarray) -> np.ndarray:
+        """The parameters (task, parameter) of tasks, each angle that goes round as its cosine and sine."""
