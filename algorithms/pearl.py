@@ -5,6 +5,10 @@ Variables", 2019. An encoder turns transitions into a posterior over a latent ta
 on z; only the critics' loss and the KL to the prior train the encoder. In a test task z is drawn from the prior
 while exploring, then from the posterior.
 
+`pearl+relabeling` puts experience relabeling (Mendonca et al. 2020) on the same meta-training: they say that it serves
+any method (end of section 4) and never try it. A model without context is fitted on the adaptation data alone, z stays
+the posterior's mean, and actor, critics and value continue on meta-training experience relabeled by that model.
+
 Where this leaves the released code: the tasks of one iteration collect side by side, so that a task drawn twice in
 one iteration contributes both collections to the same encoder data.
 """
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -30,11 +34,23 @@ from algorithms.base import (
     Transition,
     as_arrays,
     averaged,
+    evaluation_points,
     require_finite,
-)
+)  # fmt: skip
 from algorithms.kit.context.posterior import gaussian_factors, kl_to_standard_normal, product_of_gaussians
-from algorithms.kit.model_based.relabeling import with_embedding
-from algorithms.kit.networks import adam, as_leaves, fan_out_uniform, frozen, mlp, resolve_precision
+from algorithms.kit.model_based.relabeling import Relabeling, RelabelSettings, StoredExperience, with_embedding
+from algorithms.kit.model_based.task_model import TaskModelSettings, fit_task_models
+from algorithms.kit.networks import (
+    Parameters,
+    adam,
+    as_leaves,
+    fan_out_uniform,
+    frozen,
+    mlp,
+    repeat_ensemble,
+    resolve_precision,
+)
+from algorithms.kit.off_policy.fine_tuning import FineTuning, StopSettings, fine_tuned
 from algorithms.kit.off_policy.gaussian_policy import act
 from algorithms.kit.off_policy.sac import Also, SacSettings, SoftActorCritic
 from algorithms.kit.off_policy.sac_value import ValueSacSettings, ValueSoftActorCritic
@@ -53,6 +69,14 @@ ALGORITHMS = (
         tiny_train={"initial_transitions": 20, "prior_transitions": 20, "posterior_transitions": 40,
                     "steps_per_iteration": 3, "policy_hidden": [16, 16, 16], "encoder_hidden": [16, 16, 16],
                     "meta_batch": 4, "batch": 8, "context_batch": 10},
+    ),
+    AlgorithmEntry(
+        name="pearl+relabeling", algorithm="Pearl", train="PearlTrain", adapt="PearlRelabelingAdapt", training="pearl",
+        summary="PEARL, then fine-tuning on experience relabeled by a model fitted on the adaptation data",
+        source="Rakelly et al. 2019; Mendonca et al. 2020, end of section 4",
+        title="PEARL+relabeling", colour="#6796E5", marker="d", dashes="--", hatch="||//",
+        tiny_adapt={"model_hidden": [16, 16], "model_steps": 4, "model_look_every": 2, "relabel_updates": 6,
+                    "relabel_transitions": 200, "relabel_interval": 4, "batch": 32},
     ),
 )  # fmt: skip
 
@@ -128,8 +152,25 @@ class PearlAdapt(AdaptConfig):
         return Before("explores", "a z per episode, drawn from the prior")
 
 
+class PearlRelabelingAdapt(RelabelSettings, StopSettings, TaskModelSettings, PearlAdapt):
+    """Posterior inference, then fine-tuning on relabeled experience (Mendonca et al. 2020, section 4.3)."""
+
+    evaluation_embedding: Literal["mean"] = Field(
+        default="mean", description="the z that is fine-tuned at is the one that is evaluated (ours)"
+    )
+    fit_fraction: float = Field(
+        default=0.8, gt=0, lt=1, description="share of the adaptation data that is fitted, the rest held out (MIER)"
+    )
+
+    twin: ClassVar[dict[str, Any]] = {"belief": "prior", "relabel_updates": 0}
+
+    def costliest(self) -> Self:
+        """Every task is fine-tuned to the end."""
+        return self.model_copy(update={"stop_patience": None})
+
+
 class Pearl(Algorithm):
-    """Meta-training of PEARL."""
+    """Meta-training of PEARL, shared by PEARL with and without relabeling."""
 
     config: PearlTrain
     store: EpisodeStore
@@ -155,7 +196,7 @@ class Pearl(Algorithm):
                 config.discount, config.target_rate, config.learning_rate, config.reward_scale, config.mean_weight,
                 config.log_std_weight, config.pre_tanh_weight, self.precision,
             )  # fmt: skip
-            return ValueSoftActorCritic(settings, input_dim, action_dim, config.policy_hidden, self.generator)
+            return ValueSoftActorCritic.initial(settings, input_dim, action_dim, config.policy_hidden, self.generator)
         entropy = -float(action_dim) if config.target_entropy is None else config.target_entropy
         twin = SacSettings(
             config.discount, config.target_rate, config.learning_rate, config.reward_scale, "auto", entropy,
@@ -193,18 +234,18 @@ class Pearl(Algorithm):
             episodes[rows] += 1
 
         def explore(observations: np.ndarray) -> np.ndarray:
-            return self.actions(observations, latents, True, self.generator)
+            return self.actions(self.sac.policy, observations, latents, True, self.generator)
 
         batch = self.source.collect(explore, tasks.tolist(), transitions, draw_latents)
         self.store.remember(batch, (self.replay,) if posterior else (self.replay, self.context))
         return batch
 
     def actions(
-        self, observations: np.ndarray, latents: Tensor, explore: bool, generator: torch.Generator
+        self, policy: Parameters, observations: np.ndarray, latents: Tensor, explore: bool, generator: torch.Generator
     ) -> np.ndarray:
-        """Actions (row, action) given z (row, latent)."""
+        """Actions (row, action) of policies (ensemble, ...) given z (row, latent), rows in ensemble-major order."""
         inputs = torch.cat([torch.as_tensor(observations, device=self.device), latents], dim=-1)
-        return act(frozen(self.sac.policy), inputs, explore=explore, generator=generator)
+        return act(frozen(policy), inputs, explore=explore, generator=generator)
 
     # Training --------------------------------------------------------------------------------------------------
 
@@ -252,7 +293,9 @@ class Pearl(Algorithm):
         }  # fmt: skip
 
     def agent(self, config: PearlAdapt, seed: int) -> PearlAgent:
-        """An agent that infers z."""
+        """An agent that infers z, and relabels if its config says how."""
+        if isinstance(config, PearlRelabelingAdapt):
+            return PearlRelabelingAgent(self, config, seed)
         return PearlAgent(self, config, seed)
 
 
@@ -268,6 +311,7 @@ class PearlAgent(Agent):
 
     def begin(self, num_tasks: int) -> None:
         """Belief N(0, I) in every task, and z drawn from it."""
+        self.policy = frozen(self.pearl.sac.policy)
         shape = (num_tasks, self.pearl.config.latent_dim)
         self.mean = torch.zeros(shape, device=self.pearl.device)
         self.variance = torch.ones(shape, device=self.pearl.device)
@@ -278,7 +322,7 @@ class PearlAgent(Agent):
     def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
         """The policy given z, deterministic unless exploration is declared stochastic."""
         sampled = explore and self.config.explore_stochastic
-        return self.pearl.actions(observations, self.latents, sampled, self.generator)
+        return self.pearl.actions(self.policy, observations, self.latents, sampled, self.generator)
 
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
         """Store; after an episode draw a new z, from the posterior once enough episodes have been seen."""
@@ -299,14 +343,18 @@ class PearlAgent(Agent):
 
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
         """One posterior from all transitions; no gradient updates."""
+        yield Adaptation(0, as_arrays(self._infer()))
+
+    def _infer(self) -> dict[str, Tensor]:
+        """Take over the posterior of all transitions, unless the belief is to stay the prior; diagnostics, (task,)."""
         if self.config.belief == "posterior":
             self.mean, self.variance = self._posterior_of(self.data.everything(self.pearl.device))
-        norm, spread = self.mean.norm(dim=1), self.variance.sqrt().mean(dim=1)
-        yield Adaptation(0, as_arrays({"embedding_norm": norm, "embedding_std": spread}))
+        return {"embedding_norm": self.mean.norm(dim=1), "embedding_std": self.variance.sqrt().mean(dim=1)}
 
     def fork(self, episodes: int) -> PearlAgent:
         """A copy with one z per task and episode; an episode's z does not depend on how many there are."""
         copy = PearlAgent(self.pearl, self.config, self.seed)
+        copy.policy = self.policy
         own = int(np.random.SeedSequence([self.seed, EVALUATION]).generate_state(1, np.uint64)[0])
         generator = torch.Generator(self.pearl.device).manual_seed(own)
         # One draw per episode: the first numbers of a longer draw are not those of a shorter one.
@@ -324,3 +372,27 @@ class PearlAgent(Agent):
     @torch.no_grad()
     def _posterior_of(self, data: Transitions) -> tuple[Tensor, Tensor]:
         return self.pearl.posterior(data)
+
+
+class PearlRelabelingAgent(PearlAgent):
+    """Infers z as PEARL does, then fine-tunes one actor-critic per task, at that z, on relabeled experience."""
+
+    config: PearlRelabelingAdapt
+
+    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
+        """The posterior and the model, then updates; the encoder is left as it is, and z never inferred again."""
+        config, pearl = self.config, self.pearl
+        posterior = self._infer()
+        fit, held_out = self.data.split(config.fit_fraction, self.generator, pearl.device)
+        models = fit_task_models(config, pearl.store, pearl.replay, fit, held_out, self.generator)
+        yield Adaptation(0, as_arrays(posterior | models.diagnostics))
+        updates, number = config.capped_updates(limit), len(self.mean)
+        relabeling = Relabeling(
+            config, StoredExperience(pearl.store, pearl.replay, pearl.source.terminated), models.adapted, self.mean,
+            self.data.everything(pearl.device) if config.stop_patience is None else fit, updates,
+        )  # fmt: skip
+        tuning = FineTuning(pearl.sac.copies(number), relabeling, config.rule(with_embedding(held_out, self.mean)))
+        self.policy, everyone = repeat_ensemble(self.policy, number), torch.arange(number, device=pearl.device)
+        points = evaluation_points(every, updates)
+        for point, diagnostics in fine_tuned(tuning, self.policy, everyone, points, self.generator):
+            yield Adaptation(point, as_arrays(diagnostics))

@@ -21,7 +21,7 @@ from tasks.errors import UserError
 if TYPE_CHECKING:
     from tasks.spec import TaskFamily
 
-ORDER = ("mier", "pearl", "mql", "maml", "promp", "rl2", "grbal", "references", "oracle")
+ORDER = ("mier", "pearl", "mql", "maml", "promp", "rl2", "grbal", "references", "multitask_sac")
 """Files in the order of every list and legend; those that are not named here follow by name."""
 
 DECLARATION = "ALGORITHMS"
@@ -44,6 +44,7 @@ class AlgorithmEntry:
     source: str
     training: str = ""  # name of the meta-training, by default that of the entry; entries that share it share its runs
     trains_on: tuple[str, ...] = ("train",)  # lists of the split that are its training tasks
+    privileged: bool = False  # whether it is told the true parameters of the tasks that it trains on and is tested in
     title: str = ""  # its name in tables and figures, by default that of the entry
     colour: str = ""
     marker: str = ""
@@ -60,13 +61,11 @@ class AlgorithmEntry:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is no competitor but a row to read the others by: it trains on nothing, or on the test tasks."""
-        return self.trains_on != ("train",)
+        """Whether it is no competitor but a row to read the others by.
 
-    @property
-    def privileged(self) -> bool:
-        """Whether it sees test tasks while it trains, and the true parameters of every task."""
-        return not {*self.trains_on} <= {"train"}
+        Such a row trains on nothing, or on the test tasks, or is told the true parameters of its tasks.
+        """
+        return self.privileged or self.trains_on != ("train",)
 
     def load(self, attribute: str) -> Any:
         """A class of the algorithm's file, by the field of this entry that names it."""

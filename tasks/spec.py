@@ -9,6 +9,7 @@ import difflib
 import functools
 import hashlib
 import json
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -89,6 +90,13 @@ class Parameter(Frozen):
     def is_place(self) -> bool:
         """Whether it is a point of the plane: lists of such are drawn by their distance from the origin."""
         return self.size == 2 and self.unit == "m"
+
+    @property
+    def is_circular(self) -> bool:
+        """Whether it is an angle that goes once round, so that its two ends are one task."""
+        if self.unit != "rad" or self.low is None or self.high is None:
+            return False
+        return math.isclose(self.high - self.low, 2 * math.pi)
 
 
 FULL = "full"  # the view of everything, which every family has
@@ -404,3 +412,6 @@ class RevealingSource(TaskSource, Protocol):
     """What an algorithm registered as privileged sees: the true parameters of its tasks too, (task, parameter)."""
 
     task_values: np.ndarray
+
+    def coordinates(self, values: np.ndarray) -> np.ndarray:
+        """The parameters (task, parameter) of tasks, each angle that goes round as its cosine and sine."""

@@ -157,8 +157,8 @@ def _refuse_repetition(cells: list[Cell]) -> None:
 
 
 def training_tasks(entry: AlgorithmEntry, split: TaskSplit) -> tuple[tuple[float, ...], ...]:
-    """The tasks that an algorithm trains on, (task, parameter): of a reference not the train list, each task once."""
-    if not entry.is_reference:
+    """The tasks that an algorithm trains on, (task, parameter): the train list, or of other lists each task once."""
+    if entry.trains_on == ("train",):
         return split.train
     return tuple(dict.fromkeys(task.values for name in entry.trains_on for task in split.tasks(name)))
 

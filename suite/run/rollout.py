@@ -204,3 +204,12 @@ class RevealingTrainingSource(TrainingSource):
     def task_values(self) -> np.ndarray:
         """The parameters of every task, (task, parameter)."""
         return self._train.copy()
+
+    def coordinates(self, values: np.ndarray) -> np.ndarray:
+        """The parameters (task, parameter) of tasks, each angle as its cosine and sine: (task, coordinate)."""
+        values, columns = np.asarray(values, np.float64), []
+        circular = [parameter.is_circular for parameter in self._family.parameters for _ in range(parameter.size)]
+        for number, is_circular in enumerate(circular):
+            column = values[:, number]
+            columns += [np.cos(column), np.sin(column)] if is_circular else [column]
+        return np.stack(columns, axis=1)

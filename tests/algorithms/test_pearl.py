@@ -92,7 +92,7 @@ def test_the_encoder_learns_from_the_critics_loss_and_the_kl_alone(random_source
         z = (mean + variance.sqrt() * noise).repeat_interleave(6, dim=0).unsqueeze(0)
         own = batch._replace(observations=torch.cat([batch.observations[..., :3].detach(), z], dim=-1))
         if variant == "value":
-            loss = pearl.sac._critic_loss(own)
+            loss = pearl.sac._critic_losses(own).sum()
         else:
             loss = pearl.sac._critic_losses(own, pearl.sac.log_temperature.detach().exp().unsqueeze(1), None).sum()
         kl = kl_to_standard_normal(mean, variance).sum()
@@ -199,7 +199,7 @@ def test_exploration_starts_from_the_prior_and_the_posterior_comes_after_the_fir
     pearl, drawn, collect = trained(random_source), [], random_source.collect
     monkeypatch.setattr(pearl, "_posterior_from_context", lambda tasks: (
         100.0 * torch.tensor(tasks).unsqueeze(1).expand(-1, 2), torch.full((len(tasks), 2), 1e-8)))  # fmt: skip
-    monkeypatch.setattr(pearl, "actions", lambda observations, latents, *rest: drawn.append(latents.clone()))
+    monkeypatch.setattr(pearl, "actions", lambda policy, observations, latents, *rest: drawn.append(latents.clone()))
 
     def live(act, tasks, transitions, before_episode):
         for rows in ([0, 1], [1], [0], [0, 1]):
@@ -341,7 +341,7 @@ def test_forks_hold_one_z_per_task_and_episode_in_task_major_order(random_source
         assert torch.equal(agent.fork(7).latents.reshape(2, 7, 2), rows[:, :7])
     observations = np.zeros((100, 3), np.float32)
     actions = fork.act(observations, explore=False)
-    by_hand = pearl.actions(observations, rows.reshape(100, 2), False, None)
+    by_hand = pearl.actions(pearl.sac.policy, observations, rows.reshape(100, 2), False, None)
     np.testing.assert_array_equal(actions, by_hand)
 
 

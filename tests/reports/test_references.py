@@ -30,7 +30,8 @@ def test_they_are_grey_dotted_distinct_and_last():
     assert max(channels) - min(channels) < 16
     assert {look.dashes for look in looks} == {":"}
     assert not {look.dashes for look in style.LOOKS.values()} & {":"}
-    assert len({look.marker for look in looks} | {look.marker for look in style.LOOKS.values()}) == 3 + len(style.LOOKS)
+    markers = {look.marker for look in (*looks, *style.LOOKS.values())}
+    assert len(markers) == len(style.REFERENCES) + len(style.LOOKS)
     names = ["oracle (reference)", "zzz", "null (reference)", "pearl"]
     assert style.ordered(names) == ["pearl", "zzz", "null (reference)", "oracle (reference)"]
 

@@ -1,5 +1,6 @@
 """The registry: names, errors, and what is allowed in a list."""
 
+import math
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 from tasks import registry
 from tasks.registry import InvalidDeclaration, UnknownName, check_lists, get_family, get_split
-from tasks.spec import fingerprint
+from tasks.spec import Parameter, fingerprint
 
 
 def test_names_and_nicknames():
@@ -144,3 +145,13 @@ def test_reading_the_registry_imports_no_simulator():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_angle_that_goes_round_is_circular_and_nothing_else_is():
+    circular = {
+        family.name for family in registry.families() if any(parameter.is_circular for parameter in family.parameters)
+    }
+    assert circular == {"ant-direction", "humanoid-direction", "point-goal", "point-dynamics"}
+    half = Parameter(name="angle", unit="rad", low=0.0, high=math.pi)
+    assert not half.is_circular
+    assert not Parameter(name="angle", unit="rad").is_circular

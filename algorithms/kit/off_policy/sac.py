@@ -148,9 +148,7 @@ class SoftActorCritic:
     @torch.no_grad()
     def sample_one(self, learner: int, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Actions (1, row, action) of one learner's policy for its inputs (1, row, input)."""
-        policy = [parameter[learner : learner + 1] for parameter in self.policy]
-        mean, log_std = split_heads(mlp(policy, inputs, self.settings.precision))
-        return squashed_sample(mean, log_std, standard_normal(mean, generator))[0]
+        return sample_one(self.policy, learner, inputs, self.settings.precision, generator)
 
     def values(self, critics: Parameters, inputs: Tensor, actions: Tensor) -> Tensor:
         """Both critics' values, (learner, twin, row), of inputs (learner, row, ...) and actions."""
@@ -161,6 +159,14 @@ class SoftActorCritic:
         names = ("policy", "critics", "targets", "log_temperature")
         optimisers = ("policy_optimiser", "critic_optimiser", "temperature_optimiser")
         return {name: getattr(self, name) for name in (*names, *optimisers)}
+
+
+def sample_one(
+    policies: Parameters, learner: int, inputs: Tensor, precision: Precision, generator: torch.Generator
+) -> Tensor:
+    """Actions (1, row, action) of one of an ensemble of policies for its inputs (1, row, input)."""
+    mean, log_std = split_heads(mlp([parameter[learner : learner + 1] for parameter in policies], inputs, precision))
+    return squashed_sample(mean, log_std, standard_normal(mean, generator))[0]
 
 
 def twin_values(critics: Parameters, inputs: Tensor, actions: Tensor, precision: Precision) -> Tensor:

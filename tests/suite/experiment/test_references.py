@@ -29,9 +29,11 @@ def by_variant(experiment):
 
 
 def test_references_run_once_with_the_first_seed_and_the_others_with_every_seed(tiny_experiment):
-    cells = expand(tiny_experiment(("mier", "null", "random", "oracle"), seeds=(3, 1, 2)))
-    seeds = {name: [cell.seed for cell in cells if cell.variant == name] for name in ("mier", "null", "oracle")}
-    assert seeds == {"mier": [3, 1, 2], "null": [3], "oracle": [3]}
+    names = ("mier", "domain-randomised", "null", "random", "told", "identified", "oracle")
+    cells = expand(tiny_experiment(names, seeds=(3, 1, 2)))
+    seeds = {name: [cell.seed for cell in cells if cell.variant == name] for name in names}
+    every = {name: [3, 1, 2] for name in names[:2]}
+    assert seeds == every | {name: [3] for name in names[2:]}
     labelled = tiny_experiment(("oracle",), seeds=(1, 2))
     labelled = labelled.model_copy(
         update={"algorithms": (labelled.algorithms[0].model_copy(update={"label": "told"}),)}
@@ -60,7 +62,16 @@ def test_what_each_kind_trains_on(tiny_experiment):
     for entry in ALGORITHMS.values():
         siblings = {other.trains_on for other in ALGORITHMS.values() if other.training == entry.training}
         assert len(siblings) == 1
-        assert (training_tasks(entry, SPLIT) == SPLIT.train) == (not entry.is_reference)
+        assert (training_tasks(entry, SPLIT) == SPLIT.train) == (entry.trains_on == ("train",))
+
+
+def test_what_is_told_trains_on_the_training_tasks_and_is_one_training_in_two_readings(tiny_experiment):
+    cells = by_variant(tiny_experiment(("told", "identified", "domain-randomised", "multitask-finetune")))
+    assert {cell.training.train_tasks for cell in cells.values()} == {SPLIT.train}
+    trainings = {name: cell.training.hash for name, cell in cells.items()}
+    assert trainings["told"] == trainings["identified"] != trainings["domain-randomised"]
+    assert trainings["domain-randomised"] == trainings["multitask-finetune"]
+    assert len({cell.metatests[-1].hash for cell in cells.values()}) == 4
 
 
 def test_no_budget_is_no_part_of_a_run_that_trains_nothing(tiny_experiment):
@@ -126,7 +137,7 @@ def test_a_run_that_was_cut_before_its_only_checkpoint_or_after_it_comes_out_the
     assert rows_of(metatest_folders(cut)[0]) == rows_of(metatest_folders(whole)[0])
 
 
-@pytest.mark.parametrize("name", ["mier", "pearl", "null", "oracle"])
+@pytest.mark.parametrize("name", ["mier", "pearl", "null", "domain-randomised", "told", "identified", "oracle"])
 def test_only_a_privileged_agent_is_told_and_it_is_told_the_truth(
     tiny_experiment, run_here, tmp_path, monkeypatch, name
 ):
@@ -139,7 +150,7 @@ def test_only_a_privileged_agent_is_told_and_it_is_told_the_truth(
 
     monkeypatch.setattr(suite.run.metatest, "run_trial", spying)
     run_here(tiny_experiment((name,), env_steps=1200), tmp_path)
-    assert bool(told) == ALGORITHMS[name].privileged == (name == "oracle")
+    assert bool(told) == ALGORITHMS[name].privileged == (name in ("told", "identified", "oracle"))
     for trial, values in told:
         assert values.tolist() == [list(task.values) for task in trial.tasks]
 
@@ -174,10 +185,12 @@ def test_the_pieces_of_a_reference_are_timed(tiny_experiment):
 
 def test_they_are_listed_with_what_they_may_see(offmap):
     listed = {row["name"]: row for row in json.loads(offmap("algorithms", "list", "--json").out)["algorithms"]}
-    assert {name for name, row in listed.items() if row["is_reference"]} == {"null", "random", "oracle"}
-    assert {name for name, row in listed.items() if row["privileged"]} == {"oracle"}
+    told = {"told", "identified", "oracle"}
+    assert {name for name, row in listed.items() if row["is_reference"]} == {"null", "random", *told}
+    assert {name for name, row in listed.items() if row["privileged"]} == told
     assert listed["oracle"]["trains_on"] == ["test", "test_id"]
-    for name in ("null", "random", "oracle"):
+    assert listed["told"]["trains_on"] == listed["identified"]["trains_on"] == ["train"]
+    for name in ("null", "random", *told):
         assert name in offmap("algorithms", "list").out
         assert offmap("algorithms", "show", name).code == 0
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from algorithms.base import Diverged
-from suite.run.rollout import ADAPTATION, EVALUATION, TRAINING, Meter, TrainingSource, Watch, collect
+from suite.run.rollout import (
+    ADAPTATION,
+    EVALUATION,
+    TRAINING,
+    Meter,
+    RevealingTrainingSource,
+    TrainingSource,
+    Watch,
+    collect,
+)
 from tasks.registry import get_family, get_split, make_batch, termination_rule
 from tasks.spec import Step
 
@@ -211,3 +220,12 @@ def test_a_policy_that_remembers_sees_every_step_of_its_training_tasks(source):
         told = np.concatenate([batch.rewards[e, : batch.lengths[e]] for e in np.flatnonzero(batch.rows == row)])
         assert (np.array(rewards)[:, row] == told).all()
         assert np.flatnonzero(np.array(ends)[:, row]).tolist() == [19, 24]
+
+
+def test_coordinates_are_the_parameters_and_an_angle_is_a_place_on_the_circle():
+    source = RevealingTrainingSource(POINT, [[0.0], [np.pi / 2], [2 * np.pi]], 0, Meter())
+    np.testing.assert_allclose(source.coordinates(source.task_values), [[1, 0], [0, 1], [1, 0]], atol=1e-12)
+    goals = RevealingTrainingSource(get_family("ant-goal"), [[1.0, -2.0]], 0, Meter())
+    assert goals.coordinates(np.array([[0.5, 3.0]])).tolist() == [[0.5, 3.0]]
+    signs = RevealingTrainingSource(get_family("cheetah-negated-joints"), [[1.0] * 6], 0, Meter())
+    assert signs.coordinates(signs.task_values).shape == (1, 6)

@@ -24,7 +24,7 @@ def drawn(*shape, seed=0):
 
 def build(settings=SETTINGS, seed=0):
     """A learner in float64, with weights of ordinary size and a target value of its own."""
-    learner = ValueSoftActorCritic(settings, INPUT, ACTION, (5, 4), torch.Generator().manual_seed(seed))
+    learner = ValueSoftActorCritic.initial(settings, INPUT, ACTION, (5, 4), torch.Generator().manual_seed(seed))
     for offset, name in enumerate(NETWORKS):
         values = [
             parameter.detach().double() + 0.3 * drawn(*parameter.shape, seed=seed + 50 * offset + index)
@@ -37,11 +37,11 @@ def build(settings=SETTINGS, seed=0):
     return learner
 
 
-def batch_of(seed=100):
+def batch_of(seed=100, learners=1):
     return Transitions(
-        drawn(1, ROWS, INPUT, seed=seed), torch.tanh(drawn(1, ROWS, ACTION, seed=seed + 1)),
-        drawn(1, ROWS, seed=seed + 2), drawn(1, ROWS, INPUT, seed=seed + 3),
-        (drawn(1, ROWS, seed=seed + 4) > 0).double(),
+        drawn(learners, ROWS, INPUT, seed=seed), torch.tanh(drawn(learners, ROWS, ACTION, seed=seed + 1)),
+        drawn(learners, ROWS, seed=seed + 2), drawn(learners, ROWS, INPUT, seed=seed + 3),
+        (drawn(learners, ROWS, seed=seed + 4) > 0).double(),
     )  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def test_without_also_the_encoder_gets_nothing(fixed_noise):
 
 
 def test_the_released_initialisation_and_a_target_that_is_a_copy():
-    learner = ValueSoftActorCritic(SETTINGS, INPUT, ACTION, (5, 4), torch.Generator().manual_seed(0))
+    learner = ValueSoftActorCritic.initial(SETTINGS, INPUT, ACTION, (5, 4), torch.Generator().manual_seed(0))
     largest = [
         float(weight.detach().abs().max()) for weight in (learner.policy[-2], learner.critics[-2], learner.value[-2])
     ]
@@ -228,3 +228,68 @@ def test_a_state_continues_bit_exactly():
     for name in NETWORKS:
         for left, right in zip(getattr(learner, name), getattr(again, name)):
             assert torch.equal(left, right)
+
+
+def test_copies_start_here_with_fresh_moments_and_targets_equal_to_the_values(fixed_noise):
+    learner = build()
+    fixed_noise(drawn(1, ROWS, ACTION, seed=9))
+    learner.update(batch_of(), None)
+    before = {name: copied(getattr(learner, name)) for name in NETWORKS}
+    copies = learner.copies(3)
+    assert copies.num_learners == 3
+    for name in ("policy", "critics", "value"):
+        for copy, source in zip(getattr(copies, name), before[name]):
+            assert torch.equal(copy, source.repeat(3, 1, 1))
+    for target, value in zip(copies.target, copies.value):
+        assert torch.equal(target, value)
+        assert target.data_ptr() != value.data_ptr()
+    assert not any(optimiser.state for optimiser in copies.optimisers.values())
+    fixed_noise(drawn(3, ROWS, ACTION, seed=9))
+    copies.update(batch_of(learners=3), None)
+    for name in NETWORKS:
+        assert all(torch.equal(left, right) for left, right in zip(before[name], getattr(learner, name)))
+        assert not torch.equal(getattr(copies, name)[0][0], getattr(copies, name)[0][1])
+
+
+def test_learners_side_by_side_are_learners_one_by_one(fixed_noise):
+    """Three updates of two learners on data of their own: weights and losses are those of each alone."""
+    together = build().copies(2)
+    alone = [build().copies(1) for _ in range(2)]
+    for seed in (10, 20, 30):
+        batch, noise = batch_of(seed, learners=2), drawn(2, ROWS, ACTION, seed=seed + 7)
+        fixed_noise(noise)
+        losses = together.update(batch, None)
+        for one in (0, 1):
+            fixed_noise(noise[one : one + 1])
+            own = alone[one].update(Transitions(*(field[one : one + 1] for field in batch)), None)
+            for name, value in own.items():
+                assert value.shape == (1,)
+                torch.testing.assert_close(losses[name][one], value[0])
+    for one in (0, 1):
+        for name in ("policy", "value", "target"):
+            for left, right in zip(getattr(together, name), getattr(alone[one], name)):
+                torch.testing.assert_close(left[one], right[0])
+        for left, right in zip(together.critics, alone[one].critics):
+            torch.testing.assert_close(left[2 * one : 2 * one + 2], right)
+
+
+def test_one_learners_actions_are_its_policys():
+    learners, inputs = build().copies(2), drawn(1, 6, INPUT, seed=8)
+    with torch.no_grad():
+        learners.policy[0][1] += 0.5
+    for one in (0, 1):
+        noise = torch.randn((1, 6, ACTION), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        mean, log_std = forward(learners.policy, one, inputs[0]).split(ACTION, dim=-1)
+        actions = learners.sample_one(one, inputs, torch.Generator().manual_seed(2))
+        assert not actions.requires_grad
+        torch.testing.assert_close(actions[0], torch.tanh(mean + log_std.exp() * noise[0]).detach())
+
+
+def test_the_bellman_error_is_the_critics_loss_without_a_step(fixed_noise):
+    learners = build().copies(2)
+    before, batch = copied(learners.critics), batch_of(learners=2)
+    error = learners.bellman_error(batch, None)
+    assert not error.requires_grad
+    assert all(torch.equal(left, right) for left, right in zip(before, learners.critics))
+    fixed_noise(drawn(2, ROWS, ACTION, seed=9))
+    torch.testing.assert_close(error, learners.update(batch, None)["critic_loss"])
