@@ -382,6 +382,9 @@ class PearlRelabelingAgent(PearlAgent):
     def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
         """The posterior and the model, then updates; the encoder is left as it is, and z never inferred again."""
         config, pearl = self.config, self.pearl
+        if config.is_twin:  # it has not even kept the data
+            yield from super().adapt(every, limit)
+            return
         posterior = self._infer()
         fit, held_out = self.data.split(config.fit_fraction, self.generator, pearl.device)
         models = fit_task_models(config, pearl.store, pearl.replay, fit, held_out, self.generator)
