@@ -148,10 +148,10 @@ def _refuse_repetition(cells: list[Cell]) -> None:
     first: dict[str, Cell] = {}  # by run
     for cell in cells:
         if cell.metatests:
-            twin = first.setdefault(cell.metatests[-1].hash, cell)
-            if twin.variant != cell.variant:
+            other = first.setdefault(cell.metatests[-1].hash, cell)
+            if other.variant != cell.variant:
                 raise UserError(
-                    f"algorithms: {twin.variant!r} and {cell.variant!r} have the same configuration on "
+                    f"algorithms: {other.variant!r} and {cell.variant!r} have the same configuration on "
                     f"{cell.split.full_name}, so they are one run; take one out or change it"
                 )
 
