@@ -6,9 +6,13 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal, NamedTuple, cast
 
 from algorithms.registry import ALGORITHMS
+
+FONT = "DejaVu Sans"
+"""Of figures; matplotlib brings it along."""
 
 INK = "#262626"
 """Text and axes. In the page it follows the reader's colour scheme."""
@@ -192,8 +196,23 @@ def task_list_words(task_list: str) -> str:
 
 def plain(text: str) -> str:
     """Text that a figure shows as it is: no mathematics in dollars, no leading underscore (which hides a label)."""
-    escaped = text.replace("$", r"\$")
+    escaped = drawable(text).replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
+
+
+def drawable(text: str) -> str:
+    r"""Text in the letters of the figures' font, which is the same everywhere; others are spelt out, as `\u4e2d`."""
+    if text.isascii():
+        return text
+    return "".join(letter if ord(letter) in _drawn_letters() else ascii(letter)[1:-1] for letter in text)
+
+
+@lru_cache(maxsize=1)
+def _drawn_letters() -> frozenset[int]:
+    """The code points of the figures' font."""
+    from matplotlib import font_manager  # what draws nothing does without it
+
+    return frozenset(font_manager.get_font(font_manager.findfont(FONT)).get_charmap())
 
 
 MOST_DRAWN = 24
@@ -202,7 +221,7 @@ MOST_DRAWN = 24
 
 def drawn_name(look: Look) -> str:
     """A variant's name as figures show it: without the middle of a long one."""
-    name = look.name
+    name = drawable(look.name)
     return plain(name if len(name) <= MOST_DRAWN else f"{name[: MOST_DRAWN // 2 - 1]}…{name[-MOST_DRAWN // 2 :]}")
 
 

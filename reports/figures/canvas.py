@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
+import matplotlib.style
 import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -36,19 +36,23 @@ LEGEND_ROOM = {1: 3, 2: 6, 3: 6}
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Seaborn's plain style in our colours and sizes, for figures made and saved inside; PDFs embed their fonts."""
+    """Seaborn's plain style in our colours and sizes, for figures made and saved inside; PDFs embed their fonts.
+
+    Nothing of the user's `matplotlibrc` or style counts: the same numbers are the same bytes for everybody.
+    """
     ours: dict[RcKeyType, Any] = {
         "axes.edgecolor": style.INK, "axes.labelcolor": style.INK, "text.color": style.INK,
         "xtick.color": style.INK, "ytick.color": style.INK, "grid.color": style.GRID,
         "axes.grid": True, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-        "grid.linewidth": 0.5, "figure.facecolor": "none", "axes.facecolor": "none", "font.family": "DejaVu Sans",
+        "grid.linewidth": 0.5, "figure.facecolor": "none", "axes.facecolor": "none", "font.family": style.FONT,
         "font.size": 7, "axes.labelsize": 7, "axes.titlesize": 7.5, "legend.fontsize": 6.8, "xtick.labelsize": 6.5,
         "ytick.labelsize": 6.5, "axes.titlelocation": "left", "legend.frameon": False, "lines.linewidth": 1.3,
         "lines.markersize": 3.8, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.major.width": 0.7,
         "ytick.major.width": 0.7, "axes.labelpad": 2.5, "hatch.linewidth": 0.5, "axes.axisbelow": True,
         "svg.hashsalt": "offmap", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100,
     }  # fmt: skip
-    with matplotlib.rc_context({**seaborn.axes_style("ticks"), **seaborn.plotting_context("paper"), **ours}):
+    looks = {**seaborn.axes_style("ticks"), **seaborn.plotting_context("paper"), **ours}
+    with matplotlib.style.context(looks, after_reset=True):
         yield
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from reports.numbers.intervals import (
     BOOTSTRAP,
@@ -125,8 +126,9 @@ def optimality_gap(sample: Sample, weight: np.ndarray) -> np.ndarray:
 
 def median(sample: Sample, weight: np.ndarray) -> np.ndarray:
     """The median over tasks of the mean over seeds."""
-    belongs = np.zeros((len(sample.task), sample.task.max() + 1))
-    belongs[np.arange(len(sample.task)), sample.task] = 1
+    # Sparse, or ten thousand tasks would take gigabytes.
+    items = np.arange(len(sample.task))
+    belongs = csr_array((np.ones(len(items)), (items, sample.task)))  # (item, task)
     of_task = weight @ belongs
     with np.errstate(invalid="ignore"):
         means = np.where(of_task > 0, (weight * sample.scores) @ belongs / of_task, np.inf)

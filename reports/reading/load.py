@@ -10,6 +10,7 @@ from reports import style
 from reports.reading.attachments import read_experiments, read_pictures
 from reports.reading.cells import drop_superseded, read_cells, with_every_cell
 from reports.reading.comparability import resolve, warnings
+from reports.reading.metadata import printable
 from reports.reading.records import read_diagnostics, read_metrics, read_records
 from reports.results import Problem, Results
 from suite.errors import UserError
@@ -37,7 +38,7 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
     if records.empty and cells.empty:
         raise UserError(_no_results(roots, problems))
     results = Results(
-        folders=tuple(root.resolve().name for root in roots),
+        folders=tuple(printable(root.resolve().name, None) for root in roots),
         records=records,
         diagnostics=read_diagnostics(roots, problems),
         metrics=read_metrics(roots, problems),

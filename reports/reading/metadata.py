@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from suite.results.records import RecordsError
 
 LONGEST = 200
 """Letters of a label; what is longer is cut."""
+
+DEEPEST = 60
+"""Levels of nesting of a document; ours have a handful."""
+
+MOST_TASKS, MOST_LISTS = 10_000, 100
+"""Tasks in a list, as in an experiment's own splits, and lists (or parameters) of a split."""
+
+TaskValues = Annotated[list[FiniteFloat | int], Field(max_length=MOST_TASKS)]
+
+
+def _bounded(value: Any) -> Any:
+    """The recorded tasks or parameters of a split, by list: of any shape, but no longer than a split may be."""
+    parts = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(parts, list):
+        longest = max((len(part) for part in parts if isinstance(part, list)), default=0)
+        if len(parts) > MOST_LISTS or longest > MOST_TASKS:
+            raise ValueError(f"more than {MOST_LISTS} lists, or more than {MOST_TASKS:,} tasks in one")
+    return value
+
+
+Bounded = Annotated[Any, AfterValidator(_bounded)]
 
 
 class Part(BaseModel):
@@ -34,8 +55,10 @@ class Split(Part):
     drawn: str | None = None
     axis: str | None = None
     axis_unit: str | None = None
-    train_axis_values: list[FiniteFloat | int] | None = None
-    test_lists: dict[str, list[FiniteFloat | int] | int] | None = None
+    train_axis_values: TaskValues | None = None
+    test_lists: Annotated[dict[str, TaskValues | int], Field(max_length=MOST_LISTS)] | None = None
+    tasks: Bounded = None
+    parameters: Bounded = None
     references: References | None = None
     role: str | None = None
     tunes: list[str] | None = None
@@ -84,8 +107,9 @@ def checked_experiment(document: Any) -> dict[str, Any]:
     Raises:
         RecordsError: it is none that could be run.
     """
+    shown = _printable(document)
     _validate(ExperimentFile, document, "an experiment")
-    experiment: dict[str, Any] = _printable(document["experiment"])
+    experiment: dict[str, Any] = shown["experiment"]
     return experiment
 
 
@@ -95,8 +119,8 @@ def checked(metadata: dict[str, Any]) -> dict[str, Any]:
     Raises:
         RecordsError: a part of it is of another kind than reports are made of.
     """
-    _validate(Document, metadata, "a run")
     document: dict[str, Any] = _printable(metadata)
+    _validate(Document, metadata, "a run")
     return document
 
 
@@ -109,12 +133,21 @@ def _validate(kind: type[Part], document: Any, of_what: str) -> None:
         raise RecordsError(f"its metadata is not that of {of_what}: {printable(place)}: {first['msg']}") from error
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: Any, levels: int = DEEPEST) -> Any:
+    """A document with printable texts.
+
+    Raises:
+        RecordsError: it is nested deeper than so many levels.
+    """
     if isinstance(value, str):
         return printable(value, None)
+    if not isinstance(value, list | dict):
+        return value
+    if levels == 0:
+        raise RecordsError(f"its metadata is nested deeper than {DEEPEST} levels")
     if isinstance(value, list):
-        return [_printable(item) for item in value]
-    return {printable(key): _printable(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return [_printable(item, levels - 1) for item in value]
+    return {printable(key): _printable(item, levels - 1) for key, item in value.items()}
 
 
 def printable(text: str, longest: int | None = LONGEST) -> str:

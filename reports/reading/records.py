@@ -8,18 +8,20 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reports.reading.files import files
-from reports.reading.metadata import checked, printable
+from reports.reading.metadata import MOST_TASKS, checked, printable
 from reports.results import Problem
-from suite.results.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA, RecordsError, read_table
-
-MAY_BE_EMPTY = ("parameter", "return", "value", "wall_seconds")
-"""Columns whose rows need not have a value."""
-
-MOST_ROWS, MOST_UNPACKED = 5_000_000, 2_000_000_000
-"""Of one parquet file, rows and bytes: packed, a billion equal rows are a few thousand bytes."""
+from suite.results.records import (
+    DIAGNOSTICS_SCHEMA,
+    METRICS_SCHEMA,
+    MOST_RECORDS,
+    MOST_ROWS,
+    SCHEMA,
+    RecordsError,
+    in_schema,
+    read_table,
+)
 
 
 def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
@@ -29,7 +31,8 @@ def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Dat
     file_of: dict[str, str] = {}
     for path, label in files(roots, "records.parquet", problems):
         try:
-            frame, document = _read(path, SCHEMA)
+            frame, document = _read(path, SCHEMA, MOST_RECORDS)
+            _refuse_long_lists(frame)
         except RecordsError as error:
             problems.append(Problem(label, _reason(error, path)))
             continue
@@ -75,24 +78,27 @@ def _canonical(frames: Sequence[pd.DataFrame], schema: pa.Schema) -> pd.DataFram
     return pd.concat(filled, ignore_index=True).sort_values(schema.names, ignore_index=True)
 
 
-def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _refuse_long_lists(frame: pd.DataFrame) -> None:
+    """Refuse the records of more tasks than a split may have.
+
+    Raises:
+        RecordsError: a task list of a run has more.
+    """
+    tasks = frame.groupby(["run", "split", "task_list"], sort=False)["task"].nunique()
+    if len(tasks) and tasks.max() > MOST_TASKS:
+        raise RecordsError(
+            f"holds a list of {tasks.max():,} tasks; one that a split declares has at most {MOST_TASKS:,}"
+        )
+
+
+def _read(path: Path, schema: pa.Schema, most_rows: int = MOST_ROWS) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of one file in the schema's columns, and its metadata document.
 
     Raises:
-        RecordsError: the file cannot be read, or lacks columns.
+        RecordsError: the file cannot be read, is larger than any of ours, or has other columns.
     """
-    _check_size(path)
-    try:
-        table, document = read_table(path)
-        absent = [name for name in schema.names if name not in table.column_names]
-        if absent:
-            raise RecordsError(f"lacks the columns {', '.join(absent)}")
-        table = table.select(schema.names).cast(schema)
-    except (pa.ArrowException, ValueError, AttributeError, RecursionError) as error:
-        raise RecordsError(f"cannot be read ({error})") from error
-    empty = [name for name in schema.names if name not in MAY_BE_EMPTY and table[name].null_count]
-    if empty:
-        raise RecordsError(f"lacks values in {', '.join(empty)}")
+    table, document = read_table(path, most_rows)
+    table = in_schema(table, schema, path)
     frame = table.to_pandas()
     for column in schema:
         if pa.types.is_string(column.type):
@@ -100,21 +106,6 @@ def _read(path: Path, schema: pa.Schema) -> tuple[pd.DataFrame, dict[str, Any]]:
             changes = {text: shown for text in texts if (shown := printable(text)) != text}
             frame[column.name] = frame[column.name].replace(changes) if changes else frame[column.name]
     return frame, checked(document)
-
-
-def _check_size(path: Path) -> None:
-    """Refuse a parquet file that would not fit into memory, by what it says of itself.
-
-    Raises:
-        RecordsError: it would not.
-    """
-    try:
-        footer = pq.read_metadata(path)
-    except (pa.ArrowException, OSError):
-        return  # reading it says what is wrong
-    unpacked = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
-    if footer.num_rows > MOST_ROWS or unpacked > MOST_UNPACKED:
-        raise RecordsError(f"is larger than any run's: {footer.num_rows:,} rows, {unpacked:,} bytes unpacked")
 
 
 def _reason(error: Exception, path: Path) -> str:

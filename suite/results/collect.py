@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -17,15 +19,18 @@ from suite.results.json_files import create, read_json
 from suite.results.metrics import read_metrics
 from suite.results.records import (
     METRICS_SCHEMA,
+    MOST_RECORDS,
     SCHEMA,
     SCHEMA_VERSION,
     RecordsError,
+    in_schema,
     protocol_kind,
     read_table,
     write_table,
 )  # fmt: skip
 
 GROUP_ROWS = 200_000  # written at once: all that is in memory of a table of any length
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR)  # a folder that cannot be written
 
 
 def metrics_table(folder: Path) -> int:
@@ -57,7 +62,8 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
     sentence on each records file that is damaged and left out; the table's metadata lists them too.
 
     Raises:
-        UserError: there are no records, or (unless `mix`) runs of one split disagree about its tasks or the protocol.
+        UserError: there are no records, (unless `mix`) runs of one split disagree about its tasks or the protocol, or
+            nothing can be written in the folder.
     """
     if not folder.is_dir():
         raise UserError(f"there is no results folder {folder}")
@@ -83,8 +89,16 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
                 raise UserError(f"{folder}: nothing to collect: {what}")
             writer.describe({"schema_version": SCHEMA_VERSION, "broken": broken, "runs": runs})
         return scratch.replace(folder / "results.parquet")
+    except OSError as error:
+        if error.errno not in CLOSED:
+            raise
+        raise UserError(
+            f"{folder}: results.parquet cannot be written there ({os.strerror(error.errno)}); check the permissions, "
+            "or collect a copy of the folder"
+        ) from None
     finally:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing is left behind either
+            scratch.unlink(missing_ok=True)
 
 
 class _Writer:
@@ -134,14 +148,10 @@ def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """The rows of a records file in the columns of the schema, and its metadata.
 
     Raises:
-        RecordsError: it cannot be read, or lacks columns.
+        RecordsError: it cannot be read, or has other columns.
     """
-    table, metadata = read_table(path)
-    missing = [name for name in SCHEMA.names if name not in table.column_names]
-    if missing:
-        raise RecordsError(f"{path}: lacks the columns {', '.join(missing)}; delete it and run the experiment again")
-    table = table.select(SCHEMA.names).replace_schema_metadata(None)
-    return table if table.schema.equals(SCHEMA) else table.cast(SCHEMA), metadata
+    table, metadata = read_table(path, MOST_RECORDS)
+    return in_schema(table, SCHEMA, path), metadata
 
 
 class _Kinds:

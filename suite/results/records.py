@@ -81,6 +81,22 @@ METRICS_SCHEMA = pa.schema(
 )
 
 
+MAY_BE_EMPTY = ("parameter", "return", "value", "wall_seconds")
+"""Columns whose rows need not have a value."""
+
+MOST_ROWS = 5_000_000
+"""Of one parquet file of ours."""
+
+MOST_RECORDS = 1_000_000
+"""Rows of one run's records: three times what the protocol makes of the two longest lists that a split may declare."""
+
+MOST_UNPACKED = 1_000_000_000
+"""Bytes that one file takes in memory: packed, a billion equal rows are a few thousand bytes."""
+
+MOST_METADATA = 4_000_000
+"""Bytes of the document in a file's schema."""
+
+
 class RecordsError(UserError):
     """A records file cannot be read; the message says which, why, and what to do."""
 
@@ -103,14 +119,18 @@ def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, metad
     scratch.replace(path)
 
 
-def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def read_table(path: Path, most_rows: int = MOST_ROWS) -> tuple[pa.Table, dict[str, Any]]:
     """The rows of a parquet file and its metadata document.
 
     Raises:
-        RecordsError: the file is damaged, is not one of ours, or has a schema version this package does not know.
+        RecordsError: the file is damaged, is not one of ours, has more rows than `most_rows` or more bytes than any
+            of ours, or has a schema version this package does not know.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for whoever writes to it
+        raise RecordsError(f"{path}: is no plain file")
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            _refuse_size(path, parquet, most_rows)
             table = parquet.read(use_threads=False)  # of small files there may be thousands: threads cost more
     except (pa.ArrowException, OSError) as error:
         raise RecordsError(
@@ -120,11 +140,86 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     raw = (table.schema.metadata or {}).get(b"offmap")
     if raw is None:
         raise RecordsError(f"{path}: holds no offmap metadata, so it is not a records file")
+    if len(raw) > MOST_METADATA:
+        raise RecordsError(f"{path}: its offmap metadata is longer than {MOST_METADATA:,} bytes")
     try:
         metadata: dict[str, Any] = json.loads(raw)
         version = metadata.get("schema_version")
+    except RecursionError:
+        raise RecordsError(f"{path}: its offmap metadata is nested too deeply") from None
     except (ValueError, AttributeError) as error:
         raise RecordsError(f"{path}: its offmap metadata is not a document ({error})") from error
     if version != SCHEMA_VERSION:
         raise RecordsError(f"{path}: records of schema version {version}; this offmap reads version {SCHEMA_VERSION}")
     return table, metadata
+
+
+def in_schema(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
+    """The columns of a schema, of what `read_table` returned.
+
+    Raises:
+        RecordsError: one is absent, there twice, of another kind, or without a value where each row must have one.
+    """
+    count = {name: table.column_names.count(name) for name in schema.names}
+    for what, names in (
+        ("lacks the columns", [name for name in schema.names if count[name] == 0]),
+        ("holds twice the columns", [name for name in schema.names if count[name] > 1]),
+    ):
+        if names:
+            raise RecordsError(f"{path}: {what} {', '.join(names)}; delete it and run the experiment again")
+    table = table.select(schema.names).replace_schema_metadata(None)
+    try:
+        table = table if table.schema.equals(schema) else table.cast(schema)
+        table.validate(full=True)  # letters that are no text would be noticed by whoever looks at them first
+    except pa.ArrowException as error:
+        raise RecordsError(f"{path}: its columns are not those of records ({_first_line(error)})") from error
+    empty = [name for name in schema.names if name not in MAY_BE_EMPTY and table[name].null_count]
+    if empty:
+        raise RecordsError(f"{path}: lacks values in {', '.join(empty)}")
+    return table
+
+
+def _refuse_size(path: Path, parquet: pq.ParquetFile, most_rows: int) -> None:
+    """Refuse a file that takes more memory than any of ours, by what its footer says of itself.
+
+    Raises:
+        RecordsError: it does.
+    """
+    footer = parquet.metadata
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    size = sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks)
+    if footer.num_rows > most_rows or size > MOST_UNPACKED:
+        raise RecordsError(
+            f"{path}: is larger than any run's: {footer.num_rows:,} rows, {size:,} bytes unpacked "
+            f"(at most {most_rows:,} and {MOST_UNPACKED:,})"
+        )
+    for number in range(footer.num_columns):
+        if footer.num_rows * sum(group.column(number).total_uncompressed_size for group in groups) > MOST_UNPACKED:
+            size += _bytes_of_texts(path, parquet, number)
+    if size > MOST_UNPACKED:
+        raise RecordsError(f"{path}: is larger than any run's: {size:,} bytes of texts (at most {MOST_UNPACKED:,})")
+
+
+def _bytes_of_texts(path: Path, parquet: pq.ParquetFile, number: int) -> int:
+    """An upper bound of the bytes of a column's texts in memory; a text that all rows share is stored only once.
+
+    Raises:
+        RecordsError: the column is nested, as none of ours is.
+    """
+    column, rows = parquet.schema.column(number), parquet.metadata.num_rows
+    if column.path != column.name:
+        raise RecordsError(f"{path}: is larger than any run's: its column {column.path} is nested")
+    if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
+        return int(column.length) * rows
+    if column.physical_type != "BYTE_ARRAY":
+        return 0
+    import pyarrow.compute as pc  # takes 10 MB and a tenth of a second
+
+    with pq.ParquetFile(path, read_dictionary=[column.name]) as packed:
+        chunks = packed.read(columns=[column.name], use_threads=False).column(0).chunks
+    return rows * max((pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in chunks), default=0)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -48,9 +48,12 @@ def draw_split(split: TaskSplit, axes: Axes) -> list[Artist]:
 
 
 def save_split(split: TaskSplit, path: Path) -> Path:
-    """The path of the picture of a split, written in the format of its ending (png, pdf, svg)."""
+    """The path of the picture of a split, written in the format of its ending (png, pdf, svg).
+
+    Nothing of the user's `matplotlibrc` or style counts.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.style.context(STYLE, after_reset=True):
         figure = Figure(figsize=SIZE, layout="constrained")
         entries = draw_split(split, figure.subplots())
         figure.legend(handles=entries, loc="outside lower left", ncols=len(entries))

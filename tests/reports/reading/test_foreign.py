@@ -124,11 +124,11 @@ def test_files_that_would_fill_the_memory_are_left_out(golden, synthetic, monkey
     columns = {field.name: pa.array([None]).cast(field.type).take(pa.array([0] * 3000)) for field in SCHEMA}
     (golden / "x").mkdir()
     pq.write_table(pa.table(columns, schema=SCHEMA), golden / "x" / "records.parquet")
-    monkeypatch.setattr("reports.reading.records.MOST_ROWS", 2999)
+    monkeypatch.setattr("reports.reading.records.MOST_RECORDS", 2999)
     found = reasons(golden)
     assert found["cells.json"] == "is longer than 100 bytes"
     assert found["x/records.parquet"].startswith("is larger than any run's: 3,000 rows")
-    monkeypatch.setattr("reports.reading.records.MOST_ROWS", 3000)
+    monkeypatch.setattr("reports.reading.records.MOST_RECORDS", 3000)
     assert "holds no offmap metadata" in reasons(golden)["x/records.parquet"]
 
 

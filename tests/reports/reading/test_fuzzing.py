@@ -1,0 +1,216 @@
+"""Results folders that time, programs or people changed: a page or one message, soon, and nothing else is touched."""
+
+import gc
+import json
+import os
+import random
+import resource
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import reports.report  # what each child would import anew
+import suite.cli
+from reports.figures.catalogue import FIGURES
+from reports.reading.load import load  # noqa: F401
+from suite.results.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA
+
+NUMBER = int(os.environ.get("OFFMAP_FUZZ", "60"))
+SEED = int(os.environ.get("OFFMAP_FUZZ_SEED", "1"))
+FEW = 40
+SECONDS, MEGABYTES = 10.0, 1000
+
+ODD = [None, True, -1, 0, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "x" * 5000, "中文", "\ud800", "a\x1b[2Jb",
+       "$\\frac$", "_", [], {}, [[[]]], [1, "a", None], {"a": {"b": 1}}, "../../x"]  # fmt: skip
+TEXTS = ["", "x" * 3000, "中文标签", "a\x1b[2J\nb", "$\\frac{", "_hidden", "../../x", "mier (reference)", "oracle", "ünï"]
+NUMBERS = [0, -1, 1, 2**62, -(2**63), 10**9]
+FLOATS = [0.0, float("nan"), float("inf"), -1e308, 1e308, 1e-320, None]
+
+
+def nested(levels):
+    value = 1
+    for level in range(levels):
+        value = {"a": value} if level % 2 else [value]
+    return value
+
+
+def changed_document(rng, document):
+    """A document with a value somewhere replaced, removed or added."""
+    document = json.loads(json.dumps(document))
+    place = document
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = rng.choice(keys) if keys else None
+        inner = None if key is None else place[key]
+        if not (isinstance(inner, dict | list) and inner and rng.random() < 0.7):
+            break
+        place = inner
+    value = rng.choice([rng.choice(ODD), nested(rng.choice([30, 400, 900]))])
+    kind = rng.randrange(3)
+    if key is None or kind == 0:
+        place.update({"new": value}) if isinstance(place, dict) else place.append(value)
+    elif kind == 1:
+        del place[key]
+    else:
+        place[key] = value
+    return document
+
+
+def changed_table(rng, table):
+    """A table with other rows or columns."""
+    column = rng.choice(table.column_names)
+    at, kind = table.column_names.index(column), table.schema.field(column).type
+    change = rng.randrange(7)
+    if change == 0:
+        return table.append_column(column, table[column])
+    if change == 1:
+        return table.drop_columns([column])
+    if change == 2:
+        return table.set_column(at, column, pa.array([rng.choice([[1], {"a": 1}, b"\xff", "x", 0.5])] * len(table)))
+    if change == 3:
+        return table.take(pa.array([rng.randrange(len(table))] * rng.choice([0, 1, 3000, 1_200_000])))
+    if change == 4:
+        return table.take(pa.array(rng.sample(range(len(table)), len(table))))
+    pool = TEXTS if pa.types.is_string(kind) else NUMBERS if pa.types.is_integer(kind) else FLOATS
+    pool = [True, False, None] if pa.types.is_boolean(kind) else [*pool, *([None] if change == 5 else [])]
+    values = table[column].to_pylist()
+    for row in range(len(values)) if change == 5 else [rng.randrange(len(values))]:
+        values[row] = rng.choice(pool)
+    return table.set_column(at, column, pa.array(values, type=kind))
+
+
+def changed_bytes(rng, path):
+    data = bytearray(path.read_bytes())
+    for _ in range(rng.randint(1, 4)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    path.write_bytes(bytes(data[: rng.randrange(len(data))] if rng.random() < 0.3 else data))
+
+
+def mutate(rng, folder, outside):
+    """One change of one file of a results folder."""
+    path = rng.choice(sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()))
+    kind = rng.randrange(8)
+    if kind == 0:
+        changed_bytes(rng, path)
+    elif kind == 1:
+        path.unlink()
+        rng.choice([path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to(outside), lambda: path.symlink_to(path),
+                    lambda: path.write_bytes(b""), lambda: path.write_text("[" * 50_000)])()  # fmt: skip
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(changed_document(rng, json.loads(path.read_text())), allow_nan=True))
+    elif path.suffix == ".parquet":
+        table = pq.read_table(path)
+        metadata = table.schema.metadata
+        if kind < 5:
+            document = changed_document(rng, json.loads(metadata[b"offmap"]))
+            metadata = {"offmap": json.dumps(document | {"schema_version": 1})}
+        else:
+            table = changed_table(rng, table)
+        pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+    else:
+        changed_bytes(rng, path)
+
+
+def fill(folder, synthetic):
+    """A small results folder with a file of every kind that a report reads."""
+    synthetic.rich_folder(folder, variants=("mier", "mier-wr", "pearl"), seeds=(0, 1), num_tasks=2)
+    experiment = {"name": "tiny", "splits": [synthetic.SPLIT], "algorithms": ["mier"], "seeds": [0], "budget": "smoke"}
+    (folder / "experiment.json").write_text(json.dumps({"name": "tiny", "experiment": experiment}))
+
+
+def snapshot(folder, besides):
+    """What lies below a folder, besides one below it: path -> kind, size, and the contents of files."""
+    return {
+        path: (path.lstat().st_mode, path.read_bytes() if path.is_file() and not path.is_symlink() else b"")
+        for path in sorted(folder.rglob("*"))
+        if besides not in path.parents
+    }
+
+
+def run(command, folder, log, kinds):
+    """Carry out a command in a process of its own; its exit status, its output, and what it used."""
+    child = os.fork()
+    if child == 0:
+        status = 99
+        try:
+            reports.report.FIGURES = kinds
+            resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+            resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            sys.argv = ["offmap", command, str(folder)]
+            try:
+                suite.cli.main()
+                status = 0
+            except SystemExit as end:
+                status = end.code or 0
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+                status = 1
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    _, status, usage = os.wait4(child, 0)
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return os.waitstatus_to_exitcode(status), text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def check(seed, parent, synthetic, kinds):
+    """Mutate a folder, report and collect it, and hold both to what is promised of them."""
+    rng = random.Random(seed)
+    folder, outside = parent / "results", parent / "outside"
+    outside.mkdir(parents=True)
+    (outside / "mine.txt").write_text("mine")
+    fill(folder, synthetic)
+    for _ in range(rng.randint(1, 3)):
+        mutate(rng, folder, outside)
+    before, inside = snapshot(parent, folder), snapshot(folder, folder / "report")
+    for command in ("collect", "report"):
+        status, text, seconds, megabytes = run(command, folder, parent.with_suffix(".log"), kinds)
+        told = f"seed {seed}, {command}: exit {status}, {seconds:.1f} s, {megabytes:.0f} MB\n{text[-3000:]}"
+        assert status in (0, 2), told
+        assert "Traceback" not in text, told
+        assert seconds < SECONDS, told
+        assert megabytes < MEGABYTES, told
+        assert snapshot(parent, folder) == before, told
+        left = snapshot(folder, folder / "report")
+        assert {path: left.get(path) for path in inside} == inside, told
+
+
+def fuzz(number, first, tmp_path, synthetic, kinds_of):
+    gc.freeze()
+    failures = []
+    for seed in range(first, first + number):
+        try:
+            check(seed, tmp_path / f"case-{seed}", synthetic, kinds_of(seed))
+        except AssertionError as error:
+            failures.append(str(error).partition("\nassert")[0])
+    gc.unfreeze()
+    assert not failures, f"{len(failures)} of {number}:\n" + "\n".join(failures)
+
+
+def test_mutated_folders_are_reported_or_refused(tmp_path, synthetic):
+    fuzz(FEW, 0, tmp_path, synthetic, lambda seed: [FIGURES[seed % len(FIGURES)]])
+
+
+@pytest.mark.slow
+@pytest.mark.stress
+def test_many_mutated_folders_are_reported_or_refused(tmp_path, synthetic):
+    fuzz(NUMBER, SEED * 1_000_000, tmp_path, synthetic, lambda seed: list(FIGURES))
+
+
+def test_the_mutations_reach_every_kind_of_file(tmp_path, synthetic):
+    fill(tmp_path, synthetic)
+    names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert names == {"records.parquet", "diagnostics.parquet", "metrics.parquet", "cells.json", "experiment.json"}
+    assert {len(pq.read_schema(next(tmp_path.rglob(f"{name}.parquet")))) for name in ("diagnostics", "metrics")} == {
+        len(DIAGNOSTICS_SCHEMA), len(METRICS_SCHEMA)
+    }  # fmt: skip
+    assert SCHEMA.names == pq.read_schema(next(tmp_path.rglob("records.parquet"))).names
