@@ -24,7 +24,18 @@ SECONDS, MEGABYTES = 10.0, 1000
 
 ODD = [None, True, -1, 0, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "x" * 5000, "中文", "\ud800", "a\x1b[2Jb",
        "$\\frac$", "_", [], {}, [[[]]], [1, "a", None], {"a": {"b": 1}}, "../../x"]  # fmt: skip
-TEXTS = ["", "x" * 3000, "中文标签", "a\x1b[2J\nb", "$\\frac{", "_hidden", "../../x", "mier (reference)", "oracle", "ünï"]
+TEXTS = [
+    "",
+    "x" * 3000,
+    "中文标签",
+    "a\x1b[2J\nb",
+    "$\\frac{",
+    "_hidden",
+    "../../x",
+    "mier (reference)",
+    "oracle",
+    "ünï",
+]
 NUMBERS = [0, -1, 1, 2**62, -(2**63), 10**9]
 FLOATS = [0.0, float("nan"), float("inf"), -1e308, 1e308, 1e-320, None]
 
