@@ -16,14 +16,14 @@ from tasks.registry import get_family
 from tasks.spec import TaskSplit
 
 if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType
+    pass
 
 SIZE = (5.0, 4.0)
 """Inches, width and height."""
 
 DOTS_PER_INCH = 200
 
-STYLE: dict[RcKeyType, Any] = {
+STYLE: dict[str, Any] = {
     "font.size": 7, "axes.titlesize": 7.5, "axes.titlelocation": "left", "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#D4D4D4",
     "grid.linewidth": 0.5, "axes.linewidth": 0.7, "lines.linewidth": 1.3, "legend.frameon": False, "pdf.fonttype": 42,
