@@ -187,6 +187,44 @@ def test_whatever_metadata_says_it_is_left_out_or_a_page_is_made(synthetic, tmp_
     write(load(folder), folder / "report")
 
 
+@pytest.mark.parametrize("levels", [70, 400, 900, 100_000])
+def test_deep_metadata_leaves_the_file_out(golden, synthetic, levels, one_figure, build):
+    path = synthetic.simple_run(golden, "pearl", 0, test=[[1.0]])
+    said = json.dumps(synthetic.document("pearl") | {"schema_version": 1})
+    deep = said[:-1] + ', "x": ' + "[" * levels + "]" * levels + "}"
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"offmap": deep}), path)
+    (why,) = reasons(golden).values()
+    assert "metadata is nested" in why
+    assert build(golden).exists()
+
+
+def test_deep_experiments_are_left_out(golden):
+    (golden / "experiment.json").write_text('{"experiment": ' + "[" * 400 + "]" * 400 + "}")
+    assert reasons(golden) == {"experiment.json": "its metadata is nested deeper than 60 levels"}
+
+
+def test_more_tasks_than_a_split_may_have_leave_the_file_out(golden, synthetic):
+    rows = [{"variant": "pearl", "task": 0}, {"variant": "pearl", "task": 1}]
+    synthetic.write_run(golden, rows, synthetic.document("pearl"))
+    one = pq.read_table(next(golden.rglob("pearl*/records.parquet"))).take(pa.array([0] * 10_001))
+    many = one.set_column(one.column_names.index("task"), "task", pa.array(range(10_001)))
+    (golden / "many").mkdir()
+    pq.write_table(many, golden / "many" / "records.parquet")
+    assert reasons(golden)["many/records.parquet"].startswith("holds a list of 10,001 tasks")
+    said = synthetic.document("mql")
+    for number, lists in enumerate(({"test_lists": {"test": [0.5] * 10_001}}, {"tasks": {"test": [[0.5]] * 10_001}})):
+        synthetic.write_run(golden, rows[:1], said | {"run": f"m{number}", "split": said["split"] | lists})
+        assert "its metadata is not that of a run" in reasons(golden)[f"t-mql-0/m{number}/records.parquet"]
+
+
+def test_a_column_that_is_there_twice_leaves_the_file_out(golden, synthetic):
+    path = synthetic.simple_run(golden, "pearl", 0, test=[[1.0]])
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("seed", table["seed"]), path)
+    (why,) = reasons(golden).values()
+    assert why.startswith("holds twice the columns seed")
+
+
 def test_deep_and_strange_json_is_a_problem(golden):
     for number, text in enumerate(("[" * 100_000, '[{"variant": "a", "split": "b", "seed": 1e999, "status": "x"}]')):
         (golden / str(number)).mkdir()

@@ -22,8 +22,8 @@ SEED = int(os.environ.get("OFFMAP_FUZZ_SEED", "1"))
 FEW = 40
 SECONDS, MEGABYTES = 10.0, 1000
 
-ODD = [None, True, -1, 0, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "x" * 5000, "中文", "\ud800", "a\x1b[2Jb",
-       "$\\frac$", "_", [], {}, [[[]]], [1, "a", None], {"a": {"b": 1}}, "../../x"]  # fmt: skip
+ODD = [None, True, -1, 0, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "x" * 5000, "中文", "\ud800",
+       "a\x1b[2Jb", "$\\frac$", "_", [], {}, [[[]]], [1, "a", None], {"a": {"b": 1}}, "../../x"]  # fmt: skip
 TEXTS = [
     "",
     "x" * 3000,
@@ -71,9 +71,11 @@ def changed_document(rng, document):
 
 def changed_table(rng, table):
     """A table with other rows or columns."""
-    column = rng.choice(table.column_names)
-    at, kind = table.column_names.index(column), table.schema.field(column).type
+    column = rng.choice(sorted(set(table.column_names)))
     change = rng.randrange(7)
+    if len(table) == 0 or table.column_names.count(column) > 1:  # changed before
+        return table
+    at, kind = table.column_names.index(column), table.schema.field(column).type
     if change == 0:
         return table.append_column(column, table[column])
     if change == 1:
@@ -81,19 +83,22 @@ def changed_table(rng, table):
     if change == 2:
         return table.set_column(at, column, pa.array([rng.choice([[1], {"a": 1}, b"\xff", "x", 0.5])] * len(table)))
     if change == 3:
-        return table.take(pa.array([rng.randrange(len(table))] * rng.choice([0, 1, 3000, 1_200_000])))
+        return table.take(pa.array([rng.randrange(len(table))] * rng.choice([0, 1, 3000, 1_200_000]), pa.int64()))
     if change == 4:
-        return table.take(pa.array(rng.sample(range(len(table)), len(table))))
+        return table.take(pa.array(rng.sample(range(len(table)), len(table)), pa.int64()))
     pool = TEXTS if pa.types.is_string(kind) else NUMBERS if pa.types.is_integer(kind) else FLOATS
     pool = [True, False, None] if pa.types.is_boolean(kind) else [*pool, *([None] if change == 5 else [])]
     values = table[column].to_pylist()
     for row in range(len(values)) if change == 5 else [rng.randrange(len(values))]:
         values[row] = rng.choice(pool)
-    return table.set_column(at, column, pa.array(values, type=kind))
+    try:
+        return table.set_column(at, column, pa.array(values, type=kind))
+    except (pa.ArrowException, TypeError, OverflowError):  # of another kind since an earlier change
+        return table
 
 
 def changed_bytes(rng, path):
-    data = bytearray(path.read_bytes())
+    data = bytearray(path.read_bytes()) or bytearray(b"{")
     for _ in range(rng.randint(1, 4)):
         data[rng.randrange(len(data))] = rng.randrange(256)
     path.write_bytes(bytes(data[: rng.randrange(len(data))] if rng.random() < 0.3 else data))
@@ -107,12 +112,25 @@ def mutate(rng, folder, outside):
         changed_bytes(rng, path)
     elif kind == 1:
         path.unlink()
-        rng.choice([path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to(outside), lambda: path.symlink_to(path),
-                    lambda: path.write_bytes(b""), lambda: path.write_text("[" * 50_000)])()  # fmt: skip
+        instead = [
+            path.mkdir,
+            lambda: os.mkfifo(path),
+            lambda: path.symlink_to(outside),
+            lambda: path.symlink_to(path),
+            lambda: path.write_bytes(b""),
+            lambda: path.write_text("[" * 50_000),
+        ]
+        rng.choice(instead)()
     elif path.suffix == ".json":
-        path.write_text(json.dumps(changed_document(rng, json.loads(path.read_text())), allow_nan=True))
+        try:
+            path.write_text(json.dumps(changed_document(rng, json.loads(path.read_text()))))
+        except (ValueError, RecursionError):  # changed before
+            changed_bytes(rng, path)
     elif path.suffix == ".parquet":
-        table = pq.read_table(path)
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException):  # changed before
+            return changed_bytes(rng, path)
         metadata = table.schema.metadata
         if kind < 5:
             document = changed_document(rng, json.loads(metadata[b"offmap"]))

@@ -1,5 +1,6 @@
 """Collecting: one tidy table of what belongs together, and a refusal of what does not."""
 
+import errno
 import json
 import shutil
 
@@ -78,7 +79,7 @@ def test_what_was_set_aside_stays_out(results, run_here, tiny_experiment):
     assert after.protocol_hash[0] != before.protocol_hash[0]
 
 
-@pytest.mark.parametrize("harm", ["cut", "foreign", "columns", "version"])
+@pytest.mark.parametrize("harm", ["cut", "foreign", "columns", "kind", "twice", "deep", "version"])
 def test_broken_parts_are_named_and_left_out(results, harm):
     victim = records_below(results)[0]
     table, metadata = read_table(victim)
@@ -89,6 +90,14 @@ def test_broken_parts_are_named_and_left_out(results, harm):
     elif harm == "columns":
         fewer = table.drop_columns(["length"])
         write_table(victim, fewer.to_pylist(), fewer.schema, metadata)
+    elif harm == "kind":
+        words = table.set_column(table.column_names.index("seed"), "seed", [["three"] * len(table)])
+        pq.write_table(words, victim)
+    elif harm == "twice":
+        pq.write_table(table.append_column("seed", table["seed"]), victim)
+    elif harm == "deep":
+        said = '{"schema_version": 1, "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
+        pq.write_table(table.replace_schema_metadata({"offmap": said}), victim)
     else:
         later = SCHEMA.with_metadata({"offmap": json.dumps({"schema_version": 99})})
         pq.write_table(table.cast(later), victim)
@@ -106,6 +115,15 @@ def test_where_nothing_is_whole_nothing_is_written(results):
     with pytest.raises(UserError, match=r"nothing to collect: .*cannot be read as parquet"):
         collect(results)
     assert not (results / "results.parquet").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(results, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "[Errno 13] Failed to open local file")  # as pyarrow says it: no filename
+
+    monkeypatch.setattr("suite.results.collect.pq.ParquetWriter", refuse)
+    with pytest.raises(UserError, match=r"results.parquet cannot be written there \(Permission denied\)"):
+        collect(results)
 
 
 def test_folders_without_results(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from suite.results.records import (
     PHASES,
     SCHEMA,
     RecordsError,
+    in_schema,
     read_table,
     write_table,
 )
@@ -125,3 +127,52 @@ def test_metadata_that_is_cut_is_no_traceback(tmp_path):
 def test_the_columns_that_reports_rely_on():
     assert PHASES == ("before", "collect", "during", "after")
     assert set(ROW) == set(SCHEMA.names)
+
+
+def test_what_would_fill_the_memory_is_refused_by_its_footer(tmp_path, monkeypatch):
+    table = pa.Table.from_pylist([ROW | {"variant": "x" * 1000}] * 3000, schema=SCHEMA)
+    described = table.replace_schema_metadata({"offmap": json.dumps({"schema_version": 1})})
+    pq.write_table(described, tmp_path / "a.parquet")
+    with pytest.raises(RecordsError, match=r"is larger than any run's: 3,000 rows, [\d,]+ bytes"):
+        read_table(tmp_path / "a.parquet", most_rows=2999)
+    assert len(read_table(tmp_path / "a.parquet", most_rows=3000)[0]) == 3000
+    monkeypatch.setattr("suite.results.records.MOST_UNPACKED", 3_000_000)  # less than that label three thousand times
+    with pytest.raises(RecordsError, match="bytes of texts"):
+        read_table(tmp_path / "a.parquet")
+    monkeypatch.setattr("suite.results.records.MOST_UNPACKED", 6_000_000)
+    assert len(read_table(tmp_path / "a.parquet")[0]) == 3000
+    monkeypatch.setattr("suite.results.records.MOST_METADATA", 10)
+    with pytest.raises(RecordsError, match="metadata is longer than 10 bytes"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_a_pipe_is_no_file_to_wait_for(tmp_path):
+    os.mkfifo(tmp_path / "records.parquet")
+    with pytest.raises(RecordsError, match="is no plain file"):
+        read_table(tmp_path / "records.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.append_column("seed", table["seed"]), "holds twice the columns seed"),
+        (lambda table: table.drop_columns(["seed", "task"]), "lacks the columns seed, task"),
+        (lambda table: with_column(table, "seed", ["three"]), "its columns are not those of records"),
+        (lambda table: with_column(table, "run", [{"a": 1}]), "its columns are not those of records"),
+        (lambda table: with_column(table, "run", [b"\xff"]), "its columns are not those of records"),
+        (lambda table: with_column(table, "split", [None]), "lacks values in split"),
+    ],
+)
+def test_columns_of_another_kind_are_named(tmp_path, change, said):
+    table = change(pa.Table.from_pylist([ROW], schema=SCHEMA))
+    with pytest.raises(RecordsError, match=f"a.parquet: {said}"):
+        in_schema(table, SCHEMA, tmp_path / "a.parquet")
+
+
+def with_column(table, name, values):
+    return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+
+def test_a_return_may_be_missing(tmp_path):
+    table = pa.Table.from_pylist([ROW | {"return": None, "parameter": None}], schema=SCHEMA)
+    assert in_schema(table, SCHEMA, tmp_path).equals(table)

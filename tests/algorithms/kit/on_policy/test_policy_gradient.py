@@ -170,7 +170,7 @@ def test_the_meta_gradient_through_the_inner_step_is_exact(loss, finite_differen
 def test_a_policys_action_of_the_scale_is_full_actuation():
     parameters = initial_policy(3, (5,), 2, 1.0, GENERATOR)
     parameters[3] += torch.tensor([5.0, -20.0])
-    observations = np.zeros((4, 3), np.float32)
+    observations = torch.zeros(4, 3)
     mean = draw(parameters, observations, 10.0, None)
     np.testing.assert_allclose(mean.applied, np.tile([0.5, -1.0], (4, 1)))
     np.testing.assert_allclose(mean.actions, np.tile([5.0, -20.0], (4, 1)))
@@ -184,7 +184,7 @@ def test_a_policys_action_of_the_scale_is_full_actuation():
 def test_rows_meet_the_policy_of_their_own_task():
     parameters = repeat_ensemble(initial_policy(3, (5,), 2, 1.0, GENERATOR), 3)
     parameters[3] += torch.arange(3.0).view(3, 1, 1)
-    applied = draw(parameters, np.zeros((6, 3), np.float32), 10.0, None).applied
+    applied = draw(parameters, torch.zeros(6, 3), 10.0, None).applied
     np.testing.assert_allclose(applied[:, 0], [0, 0, 0.1, 0.1, 0.2, 0.2], atol=1e-7)
 
 
