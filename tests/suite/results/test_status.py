@@ -147,7 +147,7 @@ MINE = {"pid": os.getpid()}
 @pytest.mark.parametrize(("fields", "owner", "is_noted"), [
     (MINE, this_process(), True), (MINE, None, True), (MINE | {"state": "done"}, None, True),
     ({"pid": 1}, None, True), ({"pid": 1, "state": "stopped"}, None, True), ({"pid": 1, "state": "done"}, None, False),
-    (MINE, this_process() | {"pid": os.getppid(), "machine": "another"}, False), (MINE, ELSEWHERE, False),
+    (MINE, this_process() | {"pid": os.getpid() + 1, "machine": "another"}, False), (MINE, ELSEWHERE, False),
     (MINE, gone(), True), ({"pid": 1} | ONE_ELSEWHERE, ELSEWHERE, False),
 ])  # fmt: skip
 def test_the_end_of_a_worker_is_noted_unless_another_has_taken_over(tmp_path, fields, owner, is_noted):
