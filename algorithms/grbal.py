@@ -364,9 +364,7 @@ class GrbalAgent(Agent):
 
     @torch.no_grad()
     def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
-        """Take in a step of the running episodes, and go on to the plan's next action; an episode's end clears the
-        plan and, unless they are carried over, the transitions.
-        """  # noqa: D205
+        """Take in a step, go on in the plan; an episode's end clears the plan and what is not carried over."""
         fields = [np.asarray(field, np.float32)[:, None] for field in transition]
         step = Transitions(*(torch.as_tensor(field, device=self.grbal.device) for field in fields))
         self.model.judge(step, active & self._enough)
@@ -383,9 +381,7 @@ class GrbalAgent(Agent):
         yield Adaptation(0, self.model.errors())
 
     def fork(self, episodes: int) -> GrbalAgent:
-        """A copy for new episodes of each task, which all draw the same random numbers; none has a transition yet,
-        but for those that are carried over.
-        """  # noqa: D205
+        """A copy for new episodes of each task, all with the same random numbers and what is carried over."""
         copy = GrbalAgent(self.grbal, self.config, self.seed)
         copy.begin(len(self.plans) * episodes)
         if self.config.carry_over:
