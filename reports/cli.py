@@ -26,6 +26,9 @@ def report(
         Path | None, typer.Option(help="Where to write; by default `report` inside the first folder.")
     ] = None,
     mix: Annotated[bool, typer.Option("--mix", help="Show results side by side that were not measured alike.")] = False,
+    against: Annotated[
+        str | None, typer.Option(help="A shipped table to put beside the results: see `offmap reference list`.")
+    ] = None,
 ) -> None:
     """Tables, figures and one self-contained page of everything that was recorded in a results folder."""
     # Plotting takes a second to import, which no other command should wait for.
@@ -34,7 +37,7 @@ def report(
     from reports.reading.load import load
     from reports.report import write
 
-    results = load(folders, mix)
+    results = load(folders, mix, against)
     path = write(results, out or folders[0] / "report", workers=min(_cores(), MOST_WORKERS))
     table = main_table(results)
     print_lines(["Return after adaptation, 95 % intervals over seeds", ""])

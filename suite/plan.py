@@ -13,6 +13,7 @@ from suite.experiment.expansion import Cell, expand
 from suite.experiment.specs import MetatestSpec
 from suite.monitor.progress import duration
 from suite.results.layout import SET_ASIDE, refuse_foreign
+from suite.results.prepare import refuse_incomparable
 
 
 class PlannedCell(NamedTuple):
@@ -94,6 +95,7 @@ def make_plan(
         UserError: the experiment is not valid, or `out` belongs to another one.
     """
     cells = expand(experiment)
+    refuse_incomparable(experiment, cells)
     refuse_foreign(experiment.name, out)
     by_training: dict[str, list[Cell]] = {}
     for cell in cells:

@@ -1,4 +1,4 @@
-"""A wheel holds every file of the four packages: modules, and what they read beside them; no reference records."""
+"""A wheel holds every file of the four packages: modules, what they read beside them, and the shipped tables."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ PACKAGES = ("tasks", "algorithms", "suite", "reports")
 
 def test_the_wheel_holds_every_file_of_the_packages(tmp_path):
     pytest.importorskip("setuptools", minversion="77")
-    left_out = shutil.ignore_patterns("__pycache__", "*.egg-info", "reference")
+    left_out = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=left_out)
     for name in ("pyproject.toml", "README.md"):
@@ -24,5 +24,10 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     files = {str(path.relative_to(tmp_path)) for name in PACKAGES for path in (tmp_path / name).rglob("*.*")}
-    assert {"reports/page/template.html", "reports/page/sort.js", "tasks/pictures/split.py"} < files
+    assert {
+        "reports/reference/parity/records.parquet",
+        "reports/page/template.html",
+        "reports/page/sort.js",
+        "tasks/pictures/split.py",
+    } < files
     assert names == files

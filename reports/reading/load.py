@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reports import style
+from reports.reading.against import with_reference
 from reports.reading.attachments import read_experiments, read_pictures
 from reports.reading.cells import drop_superseded, read_cells, with_every_cell
 from reports.reading.comparability import resolve, warnings
@@ -14,9 +15,10 @@ from reports.reading.metadata import printable
 from reports.reading.records import read_diagnostics, read_metrics, read_records
 from reports.results import Problem, Results
 from suite.errors import UserError
+from suite.results.reference import reference_table
 
 
-def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
+def load(folders: Path | Sequence[Path], mix: bool = False, against: str | None = None) -> Results:
     """The results below one or several folders.
 
     Args:
@@ -24,6 +26,21 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
             `experiment.json` and `pictures/*.body.png`.
         mix: Show results that were not measured alike side by side under separate labels; otherwise those that most
             agree with are kept, and the others are named and left out.
+        against: A shipped table whose rows are put beside these results; by default the one that an experiment names.
+
+    Raises:
+        UserError: a folder does not exist, none holds results, or nothing is comparable with the table.
+    """
+    results = _read(folders)
+    names = sorted({str(e["against"]) for e in results.experiments.values() if e.get("against")})
+    for name in [against] if against else names:
+        results = with_reference(results, _read(reference_table(name)), name)
+    results = with_every_cell(resolve(_with_marked_references(drop_superseded(results)), mix))
+    return replace(results, notes=(*results.notes, *warnings(results)))
+
+
+def _read(folders: Path | Sequence[Path]) -> Results:
+    """Everything readable below the folders, as it is.
 
     Raises:
         UserError: a folder does not exist, or none holds results.
@@ -37,7 +54,7 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
     cells = read_cells(roots, problems)
     if records.empty and cells.empty:
         raise UserError(_no_results(roots, problems))
-    results = Results(
+    return Results(
         folders=tuple(printable(root.resolve().name, None) for root in roots),
         records=records,
         diagnostics=read_diagnostics(roots, problems),
@@ -48,8 +65,6 @@ def load(folders: Path | Sequence[Path], mix: bool = False) -> Results:
         pictures=read_pictures(roots, {*records["split"], *cells["split"]}, problems),
         problems=tuple(problems),
     )
-    results = with_every_cell(resolve(_with_marked_references(drop_superseded(results)), mix))
-    return replace(results, notes=(*results.notes, *warnings(results)))
 
 
 def _no_such_folder(root: Path) -> str:

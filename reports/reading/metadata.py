@@ -93,6 +93,7 @@ class Experiment(Part):
     algorithms: list[str | dict[str, Any]] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
     budget: str | dict[str, Any]
+    against: str | None = None
 
 
 class ExperimentFile(Part):

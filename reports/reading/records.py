@@ -12,6 +12,7 @@ import pyarrow as pa
 from reports.reading.files import files
 from reports.reading.metadata import MOST_TASKS, checked, printable
 from reports.results import Problem
+from suite.results.packing import packed_documents
 from suite.results.records import (
     DIAGNOSTICS_SCHEMA,
     METRICS_SCHEMA,
@@ -33,6 +34,7 @@ def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Dat
         try:
             frame, document = _read(path, SCHEMA, MOST_RECORDS)
             _refuse_long_lists(frame)
+            document_of_run = _documents(path, document, set(frame["run"]))
         except RecordsError as error:
             problems.append(Problem(label, _reason(error, path)))
             continue
@@ -44,9 +46,23 @@ def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Dat
             problems.append(Problem(label, f"holds run {copied[0]} again, read from {file_of[copied[0]]}"))
         else:
             frames.append(frame)
-            documents |= dict.fromkeys(runs, document)
+            documents |= document_of_run
             file_of |= dict.fromkeys(runs, label)
     return _canonical(frames, SCHEMA), documents
+
+
+def _documents(path: Path, document: dict[str, Any], runs: set[str]) -> dict[str, dict[str, Any]]:
+    """What is said about each run of a records file: by the file, or by `runs.parquet` beside one of many runs.
+
+    Raises:
+        RecordsError: a document is damaged, or there is none for a run.
+    """
+    if not document.get("packed"):
+        return dict.fromkeys(runs, document)
+    documents = packed_documents(path.parent)
+    if lacking := sorted(runs - documents.keys()):
+        raise RecordsError(f"{path}: runs.parquet beside it says nothing about run {lacking[0]}")
+    return {run: checked(documents[run]) for run in runs}
 
 
 def read_diagnostics(roots: Sequence[Path], problems: list[Problem]) -> pd.DataFrame:

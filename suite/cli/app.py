@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from suite.cli import algorithms, experiments, plugins, results, runs, tasks
+from suite.cli import algorithms, experiments, plugins, reference, results, runs, tasks
 
 app = typer.Typer(
     help="Measures meta-reinforcement learning on tasks outside the distribution it was trained on.",
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(algorithms.app, name="algorithms")
+app.add_typer(reference.app, name="reference")
 app.command()(experiments.plan)
 app.command()(experiments.run)
 app.command()(results.status)

@@ -76,19 +76,19 @@ def collect(
     folder: ResultsFolder,
     mix: Annotated[bool, typer.Option("--mix", help="Put runs together that were not measured alike.")] = False,
     copy_to: Annotated[
-        Path | None, typer.Option(help="Also copy here all that a report needs, without checkpoints and logs.")
+        Path | None, typer.Option(help="Also pack all that a report needs into this folder, in a handful of files.")
     ] = None,
 ) -> None:
     """Make one tidy table, `results.parquet`, of the records of all runs in a results folder."""
     from suite.monitor.overview import refresh_cells
     from suite.results.collect import collect as collect_records
-    from suite.results.collect import export
+    from suite.results.packing import pack
 
     print_lines([str(collect_records(folder, mix, say=lambda sentence: typer.echo(sentence, err=True)))])
     if copy_to is not None:
         if (folder / "cells.json").exists():
             refresh_cells(folder)
-        print_lines([f"{len(export(folder, copy_to))} files copied to {copy_to}"])
+        print_lines([f"packed into {pack(folder, copy_to)}"])
 
 
 def video(

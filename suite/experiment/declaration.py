@@ -97,6 +97,12 @@ class Experiment(Frozen):
     executor: ExecutorSpec = Field(
         default=ExecutorSpec(), description="where and how the runs are carried out: changes no result"
     )
+    against: str | None = Field(
+        default=None,
+        max_length=100,
+        exclude_if=lambda name: name is None,
+        description="a shipped table (`offmap reference list`) whose rows a report puts beside these results",
+    )
     tensorboard: bool = Field(
         default=False, description="also write TensorBoard event files while training; needs offmap[tensorboard]"
     )

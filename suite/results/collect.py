@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,11 +70,11 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
     broken: list[str] = []
     runs = 0
     try:
-        with _Writer(scratch) as writer:
+        with Writer(scratch) as writer:
             kinds = _Kinds(folder)
-            for path in _visible(folder, ("records.parquet",)):
+            for path in visible(folder, ("records.parquet",)):
                 try:
-                    table, metadata = _tidy(path)
+                    table, metadata = tidy(path)
                 except RecordsError as error:
                     broken.append(str(error))
                     say(f"left out: {error}")
@@ -101,15 +100,15 @@ def collect(folder: Path, mix: bool = False, say: Callable[[str], None] = lambda
             scratch.unlink(missing_ok=True)
 
 
-class _Writer:
+class Writer:
     """A parquet file that tables are added to; it writes them in groups of `GROUP_ROWS` rows or more."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: pa.Schema = SCHEMA) -> None:
         self._sink = os.fdopen(create(path), "wb")
-        self._file = pq.ParquetWriter(self._sink, SCHEMA, compression="zstd", write_page_checksum=True)
+        self._file = pq.ParquetWriter(self._sink, schema, compression="zstd", write_page_checksum=True)
         self._tables: list[pa.Table] = []  # not written yet
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> Writer:
         """Ready for tables."""
         return self
 
@@ -135,7 +134,7 @@ class _Writer:
         self._tables = []
 
 
-def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
+def visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """All files of these names below a folder, without what was set aside, and without links."""
     paths = []
     for place, folders, files in os.walk(folder):
@@ -144,7 +143,7 @@ def _visible(folder: Path, names: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in paths if not path.is_symlink())
 
 
-def _tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def tidy(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """The rows of a records file in the columns of the schema, and its metadata.
 
     Raises:
@@ -179,27 +178,3 @@ class _Kinds:
                         f"({', '.join(sorted(kinds))}) and cannot stand in one table; collect them from separate "
                         f"folders, or ask for the mixture"
                     )
-
-
-KEPT = ("experiment.json", "cells.json", "config.json", "execution.json", "label.json", "provenance.json",
-        "records.parquet", "diagnostics.parquet", "metrics.parquet")  # fmt: skip
-"""Names of the files that a report reads, or that say where its numbers come from."""
-
-
-def export(folder: Path, out: Path) -> list[Path]:
-    """Copies of everything a report needs of a results folder, without checkpoints and logs; the files written.
-
-    Raises:
-        UserError: `out` is not empty, or `folder` has no records.
-    """
-    paths = _visible(folder, KEPT)
-    if not any(path.name == "records.parquet" for path in paths):
-        raise UserError(f"{folder}: there is nothing to copy, no run has finished")
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty; choose a new folder for the copy")
-    written = []
-    for path in paths:
-        target = out / path.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        written.append(Path(shutil.copy2(path, target)))
-    return written

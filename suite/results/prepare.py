@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from suite.errors import UserError
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import Cell, expand
+from suite.results import reference
 from suite.results.jobs import changing
 from suite.results.json_files import keep_json, write_json
 from suite.results.layout import SET_ASIDE, metatest_folders, refuse_foreign
@@ -31,6 +32,7 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
             on, somebody else takes a minute or more to change the folder, or the experiment is not valid.
     """
     cells = expand(experiment)
+    refuse_incomparable(experiment, cells)
     identity = {"name": experiment.name, "experiment": experiment.model_dump(mode="json")}
     is_prepared = refuse_foreign(experiment.name, out)
     try:
@@ -48,6 +50,18 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
         folders = [_prepare_training(out / name, sharing) for name, sharing in trainings.items()]
         write_json(out / "cells.json", declared_cells(cells))
     return folders
+
+
+def refuse_incomparable(experiment: Experiment, cells: Sequence[Cell]) -> None:
+    """Refuse an experiment that is to stand beside a shipped table and could not.
+
+    Raises:
+        UserError: there is no such table, none of the splits is in it, or something is measured otherwise there.
+    """
+    if experiment.against is None:
+        return
+    here = {cell.split.full_name: cell.metatests[-1] for cell in cells if cell.metatests}
+    reference.refuse_incomparable(experiment.against, here)
 
 
 def _prepare_training(folder: Path, cells: list[Cell]) -> Path:

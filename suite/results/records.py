@@ -80,6 +80,14 @@ METRICS_SCHEMA = pa.schema(
     ]
 )
 
+RUNS_SCHEMA = pa.schema(
+    [
+        ("run", pa.string()),
+        ("document", pa.string()),  # the JSON of the metadata that the run's own records file had
+    ]
+)
+"""Of `runs.parquet`, beside the records of many runs in one file: those have no metadata of a run of their own."""
+
 
 MAY_BE_EMPTY = ("parameter", "return", "value", "wall_seconds")
 """Columns whose rows need not have a value."""
@@ -140,10 +148,20 @@ def read_table(path: Path, most_rows: int = MOST_ROWS) -> tuple[pa.Table, dict[s
     raw = (table.schema.metadata or {}).get(b"offmap")
     if raw is None:
         raise RecordsError(f"{path}: holds no offmap metadata, so it is not a records file")
-    if len(raw) > MOST_METADATA:
+    metadata = document_of(raw, path)
+    return table, metadata
+
+
+def document_of(text: str | bytes, path: Path) -> dict[str, Any]:
+    """The metadata document in a text that stands in a file.
+
+    Raises:
+        RecordsError: it is too long, is no document, or has a schema version this package does not know.
+    """
+    if len(text) > MOST_METADATA:
         raise RecordsError(f"{path}: its offmap metadata is longer than {MOST_METADATA:,} bytes")
     try:
-        metadata: dict[str, Any] = json.loads(raw)
+        metadata: dict[str, Any] = json.loads(text)
         version = metadata.get("schema_version")
     except RecursionError:
         raise RecordsError(f"{path}: its offmap metadata is nested too deeply") from None
@@ -151,7 +169,7 @@ def read_table(path: Path, most_rows: int = MOST_ROWS) -> tuple[pa.Table, dict[s
         raise RecordsError(f"{path}: its offmap metadata is not a document ({error})") from error
     if version != SCHEMA_VERSION:
         raise RecordsError(f"{path}: records of schema version {version}; this offmap reads version {SCHEMA_VERSION}")
-    return table, metadata
+    return metadata
 
 
 def in_schema(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import zlib
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +16,8 @@ from reports.reading.attachments import read_pictures
 from reports.reading.load import load
 from suite.experiment.declaration import Experiment
 from suite.experiment.overrides import parse_yaml
+from suite.results.reference import reference_tables
 
-REFERENCE = Path(__file__).parents[3] / "reports" / "reference"
 TINY = {"name": "tiny", "splits": ["point-goal.ood"], "algorithms": ["pearl"], "seeds": [0], "budget": "smoke"}
 
 
@@ -31,9 +30,7 @@ def reasons(folder):
     return {problem.where: problem.why for problem in load(folder).problems}
 
 
-@pytest.mark.parametrize(
-    "folder", sorted(path.parent for path in REFERENCE.glob("*/experiment.json")), ids=lambda path: path.name
-)
+@pytest.mark.parametrize("folder", reference_tables().values(), ids=lambda path: path.name)
 def test_the_text_declares_the_very_experiment(folder):
     resolved = json.loads((folder / "experiment.json").read_text())["experiment"]
     ((file, command, text),) = sections.experiments(load(folder))

@@ -1,32 +1,45 @@
-"""What was run keeps its identity: the reference records hash to the names that their folders have."""
-
-from pathlib import Path
+"""What was run keeps its identity: what shipped records say of their runs hashes to the names that these have."""
 
 import pytest
 
-from suite.experiment.specs import MetatestSpec, TrainingSpec
-from suite.results.json_files import read_json
-from tasks.registry import get_split
+from algorithms.registry import get_algorithm
+from suite.experiment.specs import EvaluationProtocol, MetatestSpec, TrainingSpec
+from suite.results.packing import packed_documents
+from suite.results.reference import final_documents, reference_tables
+from tasks.registry import get_family, get_split, splits
 
-REFERENCES = Path(__file__).parents[3] / "reports" / "reference"
-TRAININGS = sorted(path.parent for path in REFERENCES.glob("**/config.json") if path.parents[1].name != "metatests")
-METATESTS = sorted(path.parent for path in REFERENCES.glob("**/metatests/*/config.json"))
+SPLITS = {split.full_name for split in splits()}  # others were declared in an experiment
+DOCUMENTS = {
+    run: document
+    for folder in reference_tables().values()
+    for run, document in packed_documents(folder).items()
+    if document["split"]["full_name"] in SPLITS
+}
+FINAL = {document["run"] for folder in reference_tables().values() for document in final_documents(folder)}
 
 
 def test_there_are_reference_records():
-    assert len(TRAININGS) >= 20
-    assert len(METATESTS) >= 60
+    assert len({document["training"] for document in DOCUMENTS.values()}) >= 20
+    assert len(DOCUMENTS) >= 59
 
 
-@pytest.mark.parametrize("folder", TRAININGS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
-def test_a_training_is_called_by_its_hash(folder):
-    assert TrainingSpec.model_validate(read_json(folder / "config.json")).hash == folder.name
-
-
-@pytest.mark.parametrize("folder", METATESTS, ids=lambda folder: folder.name)
-def test_a_meta_test_is_called_by_its_hash_and_knows_its_training_and_split(folder):
-    spec = MetatestSpec.model_validate(read_json(folder / "config.json"))
-    assert spec.hash == folder.name
-    assert spec.training == folder.parents[1].name
-    if spec.split.name not in ("draws",):  # declared in an experiment
-        assert spec.split.hash == get_split(spec.split.full_name).hash
+@pytest.mark.parametrize("run", DOCUMENTS)
+def test_a_run_and_its_training_are_called_by_their_hashes(run):
+    document = DOCUMENTS[run]
+    split, entry = get_split(document["split"]["full_name"]), get_algorithm(document["algorithm"])
+    assert document["split"]["hash"] == split.hash
+    training = TrainingSpec(
+        algorithm=entry.training, family=split.family, family_version=get_family(split.family).version,
+        train_tasks=split.values("train"), config=document["config"]["train"], seed=document["seed"],
+    )  # fmt: skip
+    assert training.hash == document["training"]
+    # What the split declares stands for "none given".
+    protocol = EvaluationProtocol.model_validate(document["protocol"] | {"adaptation_transitions": None})
+    assert protocol.hash == document["protocol_hash"]
+    if run not in FINAL:  # a checkpoint on the way is asked for by a number of steps that an iteration overshoots
+        return
+    metatest = MetatestSpec(
+        training=training.hash, env_steps=document["budget_env_steps"], is_final=True, algorithm=entry.name,
+        split=split, protocol=protocol, config=document["config"]["adapt"],
+    )  # fmt: skip
+    assert metatest.hash == run

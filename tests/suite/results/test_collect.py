@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from suite.errors import UserError
-from suite.results.collect import collect, export, metrics_table
+from suite.results.collect import collect, metrics_table
 from suite.results.layout import metatest_folders
 from suite.results.records import SCHEMA, read_table, write_table
 
@@ -186,25 +186,3 @@ def test_a_metric_that_was_no_number_is_no_row(results):
     metrics_table(folder)
     rows = read_table(folder / "metrics.parquet")[0].to_pandas()
     assert rows[rows.env_steps == 9].name.tolist() == ["loss"]
-
-
-def test_a_copy_for_reports_holds_no_checkpoint_and_nothing_set_aside(results, run_here, tiny_experiment, tmp_path):
-    run_here(tiny_experiment(("mier", "mier-wr", "pearl"), env_steps=1100, seeds=[0, 1],
-                             protocol={"evaluation_episodes": 1}), results)  # fmt: skip
-    assert list(results.rglob(".set-aside/*/records.parquet"))
-    written = export(results, tmp_path / "copy")
-    assert sorted(written) == sorted(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
-    names = {path.name for path in written}
-    assert {"records.parquet", "diagnostics.parquet", "metrics.parquet", "cells.json", "provenance.json"} <= names
-    assert not names & {"state.safetensors", "status.json", "lock-000001", "metrics.jsonl"}
-    assert not any(".set-aside" in path.parts for path in written)
-    original, copied = (read_table(collect(folder))[0] for folder in (results, tmp_path / "copy"))
-    assert copied.equals(original)
-    with pytest.raises(UserError, match="is not empty; choose a new folder"):
-        export(results, tmp_path / "copy")
-
-
-def test_nothing_to_copy(tmp_path):
-    with pytest.raises(UserError, match="there is nothing to copy"):
-        export(tmp_path, tmp_path / "copy")
-    assert not (tmp_path / "copy").exists()
