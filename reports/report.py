@@ -7,6 +7,7 @@ from pathlib import Path
 from reports import formats
 from reports.figures import sheets
 from reports.figures.catalogue import FIGURES
+from reports.numbers.claims import verdicts
 from reports.numbers.tables import TABLES, gate_table, run_table
 from reports.page import page
 from reports.results import Results
@@ -57,6 +58,7 @@ def _write_tables(results: Results, folder: Path) -> None:
         ("seeds", results.seeds),
         ("runs", run_table(results)),
         ("gate", gate_table(results)),
+        ("verdicts", verdicts(results)),
     ):
         formats.write_csv(frame, folder / f"{name}.csv")
         _write(

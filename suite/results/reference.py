@@ -67,14 +67,17 @@ def rows(table: Path) -> list[Row]:
         Row(
             variant,
             split,
-            *(
-                tuple(sorted({document[key] for document in documents if document.get(key) is not None}))
-                for key in ("seed", "budget_env_steps")
-            ),
-            tuple(sorted({str(document["provenance"].get("git_revision"))[:7] for document in documents})),
+            seeds=_values(documents, "seed"),
+            env_steps=_values(documents, "budget_env_steps"),
+            revisions=tuple(sorted({str(document["provenance"].get("git_revision"))[:7] for document in documents})),
         )
         for (variant, split), documents in sorted(of_cell.items())
     ]
+
+
+def _values(documents: list[dict[str, Any]], key: str) -> tuple[int, ...]:
+    """The different values of a key, in order."""
+    return tuple(sorted({document[key] for document in documents if document.get(key) is not None}))
 
 
 def measurements(table: Path) -> dict[str, Measurement]:
