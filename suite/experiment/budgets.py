@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, PositiveInt, Tag, ValidationError, mo
 
 from suite.errors import UserError
 from suite.experiment.messages import explain
-from suite.experiment.presets import CONFIGS, NATIVE, algorithm_document, algorithm_file, presets
+from suite.experiment.presets import CONFIGS, LITE_COMPUTE, NATIVE, algorithm_document, algorithm_file, presets
 from suite.experiment.specs import MOST_STEPS, EvaluationProtocol
 from suite.experiment.yaml_text import parse_yaml
 from tasks.registry import get_family
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from algorithms.base import TrainConfig
     from algorithms.registry import AlgorithmEntry
 
-BudgetName = Literal["native", "matched", "smoke"]
-"""`native`: each algorithm's published scale. `matched`: the paper's, for all. `smoke`: the least that runs it all."""
+BudgetName = Literal["native", "matched", "lite", "lite-compute", "smoke"]
+"""`native`: each algorithm's published scale. `matched`: the paper's, for all. `lite`: as many steps for all, within a
+quarter of an hour of one core. `lite-compute`: as many as fit into that time. `smoke`: the least that runs it all."""
+
+FALLBACK = {LITE_COMPUTE: "lite"}
+"""The budget whose preset and numbers serve where an algorithm has none of a budget's own."""
 
 
 class Budget(Frozen):
@@ -76,6 +80,7 @@ class BudgetTable(Frozen):
     """The numbers of the named budgets that are the same for every algorithm."""
 
     matched: Amounts
+    lite: Amounts
     smoke: Amounts
 
 
@@ -86,8 +91,10 @@ class NativeFields(Frozen):
     evaluation_episodes: PositiveInt | None = None
 
 
-class NativeNumbers(Frozen):
-    """How an algorithm's authors ran it: `native:` of its file in `configs/algorithms`."""
+class OwnNumbers(Frozen):
+    """Budgets of an algorithm's own in its file in `configs/algorithms`: `native:`, how its authors ran it, and
+    `lite-compute:`, which has no protocol.
+    """  # noqa: D205
 
     env_steps: Amounts = Field(default_factory=dict, description="budget of meta-training by pattern of splits")
     presets: dict[str, Amounts] = Field(default_factory=dict, description="budgets of presets whose scale is another")
@@ -96,13 +103,14 @@ class NativeNumbers(Frozen):
     )
 
 
-Numbers = TypeVar("Numbers", BudgetTable, NativeNumbers)
+Numbers = TypeVar("Numbers", BudgetTable, OwnNumbers)
 Value = TypeVar("Value")
 
 
 def preset_of(budget: AnyBudget, entry: AlgorithmEntry) -> str | None:
     """The preset that a budget chooses where the user chose none: that of its own name, if the algorithm has it."""
-    return budget if isinstance(budget, str) and budget in presets(entry.training) else None
+    names = (budget, FALLBACK.get(budget)) if isinstance(budget, str) else ()
+    return next((name for name in names if name in presets(entry.training)), None)
 
 
 def steps_and_milestones(
@@ -149,10 +157,10 @@ def steps_of(
 
 def _amounts(name: BudgetName, entry: AlgorithmEntry, preset: str | None) -> tuple[Amounts, str]:
     """The numbers of a named budget for one algorithm, and the place where they stand."""
-    if name != "native":
-        return getattr(budget_table(), name), "configs/budgets.yaml"
-    native = native_numbers(entry.training)
-    return native.presets.get(preset or "", native.env_steps), f"`native` in configs/algorithms/{entry.training}.yaml"
+    own = own_numbers(entry.training, name)
+    if name != NATIVE and not own.env_steps:
+        return getattr(budget_table(), FALLBACK.get(name, name)), "configs/budgets.yaml"
+    return own.presets.get(preset or "", own.env_steps), f"`{name}` in configs/algorithms/{entry.training}.yaml"
 
 
 def native_protocol(protocol: EvaluationProtocol, entry: AlgorithmEntry, split: str) -> EvaluationProtocol:
@@ -161,7 +169,7 @@ def native_protocol(protocol: EvaluationProtocol, entry: AlgorithmEntry, split: 
     Raises:
         UserError: the file has none for it.
     """
-    row = native_numbers(entry.training).protocol
+    row = own_numbers(entry.training, NATIVE).protocol
     if row is None and not entry.is_reference:
         raise UserError(
             f"native_protocol: {entry.name} has none; add `native: {{protocol: ...}}` to "
@@ -184,13 +192,14 @@ def budget_table() -> BudgetTable:
 
 
 @functools.cache
-def native_numbers(training: str) -> NativeNumbers:
-    """The published budgets and protocols of a meta-training.
+def own_numbers(training: str, name: str) -> OwnNumbers:
+    """The budgets (of `native` also the protocols) that the file of a meta-training has under that name.
 
     Raises:
-        UserError: its file has an unknown key or an impossible value.
+        UserError: the file has an unknown key or an impossible value there.
     """
-    return _checked(algorithm_document(training).get(NATIVE, {}), NativeNumbers, f"{algorithm_file(training)}: native")
+    given = algorithm_document(training).get(name, {}) if name in (NATIVE, LITE_COMPUTE) else {}
+    return _checked(given, OwnNumbers, f"{algorithm_file(training)}: {name}")
 
 
 def read_budgets(path: Path) -> BudgetTable:

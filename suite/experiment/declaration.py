@@ -76,7 +76,8 @@ class Experiment(Frozen):
         description="of the meta-trainings; references run once, with the first of them",
     )
     budget: AnyBudget = Field(
-        description="env_steps and milestones, or a word: `native`, `matched` or `smoke` (docs/protocol.md)"
+        description="env_steps and milestones, or a word: `native`, `matched`, `lite`, `lite-compute`, `smoke` "
+        "(docs/protocol.md)"
     )
     protocol: EvaluationProtocol = EvaluationProtocol()
     native_protocol: bool = Field(

@@ -28,8 +28,8 @@ LARGEST = 1e15
 Blocks = dict[str, dict[str, Any]]
 
 
-NATIVE = "native"
-"""The key of an algorithm's file that is no preset: published budgets and test protocols (`budgets.NativeNumbers`)."""
+NATIVE, LITE_COMPUTE = "native", "lite-compute"
+"""The keys of an algorithm's file that are no presets but budgets of its own (`budgets.OwnNumbers`)."""
 
 
 def algorithm_file(training: str) -> Path:
@@ -46,7 +46,7 @@ def algorithm_document(training: str) -> dict[str, Any]:
 
 def presets(training: str) -> dict[str, Any]:
     """The presets of a meta-training by name; `default` applies to every run."""
-    return {name: preset for name, preset in algorithm_document(training).items() if name != NATIVE}
+    return {name: preset for name, preset in algorithm_document(training).items() if name not in (NATIVE, LITE_COMPUTE)}
 
 
 def resolve_blocks(

@@ -6,10 +6,10 @@ import yaml
 from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
 from suite.experiment import budgets
-from suite.experiment.budgets import NativeNumbers, budget_table, native_numbers, native_protocol, read_budgets
+from suite.experiment.budgets import OwnNumbers, budget_table, native_protocol, own_numbers, read_budgets
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import expand
-from suite.experiment.presets import CONFIGS, NATIVE
+from suite.experiment.presets import CONFIGS, LITE_COMPUTE, NATIVE
 from suite.experiment.specs import EvaluationProtocol
 from tasks.registry import get_split
 from tasks.splits import BUILDERS
@@ -36,7 +36,7 @@ def test_the_matched_budget_is_the_papers_for_every_algorithm():
 
 
 def row(name, split):
-    return budgets._matching(native_numbers(name).env_steps, split)[-1]
+    return budgets._matching(own_numbers(name, NATIVE).env_steps, split)[-1]
 
 
 @pytest.mark.parametrize(("name", "split", "expected"), [
@@ -75,8 +75,8 @@ def test_every_algorithm_of_the_paper_has_numbers_on_every_split_built_or_not():
     for name in PUBLISHED:
         for split in BUILDERS:
             assert row(name, split) > 0
-            assert budgets._matching(native_numbers(name).protocol, split)
-    natives = [native_numbers(entry.training) for entry in ALGORITHMS.values()]
+            assert budgets._matching(own_numbers(name, NATIVE).protocol, split)
+    natives = [own_numbers(entry.training, NATIVE) for entry in ALGORITHMS.values()]
     tables = [budget_table().matched, budget_table().smoke, *(native.env_steps for native in natives)]
     tables += [rows for native in natives for rows in (*native.presets.values(), native.protocol or {})]
     for pattern in {pattern for rows in tables for pattern in rows}:
@@ -108,7 +108,8 @@ def test_a_budget_given_in_steps_is_what_it_always_was():
 def test_the_schema_offers_the_words_and_the_mapping():
     schema = Experiment.model_json_schema()
     choices = schema["properties"]["budget"]["oneOf"]
-    assert {"const": None, "enum": ["native", "matched", "smoke"]}.items() <= ({"const": None} | choices[1]).items()
+    words = ["native", "matched", "lite", "lite-compute", "smoke"]
+    assert choices[1]["enum"] == words
     assert choices[0]["$ref"].endswith("/Budget")
     assert schema["properties"]["native_protocol"]["default"] is False
 
@@ -133,9 +134,9 @@ def test_a_named_budget_chooses_the_preset_of_its_name_unless_the_user_names_one
 
 
 def natively(monkeypatch, **numbers):
-    """Has `native_numbers` give these numbers, by meta-training, and none to any other."""
-    known = {training: NativeNumbers.model_validate(given) for training, given in numbers.items()}
-    monkeypatch.setattr(budgets, "native_numbers", lambda training: known.get(training, NativeNumbers()))
+    """Has `own_numbers` give these numbers, by meta-training, and none to any other."""
+    known = {training: OwnNumbers.model_validate(given) for training, given in numbers.items()}
+    monkeypatch.setattr(budgets, "own_numbers", lambda training, name: known.get(training, OwnNumbers()))
 
 
 def test_a_presets_own_number_goes_before_that_of_its_training(monkeypatch):
@@ -143,6 +144,16 @@ def test_a_presets_own_number_goes_before_that_of_its_training(monkeypatch):
     choices = ["mier", "mier-wr", {"name": "mier", "preset": "small", "label": "small"}]
     steps = [cell.execution.env_steps for cell in cells_of("native", algorithms=choices)]
     assert steps == [1_000_000, 1_000_000, 3_000_000]
+
+
+def test_lite_compute_is_lite_but_for_those_that_have_a_number_of_their_own():
+    algorithms = ["pearl", "maml", "null"]
+    lite, compute = (cells_of(name, ["cheetah-velocity.hard"], algorithms) for name in ("lite", "lite-compute"))
+    assert [cell.execution.env_steps for cell in lite] == [300_000, 300_000, 0]
+    assert [cell.execution.env_steps for cell in compute][::2] == [300_000, 0]
+    assert compute[1].execution.env_steps >= 5_000_000
+    for here, there in zip(lite, compute):  # one training, of which the second may be the continuation
+        assert here.training.hash == there.training.hash
 
 
 # Mistakes ------------------------------------------------------------------------------------------------------------
@@ -175,13 +186,13 @@ def test_mistakes_in_the_file_of_budgets_are_explained(tmp_path, text, parts):
 
 def test_the_names_of_the_file_are_those_an_experiment_may_use():
     names = set(yaml.safe_load((CONFIGS / "budgets.yaml").read_text()))
-    assert names | {NATIVE} == set(budgets.BudgetName.__args__)
+    assert names | {NATIVE, LITE_COMPUTE} == set(budgets.BudgetName.__args__)
 
 
 def test_mistakes_in_the_native_numbers_of_an_algorithm_are_explained(monkeypatch):
     monkeypatch.setattr(budgets, "algorithm_document", lambda training: {NATIVE: {"env_step": {"*": 1}}})
     with pytest.raises(UserError, match=r"new.yaml: native: env_step is not a known key; did you mean env_steps"):
-        native_numbers("new")
+        own_numbers("new", NATIVE)
 
 
 # Native protocols ----------------------------------------------------------------------------------------------------
