@@ -24,30 +24,20 @@ end to a linear baseline, which knows how long trials are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from algorithms.base import (
-    Adaptation,
-    AdaptConfig,
-    Agent,
-    Algorithm,
-    Before,
-    Transition,
-    ViewConfig,
-    as_arrays,
-    require_finite,
-)
+from algorithms.base import Transition, ViewConfig, require_finite
 from algorithms.kit.on_policy.policy_inputs import PolicyInputs
 from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy, Sizes
 from algorithms.kit.on_policy.recurrent_ppo import PpoSettings, RecurrentPpo, Trials
 from algorithms.kit.state import Part
 from algorithms.kit.views import View
+from algorithms.memory import Memory, MemoryAdapt, MemoryAgent, MemoryLearner, trial_problem
 from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, SpaceSpec, TaskSource
 
@@ -114,52 +104,21 @@ class Rl2Train(ViewConfig):
 
     def problem(self, spaces: SpaceSpec, num_tasks: int) -> str | None:
         """A trial has to hold an episode, and a minibatch a trial."""
-        if self.trial_transitions < spaces.horizon:
-            return (
-                f"trial_transitions is {self.trial_transitions}, less than one episode of {spaces.horizon}; a trial "
-                f"holds at least one, and two or more to learn from the first: set it to {2 * spaces.horizon} or more"
-            )
         if self.minibatches > self.trials_per_iteration:
             return (
                 f"minibatches is {self.minibatches}, more than the {self.trials_per_iteration} trials_per_iteration "
                 "that they divide; lower the one or raise the other"
             )
-        return super().problem(spaces, num_tasks)
+        return trial_problem(self.trial_transitions, spaces) or super().problem(spaces, num_tasks)
 
 
-class Rl2Adapt(AdaptConfig):
-    """Adaptation of RL2: there is nothing to do but to act."""
+class Rl2Adapt(MemoryAdapt):
+    """Adaptation of RL2."""
 
-    online: bool = Field(
-        default=True, description="remember what happens; without: a blank memory at every step, as an agent that "
-        "cannot learn of its task (ours)")  # fmt: skip
     explore_stochastic: bool = Field(default=True, description="sampled actions in the adaptation episodes (code)")
 
-    twin: ClassVar[dict[str, Any]] = {"online": False}
 
-    @property
-    def before(self) -> Before:
-        """A memory that starts blank, and fills."""
-        if not self.online:
-            return Before("unadapted", "a memory that is blank at every step")
-        return Before("adapts within the episode", "a memory that is blank at the episode's start, and fills in it")
-
-
-class Memory(NamedTuple):
-    """What a policy carries through the trials of a batch of rows; never changed in place.
-
-    state (row, state) of the cell; previous (row, action + 2): previous action, previous reward, boundary flag.
-    """
-
-    state: Tensor
-    previous: Tensor
-
-    def repeated(self, times: int) -> Memory:
-        """Row-major copies."""
-        return Memory(*(field.repeat_interleave(times, dim=0) for field in self))
-
-
-class Rl2(Algorithm):
+class Rl2(MemoryLearner):
     """Meta-training of RL2."""
 
     config: Rl2Train
@@ -173,6 +132,7 @@ class Rl2(Algorithm):
             config.hidden, config.head_hidden, config.baseline == "learned", config.observations_to_heads,
             config.initial_std,
         )  # fmt: skip
+        self.boundary_flag = config.boundary_flag
         settings = PpoSettings(*(getattr(config, field) for field in PpoSettings._fields))
         self.ppo = RecurrentPpo(settings, RecurrentPolicy(sizes, self.generator), self.generator)
 
@@ -183,51 +143,45 @@ class Rl2(Algorithm):
 
     # Acting ----------------------------------------------------------------------------------------------------
 
-    def blank(self, rows: int) -> Memory:
-        """The memory at the start of a trial."""
-        previous = torch.zeros((rows, self.source.spaces.action_dim + 2), device=self.device)
-        return Memory(self.policy.blank(rows), previous)
+    def blank_state(self, rows: int) -> Tensor:
+        """0."""
+        return self.policy.blank(rows)
 
     def inputs(self, memory: Memory, observations: np.ndarray) -> Tensor:
         """What the policy reads, (row, input)."""
         return torch.cat([self.observed(observations), memory.previous], dim=-1)
 
+    def next_state(self, memory: Memory, observations: np.ndarray) -> Tensor:
+        """One step of the cell."""
+        return self.policy.unroll(self.inputs(memory, observations).unsqueeze(0), memory.state).state
+
     @torch.no_grad()
-    def remembering(
-        self, memory: Memory, transition: Transition, active: np.ndarray, episode_end: np.ndarray
-    ) -> Memory:
-        """The memory after a step; rows that are not active keep theirs."""
-        state = self.policy.unroll(self.inputs(memory, transition.observations).unsqueeze(0), memory.state).state
-        step = np.column_stack([transition.actions, transition.rewards, episode_end]).astype(np.float32)
-        previous = torch.as_tensor(step, device=self.device)
-        if not self.config.boundary_flag:
-            previous = previous * ~torch.as_tensor(episode_end, device=self.device).unsqueeze(1)
-        which = torch.as_tensor(active, device=self.device).unsqueeze(1)
-        return Memory(torch.where(which, state, memory.state), torch.where(which, previous, memory.previous))
+    def actions(
+        self, memory: Memory, observations: np.ndarray, explore: bool, generator: torch.Generator
+    ) -> np.ndarray:
+        """The mean action, or a sample, cut to [-1, 1]."""
+        actions = self.policy.unroll(self.inputs(memory, observations).unsqueeze(0), memory.state).mean[0]
+        if explore:
+            actions = self.policy.drawn(actions, generator)
+        return actions.clamp(-1, 1).cpu().numpy()
 
     # Collecting ------------------------------------------------------------------------------------------------
 
     def iterate(self) -> dict[str, float]:
         """Live through trials of many tasks side by side, then some passes of PPO over them."""
-        trials, batch = self.collect(self._tasks())
+        trials, batch = self.collect(self.trial_tasks(self.config.trials_per_iteration))
         metrics = self.ppo.update(trials)
         self.observed.update(batch)
-        return require_finite(self._returns(batch) | metrics)
-
-    def _tasks(self) -> np.ndarray:
-        """The task of each trial: every training task before any comes again."""
-        number, tasks = self.config.trials_per_iteration, self.source.num_tasks
-        return np.concatenate([self.choices.permutation(tasks) for _ in range(-(-number // tasks))])[:number]
+        return require_finite(self.trial_returns(batch) | metrics)
 
     def collect(self, tasks: np.ndarray) -> tuple[Trials, EpisodeBatch]:
         """A trial in each of `tasks`, from a blank memory."""
-        memory, age = self.blank(len(tasks)), np.zeros(len(tasks), np.int64)
         starts: list[np.ndarray] = []
         steps: list[tuple[Tensor, ...]] = []
         lived: list[tuple[np.ndarray, ...]] = []
 
         @torch.no_grad()
-        def act(observations: np.ndarray) -> np.ndarray:
+        def act(memory: Memory, observations: np.ndarray) -> np.ndarray:
             starts.extend([] if starts else [observations.copy()])
             inputs = self.inputs(memory, observations)
             output = self.policy.unroll(inputs.unsqueeze(0), memory.state)
@@ -235,15 +189,10 @@ class Rl2(Algorithm):
             steps.append((inputs, actions, self.policy.log_probs(output.mean[0], actions), output.values[0]))
             return actions.clamp(-1, 1).cpu().numpy()
 
-        def after_step(transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
-            nonlocal memory, age
-            age = age + 1
-            over = transition.terminated | (age == self.source.spaces.horizon)  # and not because the trial is
-            age = np.where(over, 0, age)
-            memory = self.remembering(memory, transition, active, over)
+        def watch(transition: Transition, over: np.ndarray) -> None:
             lived.append((transition.rewards.copy(), over, transition.next_observations))
 
-        batch = self.source.collect(act, tasks.tolist(), self.config.trial_transitions, after_step=after_step)
+        batch, memory = self.live(tasks, self.config.trial_transitions, act, watch)
         inputs, actions, log_probs, values = (torch.stack(field) for field in zip(*steps))
         rewards, ends = (torch.as_tensor(np.stack(field), device=self.device) for field in list(zip(*lived))[:2])
         # What would be seen next: where the last episode is over, a start like the trial's own.
@@ -254,60 +203,12 @@ class Rl2(Algorithm):
         trials = Trials(inputs, actions, log_probs, values * unit, rewards, ends, final_inputs, final * unit)
         return trials, batch
 
-    def _returns(self, batch: EpisodeBatch) -> dict[str, float]:
-        """Mean returns of the trials' last and first whole episodes; episodes are listed in the order they ended."""
-        returns = self.episode_returns(batch)
-        rows = batch.rows[batch.terminated | (batch.lengths == self.source.spaces.horizon)]
-        first = np.unique(rows, return_index=True)[1]
-        last = len(rows) - 1 - np.unique(rows[::-1], return_index=True)[1]
-        return {"return": float(returns[last].mean()), "return_before_adaptation": float(returns[first].mean())}
-
     # State -----------------------------------------------------------------------------------------------------
 
     def parts(self) -> dict[str, Part]:
         """Policy and optimiser, and the moments of observations."""
         return {"ppo": self.ppo.parts(), "moments": self.observed.parts()}
 
-    def agent(self, config: Rl2Adapt, seed: int) -> Rl2Agent:
+    def agent(self, config: Rl2Adapt, seed: int) -> MemoryAgent:
         """An agent that adapts by its hidden state."""
-        return Rl2Agent(self, config, seed)
-
-
-class Rl2Agent(Agent):
-    """Carries a memory through the trials of a batch of test tasks, evaluated episodes included."""
-
-    adapts_online = True
-
-    def __init__(self, rl2: Rl2, config: Rl2Adapt, seed: int) -> None:
-        self.rl2 = rl2
-        self.config = config
-        self.generator = torch.Generator(rl2.device).manual_seed(seed)
-        self.memory = rl2.blank(0)
-
-    def begin(self, num_tasks: int) -> None:
-        """A blank memory in every task."""
-        self.memory = self.rl2.blank(num_tasks)
-
-    @torch.no_grad()
-    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
-        """The mean action, or a sample to explore; the memory changes by `observe` alone."""
-        rl2 = self.rl2
-        actions = rl2.policy.unroll(rl2.inputs(self.memory, observations).unsqueeze(0), self.memory.state).mean[0]
-        if explore and self.config.explore_stochastic:
-            actions = rl2.policy.drawn(actions, self.generator)
-        return actions.clamp(-1, 1).cpu().numpy()
-
-    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
-        """Read one step."""
-        if self.config.online:
-            self.memory = self.rl2.remembering(self.memory, transition, active, episode_end)
-
-    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
-        """Nothing is left to do: all that was observed is in the hidden state."""
-        yield Adaptation(0, as_arrays({"embedding_norm": self.memory.state.norm(dim=1)}))
-
-    def fork(self, episodes: int) -> Rl2Agent:
-        """A copy whose memory goes on from here, one per task and episode."""
-        copy = Rl2Agent(self.rl2, self.config, seed=0)
-        copy.memory = self.memory.repeated(episodes)
-        return copy
+        return MemoryAgent(self, config, seed)

@@ -152,16 +152,16 @@ def test_with_a_view_it_reads_what_that_shows():
 
 def test_every_task_comes_as_often_as_any_other():
     rl2 = build(trials_per_iteration=100, trial_transitions=20)
-    tasks = rl2._tasks()
+    tasks = rl2.trial_tasks(100)
     assert len(tasks) == 100
     assert set(np.bincount(tasks, minlength=40)) == {2, 3}
-    assert tasks.tolist() != rl2._tasks().tolist()
+    assert tasks.tolist() != rl2.trial_tasks(100).tolist()
 
 
 def test_the_returns_are_those_of_first_and_last_episodes():
     rl2 = build()
     _, batch = rl2.collect(np.arange(TRIALS))
-    returns = rl2._returns(batch)
+    returns = rl2.trial_returns(batch)
     order = np.lexsort((np.arange(len(batch.rows)), batch.rows))
     sums = batch.rewards.sum(1, dtype=np.float64)[order].reshape(TRIALS, EPISODES)
     assert returns["return_before_adaptation"] == pytest.approx(sums[:, 0].mean())
