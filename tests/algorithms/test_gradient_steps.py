@@ -14,6 +14,7 @@ from algorithms.mier import Mier, MierTrain
 from algorithms.mql import FineTuning as MqlFineTuning
 from algorithms.mql import Mql, MqlAdapt, MqlTrain
 from algorithms.pearl import Pearl, PearlTrain
+from algorithms.recurrent_sac import RecurrentSac, RecurrentSacTrain
 from algorithms.rl2 import Rl2, Rl2Train
 from suite.bench.rl2 import STEPS as STEPS_OF_A_TRIAL
 from suite.bench.rl2 import noise
@@ -32,6 +33,7 @@ GRBAL = {
     "model_hidden": (32, 32, 32), "past": 3, "future": 3, "initial_transitions": 40, "steps_per_iteration": 2,
     "validation_fraction": 0.0,
 }  # fmt: skip
+RECURRENT_SAC = {"trial_transitions": 20, "initial_steps": 80, "batch": 3, "hidden": 8, "head_hidden": (16, 16)}
 STEPS = {
     "mier, reward": (Mier, MierTrain, MIER | {"predicts": "reward"}),
     "mier, dynamics": (Mier, MierTrain, MIER | {"policy_batch": 20, "temperature": 0.5}),
@@ -39,6 +41,7 @@ STEPS = {
     "pearl, twin_q": (Pearl, PearlTrain, PEARL | {"sac_variant": "twin_q", "next_observation_in_context": True}),
     "mql": (Mql, MqlTrain, MQL | {"policy_delay": 1}),
     "grbal": (Grbal, GrbalTrain, GRBAL),
+    "recurrent-sac": (RecurrentSac, RecurrentSacTrain, RECURRENT_SAC),
     "fine-tuning": (Mier, MierTrain, MIER),
     "mql, fine-tuning": (Mql, MqlTrain, MQL | {"policy_delay": 1}),
 }
@@ -76,7 +79,7 @@ def stepping(kind, source, device, precision="fp32"):
 
 
 def step_of(algorithm):
-    if isinstance(algorithm, Pearl):
+    if isinstance(algorithm, Pearl | RecurrentSac):
         return algorithm.gradient_step
     if isinstance(algorithm, Mql):
         return lambda: algorithm.gradient_step(0)
@@ -91,6 +94,8 @@ def trained_by(algorithm):
         return [*algorithm.learner.critics.parameters, *algorithm.learner.actor.parameters]
     if isinstance(algorithm, Grbal):
         return algorithm.theta
+    if isinstance(algorithm, RecurrentSac):
+        return algorithm.learner.parameters
     own = algorithm.encoder if isinstance(algorithm, Pearl) else algorithm.trained
     return [*own, *algorithm.sac.critics, *algorithm.sac.policy, *getattr(algorithm.sac, "value", [])]
 

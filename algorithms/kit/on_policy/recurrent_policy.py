@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from algorithms.kit.context.gru import orthogonal_gru
 from algorithms.kit.networks import Parameters, as_leaves, glorot_uniform, uniform
 from algorithms.kit.on_policy.policy_gradient import MIN_LOG_STD, Gaussian, log_density
 from algorithms.kit.state import Part
@@ -114,14 +115,12 @@ def initial_cell(kind: Kind, inputs: int, hidden: int, generator: torch.Generato
     An LSTM as TensorFlow makes it: Glorot-uniform over inputs and hidden units together, forget bias 1 (the ProMP
     code's). A GRU with orthogonal weights and zero biases (VariBAD code).
     """
-    gates = 4 if kind == "lstm" else 3
-    biases = [torch.zeros(gates * hidden, device=generator.device) for _ in range(2)]
     if kind == "gru":
-        shapes = ((gates * hidden, inputs), (gates * hidden, hidden))
-        return [_orthogonal(shape, generator) for shape in shapes] + biases
-    bound = (6.0 / (inputs + hidden + gates * hidden)) ** 0.5
+        return orthogonal_gru(inputs, hidden, generator)
+    bound = (6.0 / (inputs + hidden + 4 * hidden)) ** 0.5
+    biases = [torch.zeros(4 * hidden, device=generator.device) for _ in range(2)]
     biases[0][hidden : 2 * hidden] = 1.0
-    return [uniform((gates * hidden, width), bound, generator) for width in (inputs, hidden)] + biases
+    return [uniform((4 * hidden, width), bound, generator) for width in (inputs, hidden)] + biases
 
 
 def unroll(kind: Kind, cell: Sequence[Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,8 +141,3 @@ def tanh_layers(parameters: Sequence[Tensor], inputs: Tensor) -> Tensor:
         outputs = torch.tanh(outputs) if layer else outputs
         outputs = outputs @ parameters[layer][0] + parameters[layer + 1][0]
     return outputs
-
-
-def _orthogonal(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-    weights = torch.empty(shape, device=generator.device)
-    return torch.nn.init.orthogonal_(weights, generator=generator)

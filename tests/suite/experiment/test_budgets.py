@@ -53,6 +53,8 @@ def row(name, split):
     ("rl2", "cheetah-direction.standard", 501 * 100 * 2 * 200),
     ("grbal", "cheetah-negated-joints.ood", 50 * 5 * 1000),
     ("mql", "ant-goal.standard", 5_000_000),
+    ("recurrent-sac", "cheetah-velocity.standard", (500 + 500 * 25) * 400),
+    ("recurrent-sac", "ant-direction.ood", (500 + 3000 * 25) * 400),
     ("mier", "ant-negated-joints.ood", 2_500_000),
 ])  # fmt: skip
 def test_native_budgets_are_the_published_ones(name, split, expected):
