@@ -7,6 +7,7 @@ import torch
 from point_bounds import Silent, best_blind_return
 
 from algorithms.pearl import PearlRelabelingAdapt
+from algorithms.registry import get_algorithm
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import expand
 from suite.run.metatest import Meters, Trial, run_trial
@@ -15,7 +16,8 @@ from suite.run.training import open_training, train
 from tasks.registry import get_family, get_split
 
 SPLIT = get_split("point-goal.ood")
-BUDGETS = {"mier": 5000, "pearl": 10_000, "mql": 5600, "maml": 144_000, "promp": 216_000, "rl2": 144_000}
+BUDGETS = {"mier": 5000, "pearl": 10_000, "mql": 5600, "maml": 144_000, "promp": 216_000, "rl2": 144_000,
+           "recurrent-sac": 10_200}  # fmt: skip
 PRESETS = {"rl2": "rl2-strong"}
 TRAIN = {"promp": {"baseline": "pooled"}}  # MAML learns with a baseline of each task
 # Gains over the unadapted agent, at least. RL2's reads the running episode, so it is half adapted before. So does
@@ -23,10 +25,15 @@ TRAIN = {"promp": {"baseline": "pooled"}}  # MAML learns with a baseline of each
 # over three seeds with two draws of adaptation data each, standard error 0.7).
 GAINS = {"mier": 4, "pearl": 4, "mql": 2.5, "maml": 4, "promp": 4, "rl2": 3}
 GAINS_ON = {"mql": "test"}
+# Over the unadapted twin: within a few steps of an episode recurrent SAC knows its task, with or without a memory of
+# others before it (three seeds of the training: -6.9, -5.1, -5.6 after adaptation, 0.4 to 1.9 more than before it, and
+# 13.5, 13.6 and 9.9 more than the twin). For the same reason it recovers from the memory of another task, which costs it
+# 5.4 to 7.1.
+GAINS_OVER_TWIN = {"recurrent-sac": 7}
 RELABEL = {"relabel_updates": 300}
 # what an agent knows of its task, (task, ...)
 ADAPTED = {"mier": ["contexts"], "pearl": ["mean", "variance"], "maml": ["policy"], "promp": ["policy"],
-           "rl2": ["memory"], "mql": ["actor"]}  # fmt: skip
+           "rl2": ["memory"], "recurrent-sac": ["memory"], "mql": ["actor"]}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=list(BUDGETS))
@@ -49,8 +56,6 @@ def learned(request, tmp_path_factory):
 
 
 def meta_test(name, algorithm, cell, list_name, change_agent=lambda agent: None):
-    from algorithms.registry import get_algorithm
-
     config = get_algorithm(name).load("adapt").model_validate(cell.metatests[0].config)
     trial = Trial(get_family(SPLIT.family), list_name, SPLIT.tasks(list_name), "ab" * 6)
     agent = algorithm.agent(config, trial.agent_seed)
@@ -65,6 +70,12 @@ def meta_test(name, algorithm, cell, list_name, change_agent=lambda agent: None)
     rows, _ = run_trial(trial, agent, cell.metatests[0].protocol, 40, Meters(Meter(), Meter()))
     rows = pd.DataFrame(rows)
     return {phase: rows[rows.phase == phase]["return"].mean() for phase in ("before", "after")}
+
+
+def with_adapt(cell, **values):
+    """The cell with other values of its `adapt` block."""
+    metatest = cell.metatests[0]
+    return cell._replace(metatests=(metatest.model_copy(update={"config": metatest.config | values}),))
 
 
 def rolled(value, shift):
@@ -93,11 +104,16 @@ def with_histories_of_others(fork, shift):
 def test_adaptation_beats_the_best_task_blind_policy(learned):
     blind = best_blind_return(SPLIT, "test_id")
     assert blind == pytest.approx(-15.2, abs=0.1)
-    result = meta_test(*learned, "test_id")
+    name, algorithm, cell = learned
+    result = meta_test(name, algorithm, cell, "test_id")
     assert result["after"] > blind + 1
-    if learned[0] in GAINS_ON:
-        result = meta_test(*learned, GAINS_ON[learned[0]])
-    assert result["after"] > result["before"] + GAINS[learned[0]]
+    if name in GAINS_OVER_TWIN:
+        twin = with_adapt(cell, **get_algorithm(name).load("adapt").twin)
+        assert result["after"] > meta_test(name, algorithm, twin, "test_id")["after"] + GAINS_OVER_TWIN[name]
+        return
+    if name in GAINS_ON:
+        result = meta_test(name, algorithm, cell, GAINS_ON[name])
+    assert result["after"] > result["before"] + GAINS[name]
 
 
 def test_permuting_what_was_inferred_across_tasks_lowers_returns_clearly(learned):
@@ -110,13 +126,13 @@ def test_permuting_what_was_inferred_across_tasks_lowers_returns_clearly(learned
         if name == "mql":
             agent.fork = lambda episodes: with_histories_of_others(type(agent).fork(agent, episodes), shift * episodes)
 
-    without = cell.metatests[0].config | ({"relabel_updates": 0} if name == "mier" else {})
-    plain = cell._replace(metatests=(cell.metatests[0].model_copy(update={"config": without}),))
+    plain = with_adapt(cell, **({"relabel_updates": 0} if name == "mier" else {}))
     right = meta_test(name, algorithm, plain, "test_id")
     wrong = meta_test(name, algorithm, plain, "test_id", permute)
     assert wrong["before"] == right["before"]
     assert wrong["after"] < right["after"] - 4
-    assert wrong["after"] < best_blind_return(SPLIT, "test_id")
+    if name not in GAINS_OVER_TWIN:
+        assert wrong["after"] < best_blind_return(SPLIT, "test_id")
 
 
 def test_pearls_posterior_differs_between_opposite_tasks(learned):
