@@ -27,8 +27,8 @@ GAINS = {"mier": 4, "pearl": 4, "mql": 2.5, "maml": 4, "promp": 4, "rl2": 3}
 GAINS_ON = {"mql": "test"}
 # Over the unadapted twin: within a few steps of an episode recurrent SAC knows its task, with or without a memory of
 # others before it (three seeds of the training: -6.9, -5.1, -5.6 after adaptation, 0.4 to 1.9 more than before it, and
-# 13.5, 13.6 and 9.9 more than the twin). For the same reason it recovers from the memory of another task, which costs it
-# 5.4 to 7.1.
+# 13.5, 13.6 and 9.9 more than the twin). For the same reason it recovers from the memory of another task, which costs
+# it 5.4 to 7.1.
 GAINS_OVER_TWIN = {"recurrent-sac": 7}
 RELABEL = {"relabel_updates": 300}
 # what an agent knows of its task, (task, ...)
