@@ -29,9 +29,10 @@ lowest: pyproject.toml requirements.lock
 	.lowest-venv/bin/python -m pip install --quiet --constraint .lowest-venv/lowest.txt --requirement .lowest-venv/tests.txt --editable .
 	.lowest-venv/bin/python -m pytest -m "not slow" --numprocesses 2 tests/reports tests/suite
 
-# Fifty runs killed at random moments, and ten thousand damaged files; `make slow` has a few of each. OFFMAP_FUZZ_SEED=N for others.
+# Fifty runs killed at random moments, and ten thousand damaged files (twelve minutes of a processor; OFFMAP_FUZZ_SEED=N
+# for others); `make slow` has a few of each.
 stress: $(VENV)/.ready
-	OFFMAP_KILLS=50 OFFMAP_FUZZ=2500 $(VENV)/bin/python -m pytest -m stress --numprocesses 2
+	OFFMAP_KILLS=50 OFFMAP_FUZZ=10_000 $(VENV)/bin/python -m pytest -m stress --numprocesses 2
 
 # On a real Slurm that the tests start themselves: root, and Debian's slurm-wlm and munge. One at a time.
 cluster: $(VENV)/.ready
