@@ -13,12 +13,15 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from suite.errors import UserError
 
 MOST_BYTES = 64_000_000
 DEEPEST = 60  # levels of nesting
+ASIDE = ".damaged-"  # begins the names of what was set aside
+NOT_THERE = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+"""What says of a file that it is not what it should be; every other error is the disk's."""
 
 
 class DamagedFile(UserError, ValueError):
@@ -50,6 +53,27 @@ def create(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+def set_aside(path: Path) -> Path:
+    """Give what is at a path another name beside it, which is returned: nothing is deleted on a guess."""
+    number, target = 1, path.with_name(f"{ASIDE}{path.name}")
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{ASIDE}{path.name}-{number}")
+    return path.rename(target)
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A log to which a process appends; what is no ordinary file, such as a link or a pipe, is set aside.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        set_aside(path)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
 
 
 def keep_json(path: Path, document: Any) -> None:

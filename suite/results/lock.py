@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
-from suite.results.json_files import read_json
+from suite.results.json_files import create, read_json
 from suite.results.process_identity import is_alive, is_owner, this_process
 
 BEAT_SECONDS = 10.0
@@ -193,8 +193,8 @@ def _now(folder: Path) -> float:
     """The time by the clock of a folder's file system."""
     probe = folder / f".lock-probe-{socket.gethostname()}-{os.getpid()}"
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        os.close(create(probe))
+        return probe.lstat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
 
