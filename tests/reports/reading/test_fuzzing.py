@@ -204,6 +204,7 @@ def check_mutated(pristine, parent):
     """
 
     def check(rng):
+        shutil.rmtree(parent / "case", ignore_errors=True)
         folder, outside = parent / "case" / "results", parent / "case" / "outside"
         kinds = [rng.choice(FIGURES)]
         outside.mkdir(parents=True)
@@ -212,19 +213,16 @@ def check_mutated(pristine, parent):
         for _ in range(rng.randint(1, 3)):
             mutate(rng, folder, outside)
         around, inside = snapshot(parent / "case", besides=folder), snapshot(folder)
-        try:
-            for command in ("collect", "report"):
-                status, text, seconds, megabytes = run(command, folder, parent / "log", kinds)
-                told = f"{command}: exit {status}, {seconds:.1f} s, {megabytes:.0f} MB\n{text[-3000:]}"
-                assert status in (0, 2), told
-                assert "Traceback" not in text, told
-                assert seconds < SECONDS, told
-                assert megabytes < MEGABYTES, told
-                assert snapshot(parent / "case", besides=folder) == around, told
-                left = snapshot(folder, besides=folder / "report")
-                assert {path: left.get(path) for path in inside} == inside, told
-        finally:
-            shutil.rmtree(parent / "case")
+        for command in ("collect", "report"):
+            status, text, seconds, megabytes = run(command, folder, parent / "log", kinds)
+            told = f"{command}: exit {status}, {seconds:.1f} s, {megabytes:.0f} MB\n{text[-3000:]}"
+            assert status in (0, 2), told
+            assert "Traceback" not in text, told
+            assert seconds < SECONDS, told
+            assert megabytes < MEGABYTES, told
+            assert snapshot(parent / "case", besides=folder) == around, told
+            left = snapshot(folder, besides=folder / "report")
+            assert {path: left.get(path) for path in inside} == inside, told
 
     return check
 

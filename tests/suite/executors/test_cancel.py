@@ -35,6 +35,17 @@ def test_single_runs_of_an_array(submitted, slurm):
     assert read_submissions(out)[0].cancelled == tuple(sorted(folder.name for folder in folders[1:3]))
 
 
+def test_jobs_that_are_held_are_cancelled_like_others(submitted, slurm):
+    out, folders = submitted()
+    (slurm / "queue").write_text(
+        "41_0|PENDING|JobHeldAdmin\n41_1|REQUEUE_HOLD|\n41_2|PENDING|launch failed requeued held\n"
+    )
+    assert states_of(out, folders[:3]) == ["held"] * 3
+    assert cancel_runs(out, folders) == folders[:3]
+    assert (slurm / "cancelled").read_text().split() == ["41_0", "41_1", "41_2"]
+    assert states_of(out, folders[:3]) == ["cancelled"] * 3
+
+
 def test_what_is_done_is_not_cancelled_though_its_job_goes_on(submitted, slurm):
     out, folders = submitted(runs_per_job=4)
     (slurm / "queue").write_text("41|COMPLETING|None\n")

@@ -195,8 +195,8 @@ def test_logs_follow_no_link_wait_for_no_pipe_and_print_no_commands(place, offma
 
 # Fuzzing -------------------------------------------------------------------------------------------------------------
 
-VALUES = [None, True, -1, 2**70, 1.5, float("nan"), "", "x", "../victim", "\x1b[31m", "\ud800", [], {}, [[]], {"a": {}},
-          "x" * 5000, [None] * 3]  # fmt: skip
+VALUES = [None, True, -1, 2**70, 10**400, 1.5, float("nan"), "", "x", "../victim", "\x1b[31m", "\ud800", [], {}, [[]],
+          {"a": {}}, "x" * 5000, [None] * 3]  # fmt: skip
 COMMANDS = (["status"], ["status", "--json"], ["cancel"], ["clean", "--yes"], ["logs", "null"], ["collect"],
             ["video"])  # fmt: skip
 
@@ -206,8 +206,11 @@ def damaged(rng, out):
     files = sorted(path for path in out.rglob("*") if path.is_file() and "code" not in path.parts)
     path = rng.choice([file for file in files if file.suffix == ".json" or rng.random() < 0.3] or files)
     kind = rng.randrange(9)
-    if kind <= 3 and path.suffix == ".json":
-        document = json.loads(path.read_text())
+    try:
+        document = json.loads(path.read_text()) if kind <= 3 and path.suffix == ".json" else None
+    except (ValueError, RecursionError):  # damaged before
+        document = None
+    if document is not None:
         places = list(_places(document))
         if places:
             holder, key = rng.choice(places)
@@ -247,6 +250,7 @@ def check_damaged(finished, root, offmap):
     """A function (generator) that damages a copy of a folder and gives a command on it."""
 
     def check(rng):
+        shutil.rmtree(root / "case", ignore_errors=True)
         out = root / "case" / "out"
         shutil.copytree(finished, out)
         (root / "case" / "victim").mkdir()
@@ -267,8 +271,6 @@ def check_damaged(finished, root, offmap):
                 assert not {name for name in gone if ".partial" not in name and "lock-" not in name}, f"{told}: {gone}"
         except Exception as error:
             raise AssertionError(f"{told}: {type(error).__name__}: {error}") from error
-        finally:
-            shutil.rmtree(root / "case")
 
     return check
 

@@ -133,6 +133,7 @@ def test_who_ends_while_it_is_asked_about_is_not_taken_for_dead(tmp_path, monkey
     ('{"state": "run', "status.json cannot be read"), ("", "status.json cannot be read"),
     ("{}", "state is missing"), ("[1]", "it holds [1], and no mapping"),
     ('{"state": "running", "heartbeat": 1}', "host is missing"),
+    ('{"state": "done", "host": "e1", "heartbeat": 1' + "0" * 400 + "}", "it has to be a finite number"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_understood(tmp_path, text, said):
     (tmp_path / "status.json").write_text(text)

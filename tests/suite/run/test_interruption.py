@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -224,9 +225,12 @@ def test_a_damaged_batch_of_a_meta_test_is_done_again(experiment, undisturbed, t
     batch = largest_batch(undisturbed["run"])
     assert run_worker(folder, tmp_path / "counts", die_at_step=1600 + batch + batch // 2) == -signal.SIGKILL
     part, *_ = sorted(folder.glob("metatests/*/parts/*.records.parquet"))
+    copy = part.with_name(part.name.replace(".", " (1).", 1))  # as a sync client's
+    shutil.copy(part, copy)
     cut(part)
     assert run_worker(folder, tmp_path / "counts") == 0
     assert outcome(folder) == undisturbed["outcome"]
+    assert copy.exists()
 
 
 @pytest.fixture
