@@ -16,6 +16,7 @@ from typing import Any
 
 from conftest import TINY
 from local_slurm import MAX_ARRAY_SIZE, Cluster
+from patience import PATIENCE
 from tests_support import outcome
 
 from suite.experiment.declaration import Experiment
@@ -28,7 +29,6 @@ from suite.run.worker import work
 QUICK = {"steps_per_iteration": 3, "env_steps": 1400}  # a second or two
 LONG = {"steps_per_iteration": 100, "env_steps": 4400}  # twelve iterations of half a second, each with a checkpoint
 MANY = MAX_ARRAY_SIZE + 2  # runs of the longest sweep of quick ones
-PATIENCE = 300.0  # s, for what takes seconds on a machine that has nothing else to do
 
 
 def declared(length: dict[str, int], seeds: int, **executor: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cluster_sweeps import LONG, MANY, QUICK, Sweep, declared, undisturbed
 from local_slurm import NODES, missing, running_cluster
+from patience import PATIENCE
 
 REQUIRED = "OFFMAP_REQUIRE_SLURM"  # set where a cluster that cannot be started is a failure, not a reason to skip
 
@@ -47,7 +48,9 @@ def cluster(daemons, monkeypatch):
     daemons.cancel_all()
     for node in daemons.stopped:
         daemons.start_node(node)
-    daemons.wait_for(lambda: daemons.node_states() == dict.fromkeys(NODES, "idle"), 180, "the nodes are idle again")
+    daemons.wait_for(
+        lambda: daemons.node_states() == dict.fromkeys(NODES, "idle"), PATIENCE, "the nodes are idle again"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ import os
 import signal
 
 import pytest
-from cluster_sweeps import MANY, PATIENCE, throttled
+from cluster_sweeps import MANY, throttled
 from local_slurm import CPUS, MAX_ARRAY_SIZE, NODES
+from patience import PATIENCE
 
 from suite.experiment.declaration import load_experiment
 from suite.results.jobs import read_submissions
@@ -178,7 +179,9 @@ def test_a_node_that_dies_loses_no_run(long):
     node = sweep.cluster.ask("squeue", "--noheader", "--format=%N").strip()
     sweep.cluster.stop_node(node)
     kept = sweep.kept(folder)
-    sweep.cluster.wait_for(lambda: sweep.cluster.node_states().get(node, "").startswith("down"), 90, f"{node} is down")
+    sweep.cluster.wait_for(
+        lambda: sweep.cluster.node_states().get(node, "").startswith("down"), PATIENCE, f"{node} is down"
+    )
     sweep.cluster.start_node(node)
     sweep.wait_until("done")
     assert (folder / "metrics.jsonl").read_bytes().startswith(kept)

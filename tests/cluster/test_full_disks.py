@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cluster_sweeps import PATIENCE
 from disks import fill, small_disk
+from patience import PATIENCE
 
 from suite.results.jobs import read_submissions
 
@@ -20,7 +20,7 @@ def test_a_full_spool_holds_jobs_and_loses_none(quick):
     with sweep.cluster.small_spool() as spool:
         filler = fill(spool)
         sweep.begin()
-        sweep.cluster.wait_for(lambda: sweep.is_everywhere("held"), 120, "all jobs are held")
+        sweep.cluster.wait_for(lambda: sweep.is_everywhere("held"), PATIENCE, "all jobs are held")
         assert sweep.states() == ["held", "held"]
         filler.unlink()
         drained = [node for node, state in sweep.cluster.node_states().items() if state.startswith("drain")]

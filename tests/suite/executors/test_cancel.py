@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+from patience import PATIENCE, wait_until
 
 from suite.errors import UserError
 from suite.executors.cancel import cancel_runs
@@ -107,9 +108,7 @@ def test_a_run_on_this_machine_is_asked_to_end(tiny_experiment, tmp_path):
     (folder,) = prepare(tiny_experiment(train={"steps_per_iteration": 100}), out)
     assert cancel_runs(out, [folder]) == []
     process = subprocess.Popen(worker_command(folder), env=worker_environment(), stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until((folder / "metrics.jsonl").exists)
     assert cancel_runs(out, [folder]) == [folder]
-    assert process.wait(60) in (STOPPED, -signal.SIGTERM)
+    assert process.wait(PATIENCE) in (STOPPED, -signal.SIGTERM)
     assert read_status(folder)["state"] == "stopped"

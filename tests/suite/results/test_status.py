@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from patience import wait_until
 
 import suite.results.status
 from suite.results import lock
@@ -201,13 +202,6 @@ def beating(tmp_path, monkeypatch):
         status.write()
         ownership.write_at_beats(status.write)
         yield status
-
-
-def wait_until(happens):
-    until = time.monotonic() + 60
-    while not happens() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert happens()
 
 
 def test_the_heartbeat_of_the_lock_writes_it_too(tmp_path, beating):

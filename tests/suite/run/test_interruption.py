@@ -10,6 +10,7 @@ import time
 
 import pytest
 from disks import small_disk
+from patience import wait_until
 from tests_support import outcome
 from workers import run_worker, steps_in
 
@@ -163,9 +164,7 @@ def test_the_worker_command_survives_kill_9(tiny_experiment, tmp_path):
     for reached in (lambda: len(checkpoint_names(folder / "checkpoints")) >= 2,
                     lambda: any(folder.glob("metatests/*/parts/*.records.parquet"))):  # fmt: skip
         process = subprocess.Popen(worker_command(folder), env=worker_environment(), stderr=subprocess.PIPE)
-        until = time.monotonic() + 60
-        while not reached() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.005)
+        wait_until(reached, lambda process=process: process.poll() is None)
         time.sleep(draw.uniform(0, 0.05))
         process.kill()
         assert process.wait() == -signal.SIGKILL, process.stderr.read()

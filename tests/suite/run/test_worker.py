@@ -4,11 +4,11 @@ import errno
 import os
 import subprocess
 import threading
-import time
 
 import numpy as np
 import pytest
 import torch
+from patience import wait_until
 
 import suite.run.rollout
 from algorithms.mier import Mier, MierAgent
@@ -184,9 +184,7 @@ def test_a_second_process_is_refused_while_the_first_works(prepared, capfd):
     folder = prepared(train={"steps_per_iteration": 100_000})
     first = subprocess.Popen(worker_command(folder), env=worker_environment())
     try:
-        until = time.monotonic() + 60
-        while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_until((folder / "metrics.jsonl").exists, lambda: first.poll() is None)
         assert main([str(folder)]) == TAKEN
         assert "another process is working on this run" in capfd.readouterr().err
         assert read_status(folder)["state"] == "running"
