@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from cluster_sweeps import LONG, MANY, QUICK, Sweep, declared, undisturbed
 from local_slurm import NODES, missing, running_cluster
-from patience import PATIENCE
 
 REQUIRED = "OFFMAP_REQUIRE_SLURM"  # set where a cluster that cannot be started is a failure, not a reason to skip
 
@@ -48,9 +47,7 @@ def cluster(daemons, monkeypatch):
     daemons.cancel_all()
     for node in daemons.stopped:
         daemons.start_node(node)
-    daemons.wait_for(
-        lambda: daemons.node_states() == dict.fromkeys(NODES, "idle"), PATIENCE, "the nodes are idle again"
-    )
+    daemons.wait_for(lambda: daemons.node_states() == dict.fromkeys(NODES, "idle"), "the nodes are idle again")
 
 
 @pytest.fixture(scope="session")
