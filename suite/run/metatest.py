@@ -23,7 +23,7 @@ from algorithms.registry import get_algorithm
 from suite.experiment.specs import EvaluationProtocol, MetatestSpec
 from suite.results.json_files import set_aside
 from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, in_schema, read_table, write_table
-from suite.results.shapes import is_mapping, is_number
+from suite.results.shapes import is_number
 from suite.run.agents import agent_of
 from suite.run.rollout import ADAPTATION, EVALUATION, Meter, Watch, collect
 from suite.run.training import Training
@@ -106,7 +106,7 @@ def _is_whole(parts: Path, name: str) -> bool:
             table, metadata = read_table(path)
             in_schema(table, schema, path)
             cost = metadata.get("cost")
-            if not is_mapping(cost) or not all(is_number(cost.get(part)) for part in COST):
+            if not isinstance(cost, dict) or not all(is_number(cost.get(part)) for part in COST):
                 return False
     except RecordsError:
         return False

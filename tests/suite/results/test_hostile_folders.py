@@ -265,6 +265,7 @@ def check_damaged(finished, root, offmap):
                 answer = offmap(*words)
             assert answer.code in (0, 2), f"{told}: {answer}"
             assert "Traceback" not in answer.err, f"{told}: {answer}"
+            assert "\x1b" not in answer.out + answer.err, f"{told}: {answer}"
             assert snapshot(root, besides=out) == outside, told
             if command[0] != "clean":
                 gone = before.keys() - snapshot(out).keys()
