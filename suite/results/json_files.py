@@ -99,7 +99,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         document = json.loads(read_bytes(path))
-        _refuse_depth(document)
+        refuse_depth(document)
     except (ValueError, RecursionError) as error:
         if isinstance(error, DamagedFile):
             raise
@@ -148,7 +148,7 @@ def _reason(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
 
 
-def _refuse_depth(document: Any) -> None:
+def refuse_depth(document: Any) -> None:
     """Nothing, if a document is nested no deeper than people nest.
 
     Raises:

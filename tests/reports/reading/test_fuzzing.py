@@ -17,6 +17,7 @@ import reports.report
 import suite.cli
 from reports.figures.catalogue import FIGURES
 from reports.reading.load import load
+from suite.results.packing import pack
 from suite.results.records import DIAGNOSTICS_SCHEMA, METRICS_SCHEMA, SCHEMA
 
 FEW = 10
@@ -96,6 +97,14 @@ def changed_table(rng, table):
         return table
 
 
+def changed_documents(rng, table):
+    """A table of documents with one of them changed."""
+    texts = table["document"].to_pylist()
+    row = rng.randrange(len(texts))
+    texts[row] = json.dumps(changed_document(rng, json.loads(texts[row])))
+    return table.set_column(table.column_names.index("document"), "document", pa.array(texts))
+
+
 def changed_bytes(rng, path):
     data = bytearray(path.read_bytes()) or bytearray(b"{")
     for _ in range(rng.randint(1, 4)):
@@ -127,15 +136,20 @@ def mutate(rng, folder, outside):
             changed_bytes(rng, path)
     elif path.suffix == ".parquet":
         try:
-            table = pq.read_table(path)
+            table = pq.ParquetFile(path).read()
         except (OSError, pa.ArrowException):  # changed before
             return changed_bytes(rng, path)
         metadata = table.schema.metadata
-        if kind < 5:
-            document = changed_document(rng, json.loads(metadata[b"offmap"]))
-            metadata = {"offmap": json.dumps(document | {"schema_version": 1})}
-        else:
-            table = changed_table(rng, table)
+        try:
+            if "document" in table.column_names and rng.random() < 0.5:
+                table = changed_documents(rng, table)
+            elif kind < 5:
+                document = changed_document(rng, json.loads((metadata or {}).get(b"offmap", b"{}")))
+                metadata = {"offmap": json.dumps(document | {"schema_version": 1})}
+            else:
+                table = changed_table(rng, table)
+        except (ValueError, TypeError, RecursionError):  # changed before
+            return changed_bytes(rng, path)
         pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
     else:
         changed_bytes(rng, path)
@@ -186,14 +200,15 @@ def run(command, folder, log, kinds):
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory, synthetic):
-    """A folder to damage copies of; one report of it, so that no child has to import and prepare anything anew."""
-    folder = tmp_path_factory.mktemp("pristine")
+    """Two folders to damage copies of, the second packed; one report, so that no child has to import anything anew."""
+    folder = tmp_path_factory.mktemp("pristine") / "results"
     fill(folder, synthetic)
+    packed = pack(folder, folder.with_name("packed"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reports.report.FIGURES", FIGURES[:1])
         reports.report.write(load(folder), tmp_path_factory.mktemp("warm"))
     gc.freeze()
-    yield folder
+    yield folder, packed
     gc.unfreeze()
 
 
@@ -209,7 +224,7 @@ def check_mutated(pristine, parent):
         kinds = [rng.choice(FIGURES)]
         outside.mkdir(parents=True)
         (outside / "mine.txt").write_text("mine")
-        shutil.copytree(pristine, folder)
+        shutil.copytree(rng.choice(pristine), folder)
         for _ in range(rng.randint(1, 3)):
             mutate(rng, folder, outside)
         around, inside = snapshot(parent / "case", besides=folder), snapshot(folder)

@@ -198,7 +198,7 @@ def test_logs_follow_no_link_wait_for_no_pipe_and_print_no_commands(place, offma
 VALUES = [None, True, -1, 2**70, 10**400, 1.5, float("nan"), "", "x", "../victim", "\x1b[31m", "\ud800", [], {}, [[]],
           {"a": {}}, "x" * 5000, [None] * 3]  # fmt: skip
 COMMANDS = (["status"], ["status", "--json"], ["cancel"], ["clean", "--yes"], ["logs", "null"], ["collect"],
-            ["video"])  # fmt: skip
+            ["video"], ["collect", "--copy-to", "{out}/.copy"])  # fmt: skip
 
 
 def damaged(rng, out):
@@ -257,7 +257,8 @@ def check_damaged(finished, root, offmap):
         (root / "case" / "victim" / "precious").write_text("x")
         done = [damaged(rng, out) for _ in range(rng.randint(1, 3))]
         command = rng.choice(COMMANDS)
-        words = [command[0], out / trained(finished).name if command[0] == "video" else out, *command[1:]]
+        words = [command[0], out / trained(finished).name if command[0] == "video" else out]
+        words += [word.format(out=out) for word in command[1:]]
         before, outside = snapshot(out), snapshot(root, besides=out)
         told = f"{command} after {done}"
         try:
