@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -114,17 +115,10 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         OSError: it cannot be read.
         DamagedFile: it is no ordinary file, or larger.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as handle:
-        about = os.fstat(descriptor)
-        if stat.S_ISDIR(about.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(about.st_mode):
-            raise DamagedFile(f"{path} is damaged (it is no ordinary file); put a whole copy back, or delete it")
-        if about.st_size > most:
-            raise DamagedFile(
-                f"{path} is damaged (it has {about.st_size:,} bytes, and {most:,} are the most there can be)"
-            )
+    with _opened(path) as handle:
+        size = os.fstat(handle.fileno()).st_size
+        if size > most:
+            raise DamagedFile(f"{path} is damaged (it has {size:,} bytes, and {most:,} are the most there can be)")
         return handle.read(most + 1)
 
 
@@ -135,13 +129,31 @@ def read_end(path: Path, most: int) -> tuple[bytes, bool]:
         OSError: it cannot be read.
         DamagedFile: it is no ordinary file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DamagedFile(f"{path} is damaged (it is no ordinary file)")
+    with _opened(path) as handle:
         size = handle.seek(0, os.SEEK_END)
         handle.seek(max(size - most, 0))
         return handle.read(most), size <= most
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """An ordinary file, open for reading; opening one that is a pipe waits for nobody.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder.
+        DamagedFile: it is something else.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise DamagedFile(f"{path} is damaged (it is no ordinary file); put a whole copy back, or delete it")
+        with os.fdopen(descriptor, "rb", closefd=False) as handle:
+            yield handle
+    finally:
+        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

@@ -277,11 +277,20 @@ def check_damaged(finished, root, offmap):
     return check
 
 
+@pytest.fixture
+def quick_locks(monkeypatch):
+    """Owners that nobody can ask are given up after a moment instead of two minutes."""
+    monkeypatch.setattr("suite.results.lock.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("suite.results.lock.EXPIRY_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("quick_locks")
 def test_damaged_folders_are_one_message(finished, tmp_path, offmap):
     fuzz(check_damaged(finished, tmp_path, offmap), FEW, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.stress
+@pytest.mark.usefixtures("quick_locks")
 def test_many_damaged_folders_are_one_message(finished, tmp_path, offmap):
     fuzz(check_damaged(finished, tmp_path, offmap), number_of_cases("results"), SEED)

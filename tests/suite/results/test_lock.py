@@ -167,6 +167,25 @@ def test_a_lock_without_a_name_counts_by_its_heartbeat(tmp_path):
         assert time.monotonic() - started >= 0.39
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_what_is_no_file_is_nobodys_lock(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(lock, "EXPIRY_SECONDS", 1e6)  # nobody is waited for
+    run, path = tmp_path / "run", tmp_path / "run" / "lock-000001"
+    run.mkdir()
+    (tmp_path / "precious").write_text("mine")
+    if kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path) if kind == "pipe" else path.symlink_to(tmp_path / "precious")
+    assert owner(run) is None
+    open_files = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with owned(run):
+            assert owner(run)["pid"] == os.getpid()
+    assert len(os.listdir("/proc/self/fd")) == open_files
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 def test_an_owner_that_was_taken_for_dead_ends_before_it_does_harm(tmp_path, holder):
     elsewhere(tmp_path, number=2)
     assert holder.wait(timeout=PATIENCE) == LOST
