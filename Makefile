@@ -20,18 +20,22 @@ lint: $(VENV)/.ready
 slow: $(VENV)/.ready
 	$(VENV)/bin/python -m pytest -m "slow and not slurm" --numprocesses 2
 
-# The lowest versions that pyproject.toml allows have to do as well: the fast tests of what reads and writes files.
+# The lowest versions that pyproject.toml allows have to do as well: the fast tests of what reads and writes files, in
+# the folders that pandas, pyarrow, pydantic, safetensors, jinja2 and seaborn are used in.
+LOWEST := tests/suite/experiment tests/suite/results tests/suite/run/saving tests/reports/figures tests/reports/numbers \
+  tests/reports/page tests/reports/reading tests/reports/test_reference_tables.py
 lowest: pyproject.toml requirements.lock
 	rm -rf .lowest-venv
 	$(PYTHON) -m venv .lowest-venv
 	sed -n '/^dependencies = \[/,/^\]/p' pyproject.toml | sed -nE 's/^  "([a-z0-9-]+)(\[[a-z]+\])?>=([0-9.]+).*/\1==\3/p' > .lowest-venv/lowest.txt
 	grep -E '^(pytest|pytest-xdist|hypothesis|selenium|build|setuptools)==' requirements.lock > .lowest-venv/tests.txt
-	.lowest-venv/bin/python -m pip install --quiet --constraint .lowest-venv/lowest.txt --requirement .lowest-venv/tests.txt --editable .
-	.lowest-venv/bin/python -m pytest -m "not slow" --numprocesses 2 tests/reports tests/suite
+	.lowest-venv/bin/python -m pip install --quiet --no-compile --constraint .lowest-venv/lowest.txt --requirement .lowest-venv/tests.txt --editable .
+	.lowest-venv/bin/python -m pytest -m "not slow" -k "not fuzzing" --numprocesses 2 $(LOWEST)
 
-# Fifty runs killed at random moments, and ten thousand damaged files; `make slow` has a few of each. OFFMAP_FUZZ_SEED=N for others.
+# Fifty runs killed at random moments, and ten thousand damaged files (twelve minutes of a processor; OFFMAP_FUZZ_SEED=N
+# for others); `make slow` has a few of each.
 stress: $(VENV)/.ready
-	OFFMAP_KILLS=50 OFFMAP_FUZZ=2500 $(VENV)/bin/python -m pytest -m stress --numprocesses 2
+	OFFMAP_KILLS=50 OFFMAP_FUZZ=10_000 $(VENV)/bin/python -m pytest -m stress --numprocesses 2
 
 # On a real Slurm that the tests start themselves: root, and Debian's slurm-wlm and munge. One at a time.
 cluster: $(VENV)/.ready

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.output import AsJson, print_json, print_lines, print_table
+from suite.cli.output import AsJson, print_json, print_lines, print_table, say
 from suite.errors import UserError
 
 if TYPE_CHECKING:
@@ -151,4 +151,4 @@ def export(
     results = load(folders, mix)
     print_lines(map(str, write(results, formats, out or folders[0] / "export")))
     for problem in results.problems:
-        typer.echo(f"left out: {problem.where}: {problem.why}", err=True)
+        say(f"left out: {problem.where}: {problem.why}")

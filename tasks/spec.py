@@ -42,17 +42,25 @@ Interval = tuple[float, float]
 
 
 def _has_truth(value: Any) -> bool:
-    """Whether a value is a truth, or a list with one in it."""
-    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_has_truth, value)))
+    """Whether a value is a truth, or a list or mapping with one in it."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, bool) or any(map(_has_truth, parts))
 
 
 @functools.cache
 def _admits_truth(annotation: Any) -> bool:
-    """Whether a type is made to hold `True` or `False`, or says nothing of it."""
+    """Whether a type is made to hold `True` or `False`, or says nothing of it, or is declared data that judges itself.
+
+    Of what is `Annotated` the type counts, and not what it is annotated with.
+    """
     inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Annotated:
+        return _admits_truth(inner[0])
     if typing.get_origin(annotation) is Literal:
         return any(isinstance(value, bool) for value in inner)
-    return annotation in (bool, Any) or any(map(_admits_truth, inner)) or annotation is dict
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return True
+    return annotation in (bool, Any, dict) or any(map(_admits_truth, inner))
 
 
 class Frozen(BaseModel):

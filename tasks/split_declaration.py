@@ -131,7 +131,7 @@ class SplitDeclaration(Frozen):
         exclude_if=lambda names: not names,
         description="makes it a tuning split: names of the family's splits for which values may be chosen on it",
     )
-    adaptation_transitions: PositiveInt
+    adaptation_transitions: PositiveInt = Field(le=10**9)  # more than a record can say, or anybody can collect
     null_return: FiniteFloat | None = Field(
         default=None,
         description="expected return of the zero action on the test list (score 0); None: the `null` reference that "

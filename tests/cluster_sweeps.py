@@ -16,6 +16,7 @@ from typing import Any
 
 from conftest import TINY
 from local_slurm import MAX_ARRAY_SIZE, Cluster
+from patience import PATIENCE
 from tests_support import outcome
 
 from suite.experiment.declaration import Experiment
@@ -28,7 +29,6 @@ from suite.run.worker import work
 QUICK = {"steps_per_iteration": 3, "env_steps": 1400}  # a second or two
 LONG = {"steps_per_iteration": 100, "env_steps": 4400}  # twelve iterations of half a second, each with a checkpoint
 MANY = MAX_ARRAY_SIZE + 2  # runs of the longest sweep of quick ones
-PATIENCE = 300.0  # s, for what takes seconds on a machine that has nothing else to do
 
 
 def declared(length: dict[str, int], seeds: int, **executor: Any) -> dict[str, Any]:
@@ -98,9 +98,7 @@ class Sweep:
 
     def wait_until(self, *states: str) -> None:
         """Return when the runs, in the order of the grid, are in these states."""
-        self.cluster.wait_for(
-            lambda: self.states() == list(states), PATIENCE, f"the runs are {states}, but {self.status()}"
-        )
+        self.cluster.wait_for(lambda: self.states() == list(states), f"the runs are {states}, but {self.status()}")
 
     def is_everywhere(self, *words: str) -> bool:
         """Whether the reason that `offmap status` gives for each run has these words in it."""
@@ -110,7 +108,7 @@ class Sweep:
         """Return when a run has written its so-manieth checkpoint, and goes on."""
         reached = 800 + 300 * (number - 1)
         self.cluster.wait_for(
-            lambda: any(int(name) >= reached for name in checkpoint_names(folder / "checkpoints")), PATIENCE,
+            lambda: any(int(name) >= reached for name in checkpoint_names(folder / "checkpoints")),
             f"{folder} has {number} checkpoints",
         )  # fmt: skip
 
@@ -119,7 +117,7 @@ class Sweep:
         (job,) = {job.name for run, job in jobs_of_runs(read_submissions(self.out)).items() if run == folder.name}
         told = log_files(self.out, job)
         self.cluster.wait_for(
-            lambda: any(path.exists() and "Caught signal SIGUSR2" in path.read_text() for path in told), PATIENCE,
+            lambda: any(path.exists() and "Caught signal SIGUSR2" in path.read_text() for path in told),
             f"job {job} is warned",
         )  # fmt: skip
 
@@ -141,7 +139,7 @@ class Sweep:
             assert not list(folder.glob("metatests/*/parts"))
             assert not [path for path in folder.rglob(".*.partial") if path.name != ".status.json.partial"]
         self.offmap("collect", self.out)
-        self.cluster.wait_for(lambda: not self.cluster.jobs(), PATIENCE, "the jobs of runs that are done end too")
+        self.cluster.wait_for(lambda: not self.cluster.jobs(), "the jobs of runs that are done end too")
 
 
 @contextmanager

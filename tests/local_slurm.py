@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from disks import small_disk
+from patience import PATIENCE
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "setpriv")
 NODES = ("e1", "e2", "e3", "e4")
@@ -108,7 +109,7 @@ class Cluster:
         self._launch("slurmctld", "slurmctld", "-D", "-c")
         for node in NODES:
             self.start_node(node)
-        self.wait_for(lambda: self.node_states() == dict.fromkeys(NODES, "idle"), 180, "the nodes are idle")
+        self.wait_for(lambda: self.node_states() == dict.fromkeys(NODES, "idle"), "the nodes are idle")
 
     def _start_munge(self) -> None:
         place = self.folder / "munge"
@@ -117,7 +118,7 @@ class Cluster:
         options = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         named = [f"--{option}={place / name}" for option, name in options.items()]
         self._launch("munged", "munged", "--foreground", "--force", *named)
-        self.wait_for((place / "socket").exists, 20, "munged listens")
+        self.wait_for((place / "socket").exists, "munged listens")
 
     @property
     def stopped(self) -> list[str]:
@@ -160,7 +161,7 @@ class Cluster:
                 for node in NODES:
                     (spool / node).mkdir()
                     self.start_node(node)
-                self.wait_for(lambda: set(self.node_states().values()) == {"idle"}, 180, "the nodes are idle")
+                self.wait_for(lambda: set(self.node_states().values()) == {"idle"}, "the nodes are idle")
                 yield spool
                 self.cancel_all()
                 for node in NODES:
@@ -198,7 +199,7 @@ class Cluster:
         """End every job and wait until none is left on a node."""
         self.ask("scancel", "--user=root")
         with contextlib.suppress(TimeoutError):
-            self.wait_for(lambda: not self.jobs(), 30, "no job is left")
+            self.wait_for(lambda: not self.jobs(), "no job is left", 30)
 
     def ask(self, *command: str) -> str:
         """What a client program of Slurm printed.
@@ -207,7 +208,7 @@ class Cluster:
             RuntimeError: it failed; the message holds what it said.
         """
         done = subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | self.environment, timeout=30, check=False
+            command, capture_output=True, text=True, env=os.environ | self.environment, timeout=300, check=False
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()}")
@@ -226,7 +227,7 @@ class Cluster:
             return {}
         return dict(line.split() for line in printed.splitlines())
 
-    def wait_for(self, reached: Callable[[], object], seconds: float, what: str) -> None:
+    def wait_for(self, reached: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         """Return when `reached()` is true; where Slurm did not answer it in time, it is asked again.
 
         Raises:

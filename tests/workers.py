@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
+from patience import PATIENCE
+
 _context = multiprocessing.get_context("forkserver")
 # What a worker imports sooner or later (an optimiser imports torch._dynamo), so that one starts in no time.
 _context.set_forkserver_preload(
@@ -27,14 +29,14 @@ _context.set_forkserver_preload(
 )
 
 
-def run_worker(folder: Path, counts: Path, die_at_step: int = 0, die_at_write: int = 0, seconds: float = 120.0) -> int:
+def run_worker(folder: Path, counts: Path, die_at_step: int = 0, die_at_write: int = 0) -> int:
     """Exit code of a worker process on a training folder, -9 if it was killed; 0 stands for never to die."""
     process = _context.Process(target=_work, args=(str(folder), str(counts), die_at_step, die_at_write))
     process.start()
-    process.join(seconds)
+    process.join(PATIENCE)
     if process.is_alive():
         process.kill()
-        raise TimeoutError(f"{folder}: not done after {seconds} s")
+        raise TimeoutError(f"{folder}: not done after {PATIENCE} s")
     assert process.exitcode is not None
     return process.exitcode
 
@@ -48,21 +50,21 @@ class Moment(NamedTuple):
     seconds: float
 
 
-def kill_worker(folder: Path, counts: Path, moment: Moment, seconds: float = 120.0) -> int:
+def kill_worker(folder: Path, counts: Path, moment: Moment) -> int:
     """Exit code of a worker that is killed from outside at `moment`: -9, or its own if it was done by then."""
     here, there = multiprocessing.Pipe(duplex=False)
     process = _context.Process(target=_work, args=(str(folder), str(counts)), kwargs={"tell": (there, moment)})
     process.start()
     there.close()
     try:
-        if here.poll(seconds):
+        if here.poll(PATIENCE):
             here.recv()
             time.sleep(moment.seconds)
     except EOFError:  # it ended without coming there
         pass
     else:
         process.kill()
-    process.join(seconds)
+    process.join(PATIENCE)
     assert process.exitcode is not None
     return process.exitcode
 

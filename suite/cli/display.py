@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from suite.errors import printable
 from suite.executors.base import Pool
 from suite.monitor.progress import RunProgress, duration, read_progress, sentence, steps_text
 
@@ -97,7 +98,7 @@ class PlainDisplay(Display):
             if about != before or (progress.state == "running" and now - when >= PLAIN_SECONDS):
                 self._last_lines[folder] = (about, now)
                 line = f"{time.strftime('%H:%M:%S')}  {self.labels[folder]}: {sentence(progress)}"
-                self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveDisplay(Display):
@@ -150,8 +151,8 @@ def _cells(label: str, progress: RunProgress) -> list[Any]:
         state = f"failed: {progress.message}"
     bar = "" if progress.fraction is None else ProgressBar(total=1.0, completed=progress.fraction, width=16)
     return [
-        Text(label),
-        Text(state, style=COLOURS.get(progress.state, "")),
+        Text(printable(label)),
+        Text(printable(state), style=COLOURS.get(progress.state, "")),
         bar,
         steps_text(progress),
         "" if progress.steps_per_second is None else f"{progress.steps_per_second:,.0f}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.output import AsJson, console, print_json, print_lines, print_table
+from suite.cli.output import AsJson, console, print_json, print_lines, print_table, say
 
 if TYPE_CHECKING:
     from suite.experiment.declaration import Experiment
@@ -34,7 +34,7 @@ def plan(
     from suite.run.processes import available_cores
 
     declared, folder = _declared(experiment, set_, out)
-    made = make_plan(declared, folder, workers or available_cores(), calibrate, _say)
+    made = make_plan(declared, folder, workers or available_cores(), calibrate, say)
     if as_json:
         print_json(made.as_json())
     else:
@@ -104,11 +104,6 @@ def _same_command(
     words += ["--executor", executor] if executor else []
     words += ["--workers", str(workers)] if workers else []
     return shlex.join(words)
-
-
-def _say(words: str) -> None:
-    """Tell a waiting person what is going on, apart from the result."""
-    typer.echo(words, err=True)
 
 
 def _print_plan(made: Plan) -> None:

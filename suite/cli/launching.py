@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from suite.cli.output import console, print_lines
+from suite.cli.output import console, print_lines, say
 from suite.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _finish(folder: Path, outcomes: Sequence[Outcome], names: Mapping[Path, str]
     with changing(folder, patience=3600.0):  # two runs of one folder may end at once
         cells = refresh_cells(folder)
         if any(cell.state == "done" for cell in cells):
-            collect(folder, say=lambda words: typer.echo(words, err=True))
+            collect(folder, say=say)
             _report(folder)
     unfinished = {cell.folder for cell in cells if cell.state != "done"}
     failed = [outcome for outcome in outcomes if outcome.folder in unfinished]

@@ -30,6 +30,11 @@ def print_json(document: Any) -> None:
     print(json.dumps(_plain(document), indent=2, allow_nan=False))
 
 
+def say(sentence: str) -> None:
+    """Tell a person what is going on, on standard error and so apart from the result; without control characters."""
+    typer.echo(printable(sentence), err=True)
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines as they are, but for control characters: no markup, no wrapping."""
     for line in lines:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.output import AsJson, console, print_json, print_lines, print_table
+from suite.cli.output import AsJson, console, print_json, print_lines, print_table, say
 
 if TYPE_CHECKING:
     from suite.monitor.overview import CellState
@@ -84,7 +84,7 @@ def collect(
     from suite.results.collect import collect as collect_records
     from suite.results.packing import pack
 
-    print_lines([str(collect_records(folder, mix, say=lambda sentence: typer.echo(sentence, err=True)))])
+    print_lines([str(collect_records(folder, mix, say=say))])
     if copy_to is not None:
         if (folder / "cells.json").exists():
             refresh_cells(folder)

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 MOST_BYTES = 1_000_000  # of a text
-MOST_VALUES = 200_000  # in a document, each counted as often as aliases repeat it
+MOST_VALUES = 100_000  # in a document, each counted as often as aliases repeat it: what takes seconds to read
 DEEPEST = 40  # levels of nesting
 LONGEST_NUMBER = 40  # digits
 
@@ -36,6 +36,14 @@ class _Loader(yaml.SafeLoader):
     """The events and nodes of PyYAML with the scalars and the checks of this module."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    _composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node, as long as there are no more of them than are read at all."""
+        self._composed += 1
+        if self._composed > MOST_VALUES:
+            raise yaml.YAMLError(f"it has more than {MOST_VALUES:,} values")
+        return super().compose_node(parent, index)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The value of a node whose tag is one of the few that are used here."""

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from suite.errors import UserError
 from suite.results.json_files import create, read_json
+from suite.results.layout import metatest_folders
 from suite.results.metrics import read_metrics
 from suite.results.records import (
     METRICS_SCHEMA,
@@ -27,6 +28,7 @@ from suite.results.records import (
     read_table,
     write_table,
 )  # fmt: skip
+from suite.results.shapes import METATEST, read_shaped
 
 GROUP_ROWS = 200_000  # written at once: all that is in memory of a table of any length
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR)  # a folder that cannot be written
@@ -38,7 +40,8 @@ def metrics_table(folder: Path) -> int:
     Returns how many lines cannot be read and are left out; the table's metadata has that too, where there are any.
     """
     config = read_json(folder / "config.json")
-    splits = [read_json(path)["split"] for path in sorted(folder.glob("metatests/*/config.json"))]
+    metatests = sorted(metatest_folders(folder), key=lambda below: below.name)
+    splits = [read_shaped(below / "config.json", METATEST)["split"] for below in metatests]
     fixed = {
         "training": folder.name, "algorithm": config["algorithm"], "seed": config["seed"],
         "split": f"{splits[0]['family']}.{splits[0]['name']}" if splits else config["family"],

@@ -12,13 +12,17 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from suite.errors import UserError
 
 MOST_BYTES = 64_000_000
 DEEPEST = 60  # levels of nesting
+ASIDE = ".damaged-"  # begins the names of what was set aside
+NOT_THERE = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+"""What says of a file that it is not what it should be; every other error is the disk's."""
 
 
 class DamagedFile(UserError, ValueError):
@@ -52,6 +56,27 @@ def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 
+def set_aside(path: Path) -> Path:
+    """Give what is at a path another name beside it, which is returned: nothing is deleted on a guess."""
+    number, target = 1, path.with_name(f"{ASIDE}{path.name}")
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{ASIDE}{path.name}-{number}")
+    return path.rename(target)
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A log to which a process appends; what is no ordinary file, such as a link or a pipe, is set aside.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        set_aside(path)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
+
+
 def keep_json(path: Path, document: Any) -> None:
     """As `write_json`, but a file that holds `document` already is left alone: replacing one waits for the disk.
 
@@ -75,7 +100,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         document = json.loads(read_bytes(path))
-        _refuse_depth(document)
+        refuse_depth(document)
     except (ValueError, RecursionError) as error:
         if isinstance(error, DamagedFile):
             raise
@@ -90,17 +115,10 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         OSError: it cannot be read.
         DamagedFile: it is no ordinary file, or larger.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as handle:
-        about = os.fstat(descriptor)
-        if stat.S_ISDIR(about.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(about.st_mode):
-            raise DamagedFile(f"{path} is damaged (it is no ordinary file); put a whole copy back, or delete it")
-        if about.st_size > most:
-            raise DamagedFile(
-                f"{path} is damaged (it has {about.st_size:,} bytes, and {most:,} are the most there can be)"
-            )
+    with _opened(path) as handle:
+        size = os.fstat(handle.fileno()).st_size
+        if size > most:
+            raise DamagedFile(f"{path} is damaged (it has {size:,} bytes, and {most:,} are the most there can be)")
         return handle.read(most + 1)
 
 
@@ -111,20 +129,38 @@ def read_end(path: Path, most: int) -> tuple[bytes, bool]:
         OSError: it cannot be read.
         DamagedFile: it is no ordinary file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DamagedFile(f"{path} is damaged (it is no ordinary file)")
+    with _opened(path) as handle:
         size = handle.seek(0, os.SEEK_END)
         handle.seek(max(size - most, 0))
         return handle.read(most), size <= most
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """An ordinary file, open for reading; opening one that is a pipe waits for nobody.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder.
+        DamagedFile: it is something else.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise DamagedFile(f"{path} is damaged (it is no ordinary file); put a whole copy back, or delete it")
+        with os.fdopen(descriptor, "rb", closefd=False) as handle:
+            yield handle
+    finally:
+        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
 
 
-def _refuse_depth(document: Any) -> None:
+def refuse_depth(document: Any) -> None:
     """Nothing, if a document is nested no deeper than people nest.
 
     Raises:

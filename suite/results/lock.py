@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import socket
+import stat
 import sys
 import threading
 import time
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError
-from suite.results.json_files import read_json
+from suite.results.json_files import NOT_THERE, create, read_json
 from suite.results.process_identity import is_alive, is_owner, this_process
 
 BEAT_SECONDS = 10.0
@@ -155,7 +156,8 @@ def _take(folder: Path, what: str) -> Path:
             continue
         for number in _numbers(folder):
             if number <= newest:
-                _path(folder, number).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a folder of that name stays
+                    _path(folder, number).unlink(missing_ok=True)
         return path
 
 
@@ -178,13 +180,19 @@ def _is_free(folder: Path, number: int) -> bool:
 
 
 def _beat_of(path: Path) -> float:
-    """Time of the last heartbeat of a lock, by the clock of its file system; 0 where there is none any more."""
+    """Time of the last heartbeat of a lock, by the clock of its file system; 0 where there is none any more.
+
+    What is no file, or a link, is nobody's lock, whatever its name.
+    """
+    try:  # opening makes a network file system ask its server
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return 0.0
+        raise
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening makes a network file system ask its server
-    except FileNotFoundError:
-        return 0.0
-    try:
-        return os.fstat(descriptor).st_mtime
+        about = os.fstat(descriptor)
+        return about.st_mtime if stat.S_ISREG(about.st_mode) else 0.0
     finally:
         os.close(descriptor)
 
@@ -193,8 +201,8 @@ def _now(folder: Path) -> float:
     """The time by the clock of a folder's file system."""
     probe = folder / f".lock-probe-{socket.gethostname()}-{os.getpid()}"
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        os.close(create(probe))
+        return probe.lstat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
 

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from suite.results.json_files import read_bytes
 from suite.results.shapes import is_count
+
+MOST_BYTES = 1_000_000_000  # a million iterations
 
 
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -16,9 +19,10 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
 
     Raises:
         OSError: the file cannot be read.
+        DamagedFile: it is no ordinary file, or larger than any training's.
     """
     rows, unreadable = [], 0
-    for line in path.read_bytes().decode(errors="replace").split("\n"):
+    for line in read_bytes(path, MOST_BYTES).decode(errors="replace").split("\n"):
         row = _row(line) if line else None
         if row is not None:
             rows.append(row)

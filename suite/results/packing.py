@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from suite.errors import UserError
+from suite.errors import UserError, shortened
 from suite.results.collect import Writer, visible
 from suite.results.json_files import read_bytes
 from suite.results.records import (
@@ -39,6 +39,8 @@ TRAINING_RETURN = "return"
 """The one metric of meta-training that reports draw."""
 
 DOCUMENTS = ("experiment.json", "cells.json")
+FILES = ("records.parquet", "runs.parquet", "diagnostics.parquet", "metrics.parquet", *DOCUMENTS)
+"""All that there is in a packed table."""
 
 
 def is_packed(folder: Path) -> bool:
@@ -57,8 +59,9 @@ def pack(folder: Path, out: Path) -> Path:
         raise UserError(f"{folder}: there is nothing to copy, no run has finished")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"{out} is no folder; choose a new one for the copy")
-    if out.exists() and any(out.iterdir()) and not is_packed(out):
-        raise UserError(f"{out} is not empty, and no packed table that could be replaced; choose a new folder")
+    out = out.absolute()  # which has a name, also where it was given as "."
+    if out.exists() and any(out.iterdir()):
+        _refuse_what_is_no_table(out)
     scratch = out.with_name(f".{out.name}.partial")
     if scratch.is_symlink():
         raise UserError(f"{scratch} is a link, and nothing is written through one; delete it")
@@ -72,6 +75,22 @@ def pack(folder: Path, out: Path) -> Path:
             (scratch / name).write_bytes(read_bytes(folder / name))
     shutil.rmtree(out, ignore_errors=True)
     return scratch.rename(out)
+
+
+def _refuse_what_is_no_table(out: Path) -> None:
+    """Nothing, if a folder holds a packed table and nothing else: all that is in it is deleted when it is replaced.
+
+    Raises:
+        UserError: it does not.
+    """
+    others = sorted(path.name for path in out.iterdir() if path.name not in FILES or not path.is_file())
+    if not is_packed(out):
+        raise UserError(f"{out} is not empty, and no packed table that could be replaced; choose a new folder")
+    if others:
+        raise UserError(
+            f"{out} is a packed table with other files in it ({', '.join(map(shortened, others[:3]))}), which would be "
+            "deleted with it; move them away, or choose a new folder"
+        )
 
 
 def _write_records(paths: list[Path], out: Path) -> None:

@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from suite.results.json_files import read_json, write_json
+from suite.results.json_files import NOT_THERE, DamagedFile, read_json, set_aside, write_json
+from suite.results.shapes import PROVENANCE, read_shaped
 
 REVISION_FILE = "revision.json"  # at the root of a copy of the code, which has no git of its own
 CODE = ("tasks", "algorithms", "suite", "reports", "configs")
@@ -36,15 +37,30 @@ def provenance(command: str, device: str, threads: int) -> dict[str, Any]:
 
 
 def write_provenance(path: Path, document: dict[str, Any]) -> None:
-    """Write where a run's work is done now; what it was done by before, where that differs, is kept in `earlier`."""
-    if path.exists():
-        before = read_json(path)
+    """Write where a run's work is done now; what it was done by before, where that differs, is kept in `earlier`.
+
+    A file that is damaged is set aside: no result depends on it.
+    """
+    before = _written_before(path)
+    if before is not None:
         earlier = before.pop("earlier", [])
         if any(before.get(name) != document[name] for name in document if name not in ("command", "git_dirty")):
             earlier = [*earlier, before]
         if earlier:
             document = document | {"earlier": earlier}
     write_json(path, document)
+
+
+def _written_before(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_shaped(path, PROVENANCE)
+    except FileNotFoundError:
+        return None
+    except (OSError, DamagedFile) as error:
+        if isinstance(error, OSError) and error.errno not in NOT_THERE:
+            raise
+        set_aside(path)
+        return None
 
 
 def code_revision(root: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from suite.errors import UserError
-from suite.results.json_files import create
+from suite.results.json_files import create, refuse_depth
 
 SCHEMA_VERSION = 1
 
@@ -167,6 +167,10 @@ def document_of(text: str | bytes, path: Path) -> dict[str, Any]:
         raise RecordsError(f"{path}: its offmap metadata is nested too deeply") from None
     except (ValueError, AttributeError) as error:
         raise RecordsError(f"{path}: its offmap metadata is not a document ({error})") from error
+    try:
+        refuse_depth(metadata)
+    except ValueError:
+        raise RecordsError(f"{path}: its offmap metadata is nested too deeply") from None
     if version != SCHEMA_VERSION:
         raise RecordsError(f"{path}: records of schema version {version}; this offmap reads version {SCHEMA_VERSION}")
     return metadata

@@ -6,7 +6,6 @@ that are made anew from a configuration (`config.json`) have Pydantic models of 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,8 +38,8 @@ def is_count(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a finite number, such as a float holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def is_mapping(value: Any) -> bool:
@@ -78,6 +77,7 @@ CELL: Shape = {
 EXPERIMENT: Shape = {"name": TEXT, "experiment": (is_mapping, "a mapping")}
 EXECUTION: Shape = {"env_steps": COUNT, "milestones": (list_of(is_count), "a list of whole numbers")}
 LABEL: Shape = {"variant": TEXT}
+PROVENANCE: Shape = {"earlier": (optional(list_of(is_mapping)), "a list of mappings")}
 METATEST: Shape = {
     "env_steps": COUNT,
     "split": (lambda split: is_mapping(split) and is_text(split.get("family")) and is_text(split.get("name")),

@@ -80,9 +80,13 @@ class Status:
         try:
             write_json(self._path, document)
         except OSError:
-            with contextlib.suppress(OSError), self._path.open("r+") as handle:
+            with contextlib.suppress(OSError), open(self._path, "r+", opener=_follow_no_link) as handle:
                 handle.write(json.dumps(document))
                 handle.truncate()
+
+
+def _follow_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def read_status(folder: Path) -> dict[str, Any]:

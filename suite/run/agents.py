@@ -16,7 +16,8 @@ from suite.experiment.specs import MetatestSpec
 from suite.results.json_files import read_json
 from suite.results.layout import metatest_folders
 from suite.run.memory_bounds import bounded_memory, stored_elements
-from suite.run.training import Training, open_at_budget, read_training_spec
+from suite.run.stored_specs import read_training_spec
+from suite.run.training import Training, open_at_budget
 from tasks.spec import fingerprint
 
 HOW_IT_ADAPTS = ("algorithm", "config")

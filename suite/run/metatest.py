@@ -8,10 +8,11 @@ Episodes are seeded by training, list, task and number, never by the algorithm's
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import os
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,9 @@ import numpy as np
 from algorithms.base import Adaptation, Agent
 from algorithms.registry import get_algorithm
 from suite.experiment.specs import EvaluationProtocol, MetatestSpec
-from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
+from suite.results.json_files import set_aside
+from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, in_schema, read_table, write_table
+from suite.results.shapes import is_number
 from suite.run.agents import agent_of
 from suite.run.rollout import ADAPTATION, EVALUATION, Meter, Watch, collect
 from suite.run.training import Training
@@ -28,6 +31,12 @@ from tasks.registry import get_family, make_batch
 from tasks.spec import EpisodeBatch, Task, TaskFamily
 
 Row = dict[str, Any]
+
+KINDS = {"diagnostics": DIAGNOSTICS_SCHEMA, "records": SCHEMA}
+"""Of the files that a meta-test writes: records last, with which it is done."""
+
+COST = ("seconds", "adaptation", "evaluation")
+"""What is kept of a batch of tasks: wall seconds, and simulator steps of both streams."""
 
 
 class Trial(NamedTuple):
@@ -72,30 +81,33 @@ def run_metatest(
     family = get_family(spec.split.family)
     trials = list(trials_of(spec, family))
     parts = folder / "parts"
+    if os.path.lexists(parts) and (parts.is_symlink() or not parts.is_dir()):
+        set_aside(parts)
     parts.mkdir(parents=True, exist_ok=True)
-    for number, trial in enumerate(trials):
-        name = f"{trial.list_name}-{trial.tasks[0].index:06d}"
+    names = [f"{trial.list_name}-{trial.tasks[0].index:06d}" for trial in trials]
+    for number, (name, trial) in enumerate(zip(names, trials)):
         if not _is_whole(parts, name):
             agent = agent_of(training, spec, trial.agent_seed)
             started, meters = time.monotonic(), Meters(Meter(), Meter())
             rows, diagnostics = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), meters)
-            cost = {"seconds": time.monotonic() - started, "adaptation": meters.adaptation.steps}
-            cost["evaluation"] = meters.evaluation.steps
+            cost = dict(zip(COST, (time.monotonic() - started, meters.adaptation.steps, meters.evaluation.steps)))
             fixed = _fixed_columns(spec, training, metadata)
-            write_table(
-                parts / f"{name}.diagnostics.parquet", _with(fixed, diagnostics, DIAGNOSTICS_SCHEMA),
-                DIAGNOSTICS_SCHEMA, {"cost": cost},
-            )  # fmt: skip
-            write_table(parts / f"{name}.records.parquet", _with(fixed, rows, SCHEMA), SCHEMA, {"cost": cost})
+            for (kind, schema), made in zip(KINDS.items(), (diagnostics, rows)):
+                write_table(parts / f"{name}.{kind}.parquet", _with(fixed, made, schema), schema, {"cost": cost})
         report((number + 1) / len(trials))
-    _merge(folder, parts, metadata)
+    _merge(folder, parts, sorted(names), metadata)
 
 
 def _is_whole(parts: Path, name: str) -> bool:
-    """Whether a batch of tasks is done and its files can be read."""
+    """Whether a batch of tasks is done and its files hold what they should."""
     try:
-        for kind in ("diagnostics", "records"):
-            read_table(parts / f"{name}.{kind}.parquet")
+        for kind, schema in KINDS.items():
+            path = parts / f"{name}.{kind}.parquet"
+            table, metadata = read_table(path)
+            in_schema(table, schema, path)
+            cost = metadata.get("cost")
+            if not isinstance(cost, dict) or not all(is_number(cost.get(part)) for part in COST):
+                return False
     except RecordsError:
         return False
     return True
@@ -231,10 +243,10 @@ def _with(fixed: Row, rows: list[Row], schema: Any) -> list[Row]:
     return [kept | row for row in rows]
 
 
-def _merge(folder: Path, parts: Path, metadata: dict[str, Any]) -> None:
-    """One file per table from the parts, in the order of lists and tasks; then the parts are removed."""
-    for kind, schema in (("diagnostics", DIAGNOSTICS_SCHEMA), ("records", SCHEMA)):
-        tables = [read_table(path) for path in sorted(parts.glob(f"*.{kind}.parquet"))]
+def _merge(folder: Path, parts: Path, names: Sequence[str], metadata: dict[str, Any]) -> None:
+    """One file per table from the parts of these names, in their order; then those are removed, and no other file."""
+    for kind, schema in KINDS.items():
+        tables = [read_table(parts / f"{name}.{kind}.parquet") for name in names]
         rows = [row for table, _ in tables for row in table.to_pylist()]
         costs = [described["cost"] for _, described in tables]
         cost = metadata.get("cost", {}) | {
@@ -243,4 +255,8 @@ def _merge(folder: Path, parts: Path, metadata: dict[str, Any]) -> None:
             "evaluation_env_steps": sum(part["evaluation"] for part in costs),
         }
         write_table(folder / f"{kind}.parquet", rows, schema, metadata | {"cost": cost})
-    shutil.rmtree(parts)
+    for name in names:
+        for kind in KINDS:
+            (parts / f"{name}.{kind}.parquet").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody else's files stay
+        parts.rmdir()

@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from suite.results.json_files import open_log
+
 PARENT_PIPE = "OFFMAP_PARENT_PIPE"  # tells a worker that its standard input closes when its parent is gone
 STOPPED = 75  # exit code of a worker that was asked to end and kept all it had done (EX_TEMPFAIL of sysexits.h)
 TAKEN = 77  # exit code of a worker whose folder another process works on
@@ -53,7 +55,7 @@ def start_worker(folder: Path, command: list[str], environment: Mapping[str, str
 
     In a session of its own, so that a Ctrl-C in the terminal reaches it through the executor alone.
     """
-    with (folder / "worker.log").open("ab") as log:
+    with open_log(folder / "worker.log") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -17,7 +17,7 @@ from algorithms.base import Algorithm
 from algorithms.registry import training_entry
 from suite.errors import UserError
 from suite.experiment.specs import Execution, TrainingSpec
-from suite.results.json_files import read_json
+from suite.results.json_files import set_aside
 from suite.results.status import Status
 from suite.run.event_files import event_files
 from suite.run.rollout import Meter, RevealingTrainingSource, TrainingSource
@@ -28,8 +28,8 @@ from suite.run.saving.checkpoints import (
     save_checkpoint,
 )
 from suite.run.saving.recovery import recover
-from suite.run.saving.steady_files import set_aside
 from suite.run.stop_signals import Stopped
+from suite.run.stored_specs import read_training_spec, train_config
 from tasks.registry import get_family
 
 
@@ -41,11 +41,6 @@ class Training(NamedTuple):
     source: TrainingSource
     meter: Meter
     counters: dict[str, Any]
-
-
-def read_training_spec(folder: Path) -> TrainingSpec:
-    """The specification of a training folder."""
-    return TrainingSpec.model_validate(read_json(folder / "config.json"))
 
 
 def training_source(spec: TrainingSpec, meter: Meter) -> TrainingSource:
@@ -64,7 +59,7 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     entry = training_entry(spec.algorithm)
     meter = Meter()
     source = training_source(spec, meter)
-    config = entry.load("train").model_validate(spec.config)
+    config = train_config(folder, spec)
     where = torch.device(device)
     algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
     counters: dict[str, Any] = {"env_steps": 0, "iterations": 0, "episodes": 0, "seconds": 0.0, "metrics_bytes": 0}
@@ -162,10 +157,10 @@ def kept_checkpoints(checkpoints: Path, execution: Execution) -> set[str]:
 def _metrics(path: Path, expected: int, status: Status) -> TextIO:
     """The file of metrics, open at its end, with the lines that were written by the checkpoint, `expected` bytes.
 
-    Of a file that was cut the whole lines stay; what is no file is set aside.
+    Of a file that was cut the whole lines stay; what is no file, or a link to one, is set aside.
     """
-    if os.path.lexists(path) and not path.is_file():
-        status.note(f"{path.name} is no file: it was set aside as {set_aside(path).name}")
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        status.note(f"{path.name} is no file of its own: it was set aside as {set_aside(path).name}")
     content = path.read_bytes() if path.exists() else b""
     if len(content) < expected:
         status.note(f"{path.name} was cut: the training curve has a gap, the training itself has none")

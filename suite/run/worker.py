@@ -13,17 +13,16 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from algorithms.base import Diverged
 from suite.errors import UserError
-from suite.experiment.specs import Execution, MetatestSpec
+from suite.experiment.specs import Execution
 from suite.results.collect import metrics_table
-from suite.results.json_files import read_json
-from suite.results.layout import metatest_folders, refuse_altered, refuse_other_hash
+from suite.results.layout import refuse_altered
 from suite.results.lock import Owned, owned
 from suite.results.provenance import provenance, write_provenance
 from suite.results.status import JOB, Status
@@ -34,6 +33,7 @@ from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.saving.recovery import discard_partials
 from suite.run.saving.steady_files import DISK_FAILS, DISK_FULL
 from suite.run.stop_signals import Stop, Stopped, listening
+from suite.run.stored_specs import PendingMetatest, pending_metatests, read_execution
 from suite.run.training import Training, open_at_budget, train
 
 PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
@@ -80,14 +80,14 @@ def work(folder: Path) -> int:
 
 def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], bool]) -> int:
     try:
-        execution = Execution.model_validate(read_json(folder / "execution.json"))
+        execution, left = read_execution(folder), pending_metatests(folder)
         require_device(execution.device)
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)
         write_provenance(folder / "provenance.json", provenance(command, device, torch.get_num_threads()))
         with stop.postponed():
             train(folder, execution, status, asked_to_stop)
-        run_metatests(folder, execution, status)
+        run_metatests(folder, left, execution, status)
     except Stopped:
         discard_partials(folder)
         message = f"asked to end at env step {status.env_steps}; what was done by then is kept"
@@ -160,8 +160,8 @@ def require_device(device: str) -> None:
         raise UserError(f"device: {device} was asked for, and there are {torch.cuda.device_count()} CUDA devices here")
 
 
-def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
-    """The training's metrics as a table, then every meta-test of the folder that has no records yet.
+def run_metatests(folder: Path, left: Sequence[PendingMetatest], execution: Execution, status: Status) -> None:
+    """The training's metrics as a table, then the meta-tests that are left.
 
     Raises:
         UserError: the checkpoint at the end of a meta-test's budget is not there.
@@ -171,12 +171,7 @@ def run_metatests(folder: Path, execution: Execution, status: Status) -> None:
         status.note(f"{unreadable} lines of metrics.jsonl cannot be read; they are left out of the training curve")
     training: Training | None = None
     budget = None  # that it has been opened at the end of
-    for below in metatest_folders(folder):
-        if (below / "records.parquet").exists():
-            continue
-        spec = MetatestSpec.model_validate(read_json(below / "config.json"))
-        refuse_other_hash(below, spec.hash)
-        variant = read_json(below / "label.json")["variant"]
+    for below, spec, variant in left:
         if training is None or budget != spec.env_steps:
             training, budget = open_at_budget(folder, spec.env_steps, execution.device), spec.env_steps
         started = time.monotonic()

@@ -47,7 +47,7 @@ def cluster(daemons, monkeypatch):
     daemons.cancel_all()
     for node in daemons.stopped:
         daemons.start_node(node)
-    daemons.wait_for(lambda: daemons.node_states() == dict.fromkeys(NODES, "idle"), 180, "the nodes are idle again")
+    daemons.wait_for(lambda: daemons.node_states() == dict.fromkeys(NODES, "idle"), "the nodes are idle again")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from cluster_sweeps import MANY, PATIENCE, throttled
+from cluster_sweeps import MANY, throttled
 from local_slurm import CPUS, MAX_ARRAY_SIZE, NODES
 
 from suite.experiment.declaration import load_experiment
@@ -103,7 +103,7 @@ def test_of_runs_packed_into_one_job_one_can_be_cancelled(long):
     sweep.wait_for_checkpoint(first)
     with throttled(sweep.worker(first), share=0.05):  # its job looks into the ledger every ten seconds
         sweep.offmap("cancel", sweep.out, first.name)
-        sweep.cluster.wait_for(lambda: read_status(first)["state"] == "stopped", PATIENCE, f"{first} stops")
+        sweep.cluster.wait_for(lambda: read_status(first)["state"] == "stopped", f"{first} stops")
     sweep.wait_until("cancelled", "done")
     kept = sweep.kept(first)
     assert "1 to resume" in sweep.offmap("resume", sweep.out, "--detach")
@@ -178,7 +178,7 @@ def test_a_node_that_dies_loses_no_run(long):
     node = sweep.cluster.ask("squeue", "--noheader", "--format=%N").strip()
     sweep.cluster.stop_node(node)
     kept = sweep.kept(folder)
-    sweep.cluster.wait_for(lambda: sweep.cluster.node_states().get(node, "").startswith("down"), 90, f"{node} is down")
+    sweep.cluster.wait_for(lambda: sweep.cluster.node_states().get(node, "").startswith("down"), f"{node} is down")
     sweep.cluster.start_node(node)
     sweep.wait_until("done")
     assert (folder / "metrics.jsonl").read_bytes().startswith(kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from cluster_sweeps import PATIENCE
 from disks import fill, small_disk
 
 from suite.results.jobs import read_submissions
@@ -20,7 +19,7 @@ def test_a_full_spool_holds_jobs_and_loses_none(quick):
     with sweep.cluster.small_spool() as spool:
         filler = fill(spool)
         sweep.begin()
-        sweep.cluster.wait_for(lambda: sweep.is_everywhere("held"), 120, "all jobs are held")
+        sweep.cluster.wait_for(lambda: sweep.is_everywhere("held"), "all jobs are held")
         assert sweep.states() == ["held", "held"]
         filler.unlink()
         drained = [node for node, state in sweep.cluster.node_states().items() if state.startswith("drain")]
@@ -40,7 +39,7 @@ def test_results_on_a_full_disk_say_so_and_continue(long, tmp_path):
         sweep.wait_for_checkpoint(folder)
         filler = fill(disk)
         sweep.cluster.wait_for(  # what the run gives back of the place of an old checkpoint is taken too
-            lambda: fill(disk) and sweep.states() == ["failed"], PATIENCE, "the run has failed"
+            lambda: fill(disk) and sweep.states() == ["failed"], "the run has failed"
         )
         assert "the disk is full" in sweep.status()[0]["reason"]
         kept = sweep.kept(folder)

@@ -211,7 +211,11 @@ def test_what_is_meant_is_remarked():
 
 
 def test_a_support_that_cannot_be():
-    for support, said in (({"target_speed": [2, 0]}, "low end below"), ("lsited", "listed"), ([0, 2], "listed")):
+    for support, said in (
+        ({"target_speed": [2, 0]}, "low end below"), ("lsited", "listed"), ([0, 2], "listed"),
+        ({"target_speed": [0, True]}, "true and false are no values"), ({"target_speed": True}, "true and false"),
+        ({"target_speed": [[0, 1], [True, 3]]}, "true and false are no values"), (True, "true and false"),
+    ):  # fmt: skip
         with pytest.raises(ValidationError, match=said):
             declared(train=SPEEDS, support=support)
     with pytest.raises(UnknownName, match="there is no parameter 'targt_speed': did you mean 'target_speed'"):

@@ -22,11 +22,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from suite.errors import UserError
-from suite.results.json_files import read_json, write_json
+from suite.results.json_files import read_json, set_aside, write_json
 from suite.results.shapes import is_count, is_mapping
 from suite.run.saving.log_segments import append_segment, log_fault, log_rows
 from suite.run.saving.state_tree import flattened, nested
-from suite.run.saving.steady_files import digest_of_file, save_tensors, set_aside, steady, sync
+from suite.run.saving.steady_files import digest_of_file, save_tensors, steady, sync
 
 KEPT_CHECKPOINTS = 2  # the newest, and the one before it to fall back to
 NAME = re.compile(r"[0-9]{12,18}")

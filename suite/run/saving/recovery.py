@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 
 from suite.errors import UserError, shortened
+from suite.results.json_files import set_aside
 from suite.run.saving.checkpoints import NAME, checkpoint_fault, checkpoint_names, read_document
 from suite.run.saving.log_segments import NAME as SEGMENT
 from suite.run.saving.log_segments import segments
-from suite.run.saving.steady_files import set_aside, steady
+from suite.run.saving.steady_files import steady
 
 PARTIAL = re.compile(rf"\.({NAME.pattern}|{SEGMENT.pattern})\.partial")
 NAMED = 4  # strangers' files, in one sentence

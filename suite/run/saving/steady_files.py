@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from suite.errors import UserError
-from suite.results.json_files import DamagedFile
+from suite.results.json_files import NOT_THERE, DamagedFile
 
 Read = TypeVar("Read")
 
@@ -31,11 +31,8 @@ DISK_FAILS = (
     errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTCONN,
     errno.EHOSTDOWN, errno.ENODEV, errno.ENXIO,
 )  # fmt: skip
-NOT_THERE = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
-"""What says of a file that it is not what it should be; every other error is the disk's."""
 
 RETRY_SECONDS = (0.1, 0.5, 2.0)  # waits before a read that failed is tried again
-ASIDE = ".damaged-"  # begins the names of what was set aside
 
 
 def steady(read: Callable[[], Read], path: Path) -> Read:
@@ -73,15 +70,6 @@ def require_regular(path: Path) -> Path:
     if not stat.S_ISREG(mode):
         raise DamagedFile(f"{path.name} is no ordinary file")
     return path
-
-
-def set_aside(path: Path) -> Path:
-    """Give what is at a path another name beside it, which is returned: nothing is deleted on a guess."""
-    number, target = 1, path.with_name(f"{ASIDE}{path.name}")
-    while os.path.lexists(target):
-        number += 1
-        target = path.with_name(f"{ASIDE}{path.name}-{number}")
-    return path.rename(target)
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

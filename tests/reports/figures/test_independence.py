@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from reports import style
 from reports.figures import canvas
@@ -40,7 +41,7 @@ def drawn(folder, rc):
     (folder / "matplotlibrc").write_text(rc)
     root = Path(__file__).parents[3]
     subprocess.run(
-        [sys.executable, "-c", DRAW, str(folder / "figure")], check=True, timeout=300, cwd=root,
+        [sys.executable, "-c", DRAW, str(folder / "figure")], check=True, timeout=PATIENCE, cwd=root,
         env=os.environ | {"MATPLOTLIBRC": str(folder / "matplotlibrc"), "PYTHONPATH": str(root)},
     )  # fmt: skip
     return {path.suffix: path.read_bytes() for path in folder.glob("figure.*")}

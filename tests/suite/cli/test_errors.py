@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE
 
 LABEL = "\u00e9\u6f22"
 DECLARED = f"name: x\nsplits: [point-goal.ood]\nalgorithms: [{{name: 'null', label: {LABEL}}}]\nbudget: smoke\n"
@@ -14,7 +15,7 @@ def call(arguments, cwd, **options):
     """A finished process of the command line."""
     command = [sys.executable, "-P", "-m", "suite.cli", *map(os.fspath, arguments)]
     options = {"capture_output": True} | options
-    return subprocess.run(command, cwd=cwd, timeout=120, check=False, **options)
+    return subprocess.run(command, cwd=cwd, timeout=PATIENCE, check=False, **options)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_letters_that_a_terminal_does_not_know_are_spelt_out(experiment, tmp_pat
 @pytest.mark.parametrize("redirected", [">&-", "2>&-", "<&-"])
 def test_a_stream_that_is_closed_harms_nobody(tmp_path, redirected):
     command = f'"{sys.executable}" -P -m suite.cli algorithms list {redirected}'
-    done = subprocess.run(["sh", "-c", command], capture_output=True, cwd=tmp_path, timeout=120, check=False)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, cwd=tmp_path, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

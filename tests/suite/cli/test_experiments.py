@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import pytest
 import yaml
+from patience import PATIENCE, wait_until
 
 from suite.executors import launch
 from suite.monitor import job_states, overview
@@ -240,11 +240,9 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, offmap):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # not ignored, as in the background
     )  # fmt: skip
-    until = time.monotonic() + 120
-    while not list(out.glob("*/metrics.jsonl")) and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: list(out.glob("*/metrics.jsonl")), lambda: process.poll() is None)
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=120)
+    printed, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, errors
     assert printed.splitlines()[-1] == f"To continue: offmap run {path} --out {out}"
     (status,) = out.glob("*/status.json")

@@ -3,17 +3,15 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
+from patience import PATIENCE, wait_until
 from tests_support import TINY
 
 from suite.results.json_files import read_json
 from suite.results.lock import owner
 from suite.results.records import read_table
-
-PATIENCE = 300.0  # seconds
 
 
 @pytest.fixture
@@ -44,13 +42,6 @@ def begin(tmp_path):
     for process in processes:
         process.kill()
         process.wait()
-
-
-def wait_until(condition):
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def worked_on(out):

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+from patience import PATIENCE, wait_until
 
 from suite.errors import UserError
 from suite.executors.cancel import cancel_runs
@@ -33,6 +34,17 @@ def test_single_runs_of_an_array(submitted, slurm):
     assert states_of(out, folders) == ["pending", "cancelled", "cancelled", "lost"]
     assert cancel_runs(out, folders[1:]) == []  # nothing that is under way
     assert read_submissions(out)[0].cancelled == tuple(sorted(folder.name for folder in folders[1:3]))
+
+
+def test_jobs_that_are_held_are_cancelled_like_others(submitted, slurm):
+    out, folders = submitted()
+    (slurm / "queue").write_text(
+        "41_0|PENDING|JobHeldAdmin\n41_1|REQUEUE_HOLD|\n41_2|PENDING|launch failed requeued held\n"
+    )
+    assert states_of(out, folders[:3]) == ["held"] * 3
+    assert cancel_runs(out, folders) == folders[:3]
+    assert (slurm / "cancelled").read_text().split() == ["41_0", "41_1", "41_2"]
+    assert states_of(out, folders[:3]) == ["cancelled"] * 3
 
 
 def test_what_is_done_is_not_cancelled_though_its_job_goes_on(submitted, slurm):
@@ -96,9 +108,7 @@ def test_a_run_on_this_machine_is_asked_to_end(tiny_experiment, tmp_path):
     (folder,) = prepare(tiny_experiment(train={"steps_per_iteration": 100}), out)
     assert cancel_runs(out, [folder]) == []
     process = subprocess.Popen(worker_command(folder), env=worker_environment(), stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until((folder / "metrics.jsonl").exists)
     assert cancel_runs(out, [folder]) == [folder]
-    assert process.wait(60) in (STOPPED, -signal.SIGTERM)
+    assert process.wait(PATIENCE) in (STOPPED, -signal.SIGTERM)
     assert read_status(folder)["state"] == "stopped"

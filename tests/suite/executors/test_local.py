@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 
 from suite.executors import local
 from suite.executors.base import Interrupted, Outcome
@@ -34,13 +34,6 @@ def is_alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
-
-
-def wait_until(condition, seconds=60.0):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert condition()
 
 
 def test_a_failure_stops_no_other_run(folders):
@@ -144,7 +137,7 @@ def test_workers_end_when_their_executor_is_killed(folders):
         f"run_local([Path(sys.argv[1])], 1, command=lambda folder: [sys.executable, '-c', {worker!r}, str(folder)])"
     )
     process = subprocess.Popen([sys.executable, "-c", parent, str(folders[0])])
-    wait_until((folders[0] / "pid").exists, 120)
+    wait_until((folders[0] / "pid").exists)
     pid = int((folders[0] / "pid").read_text())
     assert is_alive(pid)
     process.kill()

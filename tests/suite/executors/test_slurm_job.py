@@ -5,9 +5,10 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 
+import patience
 import pytest
+from patience import PATIENCE
 from submitit.core.utils import DelayedSubmission
 from tests_support import outcome
 
@@ -42,12 +43,9 @@ def submitted(tiny_experiment, tmp_path, slurm):
     return build
 
 
-def wait_until(condition, process, seconds=90.0):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < until
-        time.sleep(0.01)
+def wait_until(condition, process):
+    patience.wait_until(lambda: process.poll() is not None or condition())
+    assert process.poll() is None, process.stderr.read()
 
 
 def has_trained(folder, checkpoints=1):
@@ -76,7 +74,7 @@ def test_runs_of_one_job_side_by_side(submitted):
     folders, start = submitted(seeds=[0, 1], executor={"runs_per_job": 2})
     process = start()
     let_all_begin(folders, process)
-    assert process.wait(120) == 0, process.stderr.read()
+    assert process.wait(PATIENCE) == 0, process.stderr.read()
     for folder in folders:
         fields = read_status(folder)
         assert (fields["state"], fields["job"]) == ("done", "41")
@@ -94,7 +92,7 @@ def test_a_job_that_was_submitted_under_the_former_name_of_its_module_runs(submi
     assert b"suite.executors.job" in path.read_bytes()
     assert b"slurm_job" not in path.read_bytes()
     process = start()
-    assert process.wait(60) == 0, process.stderr.read()
+    assert process.wait(PATIENCE) == 0, process.stderr.read()
     assert read_status(folder)["state"] == "done"
 
 
@@ -107,13 +105,13 @@ def test_a_warning_before_the_end_is_a_checkpoint_and_a_requeue(submitted, slurm
                if (folder / "metrics.jsonl").exists() else False, process)  # fmt: skip
     assert not has_trained(folder)
     process.send_signal(signal.SIGUSR2)
-    assert process.wait(60) != 0
+    assert process.wait(PATIENCE) != 0
     assert (slurm / "requeued").read_text() == "41\n"
     fields = read_status(folder)
     assert (fields["state"], fields["message"], fields["job"]) == ("stopped", "its job was preempted", "41")
     assert has_trained(folder)
     again = start()
-    assert again.wait(120) == 0, again.stderr.read()
+    assert again.wait(PATIENCE) == 0, again.stderr.read()
     assert work(tmp_path / "straight" / folder.name) == 0
     assert outcome(folder) == outcome(tmp_path / "straight" / folder.name)
 
@@ -143,7 +141,7 @@ def test_a_killed_worker_is_told_from_a_failed_run(submitted):
     assert fields["state"] == "killed"
     assert fields["message"].startswith("killed by SIGKILL, perhaps for want of memory")
     os.kill(other, signal.SIGCONT)
-    assert process.wait(120) == 1
+    assert process.wait(PATIENCE) == 1
     assert f"1 of 2 runs are not done: {folders[0]}" in process.stderr.read()
     assert read_status(folders[1])["state"] == "done"
 
@@ -161,9 +159,7 @@ def test_a_run_that_is_cancelled_leaves_its_job_to_the_other(submitted, slurm, m
     cancelled = []
 
     def cancel():
-        until = time.monotonic() + 90
-        while not (folders[0] / "metrics.jsonl").exists() and time.monotonic() < until:
-            time.sleep(0.01)
+        patience.wait_until((folders[0] / "metrics.jsonl").exists)
         cancelled.extend(cancel_runs(folders[0].parent, folders[:1]))
 
     job, thread = Job(list(map(str, folders)), 60, 60), threading.Thread(target=cancel)
@@ -189,9 +185,7 @@ def test_a_job_that_dies_takes_its_workers_along(submitted):
     pid = read_json(folder / "status.json")["pid"]
     process.kill()
     process.wait()
-    until = time.monotonic() + 60
-    while read_status(folder)["state"] == "running" and time.monotonic() < until:
-        time.sleep(0.05)
+    patience.wait_until(lambda: read_status(folder)["state"] != "running")
     assert read_status(folder)["state"] == "killed"
     assert pid == read_json(folder / "status.json")["pid"]
     assert work(folder) == 0  # and nobody holds the folder
@@ -210,7 +204,7 @@ def test_time_limits_within_which_nothing_can_be_kept_are_the_end(submitted, slu
         process = start()
         wait_until(has_begun, process)
         process.send_signal(signal.SIGUSR2)  # at once: 60 s less 16 s and Slurm's minute of earliness have passed
-        assert process.wait(60) != 0
+        assert process.wait(PATIENCE) != 0
         return DelayedSubmission.load(path)
 
     assert leg(lambda: has_trained(folder)).function.idle_legs == 0

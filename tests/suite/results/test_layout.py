@@ -24,6 +24,21 @@ def test_only_a_new_an_empty_and_ones_own_folder_will_do(tmp_path):
         refuse_foreign("mine", tmp_path / "taken")
 
 
+@pytest.mark.parametrize("content", ["", '{"name": "tin', "[]", '{"name": 3}'])
+def test_a_marker_that_was_cut_is_written_anew(tiny_experiment, tmp_path, content):
+    folders = prepare(tiny_experiment(("mier",)), tmp_path / "out")
+    marker = tmp_path / "out" / "experiment.json"
+    whole = marker.read_text()
+    marker.write_text(content)
+    assert refuse_foreign("tiny", tmp_path / "out") is True
+    assert prepare(tiny_experiment(("mier",)), tmp_path / "out") == folders
+    assert marker.read_text() == whole
+    marker.write_text(content)
+    (tmp_path / "out" / "thesis.txt").touch()
+    with pytest.raises(UserError, match="cannot be read; choose another folder"):
+        refuse_foreign("tiny", tmp_path / "out")
+
+
 def test_a_folder_has_work_left_until_every_meta_test_has_records(tiny_experiment, tmp_path):
     milestones = {"budget": {"env_steps": 1600, "milestones": [1200]}}
     (folder,) = prepare(tiny_experiment(("mier", "mier-wr"), **milestones), tmp_path)

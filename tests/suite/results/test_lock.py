@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from patience import PATIENCE
 
 from suite.errors import UserError
 from suite.results import lock
@@ -18,7 +19,7 @@ from suite.results.lock import LOST, owned, owner
 HOLDER = (
     "import sys, time; from pathlib import Path; from suite.results import lock;"
     "lock.BEAT_SECONDS = 0.05\n"
-    "with lock.owned(Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)"
+    "with lock.owned(Path(sys.argv[1])): print('mine', flush=True); time.sleep(600)"
 )
 
 
@@ -126,7 +127,7 @@ def test_what_else_is_written_at_a_heartbeat_never_stops_it(tmp_path):
     with owned(tmp_path) as ownership:
         assert threading.active_count() == threads + 1
         ownership.write_at_beats(write)
-        assert again.wait(60)
+        assert again.wait(PATIENCE)
     assert threading.active_count() == threads
     assert seen[1] > seen[0]
 
@@ -166,9 +167,28 @@ def test_a_lock_without_a_name_counts_by_its_heartbeat(tmp_path):
         assert time.monotonic() - started >= 0.39
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_what_is_no_file_is_nobodys_lock(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(lock, "EXPIRY_SECONDS", 1e6)  # nobody is waited for
+    run, path = tmp_path / "run", tmp_path / "run" / "lock-000001"
+    run.mkdir()
+    (tmp_path / "precious").write_text("mine")
+    if kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path) if kind == "pipe" else path.symlink_to(tmp_path / "precious")
+    assert owner(run) is None
+    open_files = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with owned(run):
+            assert owner(run)["pid"] == os.getpid()
+    assert len(os.listdir("/proc/self/fd")) == open_files
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 def test_an_owner_that_was_taken_for_dead_ends_before_it_does_harm(tmp_path, holder):
     elsewhere(tmp_path, number=2)
-    assert holder.wait(timeout=60) == LOST
+    assert holder.wait(timeout=PATIENCE) == LOST
 
 
 def test_an_owner_can_make_sure_before_it_writes(tmp_path):
@@ -184,7 +204,7 @@ def test_an_owner_can_make_sure_before_it_writes(tmp_path):
         assert process.stdout.readline() == "mine\n"
         if taken_over:
             elsewhere(tmp_path, number=9)
-        assert process.communicate("\n", timeout=30)[0] == said
+        assert process.communicate("\n", timeout=PATIENCE)[0] == said
         assert process.returncode == code
 
 

@@ -1,6 +1,7 @@
 """A packed table: a handful of files from which a report reads what it would from the folder itself."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,18 @@ def test_a_packed_table_is_replaced_and_anything_else_is_not(results, tmp_path):
     with pytest.raises(UserError, match="is not empty, and no packed table"):
         pack(results, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "precious"
+
+
+def test_what_else_is_in_a_packed_table_is_not_deleted_with_it(results, tmp_path, monkeypatch):
+    table = pack(results, tmp_path / "table")
+    (table / "thesis").mkdir()
+    (table / "thesis" / "one.tex").write_text("precious")
+    with pytest.raises(UserError, match=r"with other files in it \('thesis'\), which would be deleted with it"):
+        pack(results, table)
+    assert (table / "thesis" / "one.tex").read_text() == "precious"
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert {path.name for path in pack(results, Path()).iterdir()} == FILES
 
 
 def test_nothing_to_pack(tmp_path):

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from patience import wait_until
 
 import suite.results.status
 from suite.results import lock
@@ -133,6 +134,7 @@ def test_who_ends_while_it_is_asked_about_is_not_taken_for_dead(tmp_path, monkey
     ('{"state": "run', "status.json cannot be read"), ("", "status.json cannot be read"),
     ("{}", "state is missing"), ("[1]", "it holds [1], and no mapping"),
     ('{"state": "running", "heartbeat": 1}', "host is missing"),
+    ('{"state": "done", "host": "e1", "heartbeat": 1' + "0" * 400 + "}", "it has to be a finite number"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_understood(tmp_path, text, said):
     (tmp_path / "status.json").write_text(text)
@@ -200,13 +202,6 @@ def beating(tmp_path, monkeypatch):
         status.write()
         ownership.write_at_beats(status.write)
         yield status
-
-
-def wait_until(happens):
-    until = time.monotonic() + 60
-    while not happens() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert happens()
 
 
 def test_the_heartbeat_of_the_lock_writes_it_too(tmp_path, beating):

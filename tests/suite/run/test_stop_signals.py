@@ -4,9 +4,9 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
+from patience import PATIENCE, wait_until
 from tests_support import outcome
 
 from suite.results.prepare import prepare
@@ -63,12 +63,9 @@ def test_a_worker_asked_to_end_keeps_everything(tiny_experiment, tmp_path, reach
     (folder,) = prepare(declared, tmp_path / "runs")
     shutil.copytree(folder, tmp_path / "straight" / folder.name)
     process = subprocess.Popen(worker_command(folder), env=worker_environment(), stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 90
-    while not any(path.stat().st_size for path in folder.glob(reached)) and time.monotonic() < until:
-        assert process.poll() is None
-        time.sleep(0.002)
+    wait_until(lambda: any(path.stat().st_size for path in folder.glob(reached)), lambda: process.poll() is None)
     process.terminate()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == STOPPED
     fields = read_status(folder)
     assert fields["state"] == "stopped"

@@ -39,7 +39,7 @@ def test_pieces_are_timed(tiny_experiment, name):
     cost = time_pieces(cell.training, cell.metatests[-1], "cpu")
     assert cost.training.first_env_steps == 40 * 20
     assert cost.training.iteration_env_steps == 5 * (40 if name == "mier" else 60)
-    assert 0 < cost.training.iteration_seconds < 5
+    assert 0 < cost.training.iteration_seconds < 60
     assert cost.trial.tasks == 10
     assert cost.trial.fixed > 0
     assert cost.trial.updates == (6 if name == "mier" else 0)

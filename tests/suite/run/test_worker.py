@@ -4,15 +4,16 @@ import errno
 import os
 import subprocess
 import threading
-import time
 
 import numpy as np
 import pytest
 import torch
+from patience import wait_until
 
 import suite.run.rollout
 from algorithms.mier import Mier, MierAgent
-from suite.results.json_files import read_json, write_json
+from suite.experiment.specs import MetatestSpec
+from suite.results.json_files import open_log, read_json, write_json
 from suite.results.layout import metatest_folders, pending
 from suite.results.lock import owned
 from suite.results.prepare import prepare
@@ -23,6 +24,7 @@ from suite.run.processes import TAKEN, worker_command, worker_environment
 from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.worker import main
 from tasks.registry import make_batch
+from tasks.spec import fingerprint
 
 
 @pytest.fixture
@@ -182,9 +184,7 @@ def test_a_second_process_is_refused_while_the_first_works(prepared, capfd):
     folder = prepared(train={"steps_per_iteration": 100_000})
     first = subprocess.Popen(worker_command(folder), env=worker_environment())
     try:
-        until = time.monotonic() + 60
-        while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_until((folder / "metrics.jsonl").exists, lambda: first.poll() is None)
         assert main([str(folder)]) == TAKEN
         assert "another process is working on this run" in capfd.readouterr().err
         assert read_status(folder)["state"] == "running"
@@ -243,6 +243,101 @@ def test_a_disk_that_fails_is_one_message_and_loses_nothing(prepared, monkeypatc
     assert said.count("\n") == 1
     assert read_status(folder)["state"] == "failed"
     assert main([str(folder)]) == 0
+
+
+def as_of_another_version(below, **config):
+    """A pending meta-test as another version of offmap has prepared it, under the hash that it has there."""
+    document = read_json(below / "config.json")
+    document["config"] |= config
+    identity = fingerprint({**{name: value for name, value in document.items() if name not in ("is_final", "split")},
+                            "split": MetatestSpec.model_validate(document).split.hash})  # fmt: skip
+    write_json(below / "config.json", document)
+    return below.rename(below.with_name(identity))
+
+
+def test_a_meta_test_of_another_version_is_one_message_before_anything_is_trained(
+    tiny_experiment, prepared, tmp_path, capfd
+):
+    """MIER's gate was once a number."""
+    folder = prepared()
+    below = as_of_another_version(next((folder / "metatests").iterdir()), gate=-3.0)
+    assert main([str(folder)]) == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{below / 'config.json'}: config: gate: " in said
+    assert "given -3.0. It was made by another version of offmap, or changed since: give the `offmap run` comm" in said
+    assert read_status(folder)["message"] == said.strip()
+    assert not (folder / "checkpoints").exists()
+    prepare(tiny_experiment(("mier",)), tmp_path / "runs")  # as `offmap run` does
+    assert main([str(folder)]) == 0
+    assert not below.exists()
+
+
+WORDS_OF_DAMAGE = {
+    "execution.json": ({"env_steps": -1}, "execution.json: env_steps: "),
+    "metatests/*/config.json": ({"protocol": 3}, "config.json: protocol: "),
+    "metatests/*/label.json": ({"variant": ["mier"]}, "label.json is damaged (variant is ['mier'], it has to be"),
+}
+
+
+@pytest.mark.parametrize("name", WORDS_OF_DAMAGE)
+@pytest.mark.parametrize("harm", ["field", "list", "gone", "folder", "pipe"])
+def test_documents_that_are_not_what_they_should_be_are_one_message(prepared, capfd, name, harm):
+    folder = prepared()
+    (path,) = folder.glob(name)
+    fields, words = WORDS_OF_DAMAGE[name]
+    if harm in ("field", "list"):
+        write_json(path, read_json(path) | fields if harm == "field" else [1])
+    else:
+        path.unlink()
+    if harm in ("folder", "pipe"):
+        path.mkdir() if harm == "folder" else os.mkfifo(path)
+    code, said = main([str(folder)]), capfd.readouterr().err
+    if (name, harm) == ("metatests/*/config.json", "gone"):  # then there is no such meta-test
+        assert (code, said) == (0, "")
+        return
+    assert (code, said.count("\n"), "Traceback" in said) == (2, 1, False)
+    assert words in said or harm != "field"
+    assert "`offmap run` command again" in said or "is no ordinary file" in said
+    assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("content", ["[", "[]", '{"earlier": 3}', None])
+def test_a_damaged_provenance_is_set_aside(tmp_path, content):
+    path, now = tmp_path / "provenance.json", provenance("offmap run x", "cpu", 1)
+    path.mkdir() if content is None else path.write_text(content)
+    write_provenance(path, now)
+    assert read_json(path) == now
+    assert {entry.name for entry in tmp_path.iterdir()} == {"provenance.json", ".damaged-provenance.json"}
+
+
+def test_nothing_is_written_through_a_link_in_a_run(prepared, tmp_path):
+    folder = prepared()
+    victim = tmp_path / "precious"
+    victim.write_text("mine\n")
+    (below,) = metatest_folders(folder)
+    (tmp_path / "elsewhere").mkdir()
+    (below / "parts").symlink_to(tmp_path / "elsewhere")
+    for name in ("metrics.jsonl", "worker.log", "status.json", "provenance.json"):
+        (folder / name).symlink_to(victim)
+    with open_log(folder / "worker.log") as log:
+        log.write(b"said")
+    assert main([str(folder)]) == 0
+    assert victim.read_text() == "mine\n"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (
+        "metrics.jsonl is no file of its own: it was set aside as .damaged-metrics.jsonl"
+        in read_status(folder)["notes"]
+    )
+    assert (folder / "worker.log").read_text() == "said"
+
+
+def test_a_log_is_no_pipe_to_wait_for(tmp_path):
+    os.mkfifo(tmp_path / "worker.log")
+    for said in (b"one ", b"two"):
+        with open_log(tmp_path / "worker.log") as log:
+            log.write(said)
+    assert (tmp_path / "worker.log").read_bytes() == b"one two"
 
 
 def test_a_second_run_of_a_finished_folder_does_nothing(prepared, monkeypatch):

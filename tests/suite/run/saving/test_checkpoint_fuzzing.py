@@ -2,22 +2,22 @@
 
 import hashlib
 import os
-import random
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from fuzzing import SEED, bounded, fuzz, number_of_cases, snapshot
 from tests_support import outcome
 
 from suite.experiment.specs import Execution
 from suite.results.prepare import prepare
+from suite.results.provenance import code_revision
 from suite.results.status import Status, read_status
 from suite.run.training import train
 from suite.run.worker import main
 
-NUMBER = int(os.environ.get("OFFMAP_FUZZ", "0"))
-SEED = int(os.environ.get("OFFMAP_FUZZ_SEED", "0"))
-FEW, MANY = 16, 60
+FEW = 16
 OLDER, NEWEST = "checkpoints/000000001000", "checkpoints/000000001200"
 
 
@@ -28,9 +28,10 @@ def kept(tmp_path_factory):
 
 @pytest.fixture
 def interrupted(tiny_experiment, kept):
-    """A training folder at 1,200 of its 1,600 env steps, and what comes out of it where nothing is damaged."""
+    """A training folder at 1,200 of its 1,400 env steps, and what comes out of it where nothing is damaged."""
     if "outcome" not in kept:
-        declared = tiny_experiment(("mier-wr",), protocol={"max_tasks": 2})
+        protocol = {"max_tasks": 1, "task_lists": ["test"], "evaluation_episodes": 1}
+        declared = tiny_experiment(("mier-wr",), env_steps=1400, protocol=protocol)
         (folder,) = prepare(declared, kept["place"] / "runs")
         train(folder, Execution(env_steps=1200, checkpoint_seconds=1e-6), Status(folder))
         shutil.copytree(folder, kept["place"] / "straight" / folder.name)
@@ -119,6 +120,19 @@ def harm(folder, rng):
     return done
 
 
+DOCUMENTS = ("config.json", "execution.json", "status.json", "metrics.jsonl", "metatests/*/*.json")
+
+
+def harm_document(folder, rng):
+    """One harm to what says what is to be done, in one case of five; what was done, in words."""
+    paths = [path for pattern in DOCUMENTS for path in sorted(folder.glob(pattern)) if path.is_file()]
+    if not paths or rng.random() < 0.8:
+        return []
+    path, how = rng.choice(paths), rng.choice([harm for harm in HARMS if harm is not whole_folder])
+    how(path, rng)
+    return [f"{how.__name__} {path.relative_to(folder)}"]
+
+
 def contents(folder):
     """How often there is each file: by its digest, or as what else it is. Names are left out: they may change."""
     seen = Counter()
@@ -139,17 +153,22 @@ def of_training(folder):
 
 
 def check(original, expected, place, rng, capfd):
-    """Harm a copy of a folder, go on with it, and look at what became of it."""
-    folder = place / original.name
+    """Harm a copy of a folder, go on with it, and look at what became of it; the exit code."""
+    folder = place / "case" / original.name
     shutil.copytree(original, folder)
-    pristine, done = of_training(folder), harm(folder, rng)
-    before = of_training(folder)
+    pristine, done, documents = of_training(folder), harm(folder, rng), harm_document(folder, rng)
+    before, outside = of_training(folder), snapshot(place, besides=folder)
     checkpoints = {name: contents(folder / name) if (folder / name).is_dir() else Counter() for name in (OLDER, NEWEST)}
     capfd.readouterr()
-    code = main([str(folder)])
+    with bounded((done, documents)):
+        code = main([str(folder)])
     said, after = capfd.readouterr().err, of_training(folder)
-    assert "Traceback" not in said, done
-    if code == 0:
+    assert "Traceback" not in said, (done, documents, said)
+    assert snapshot(place, besides=folder) == outside, (done, documents)
+    if documents:  # it may ask for something else, or for nothing at all
+        assert code in (0, 2), (done, documents, code, said)
+        assert code == 0 or (said and not before - after), (done, documents, said)
+    elif code == 0:
         assert outcome(folder) == expected, done
         notes = read_status(folder)["notes"]
         used_up = [name for name, inside in checkpoints.items() if not any(
@@ -159,24 +178,36 @@ def check(original, expected, place, rng, capfd):
     else:
         assert code == 2, (done, said)
         assert said.count("\n") == 1, (done, said)
-        assert read_status(folder)["state"] == "failed"
-        assert read_status(folder)["message"] == said.strip()
+        assert read_status(folder)["state"] == "failed", done
+        assert read_status(folder)["message"] == said.strip(), done
         assert not before - after, done
-    shutil.rmtree(folder)
     return code
 
 
-def fuzz(interrupted, place, number, seed, capfd):
-    rng = random.Random(seed)
-    return Counter(check(*interrupted, place, rng, capfd) for _ in range(number))
+@pytest.fixture
+def check_harmed(interrupted, tmp_path, capfd, monkeypatch):
+    """A function (generator) that checks one harmed folder, and how often each exit code came of it."""
+    monkeypatch.setattr("os.fsync", lambda file: None)  # what stands on the disk when the power fails is not at stake
+    revision = code_revision(Path(__file__).parents[4])
+    monkeypatch.setattr("suite.results.provenance.code_revision", lambda root: revision)
+    codes = Counter()
+
+    def check_one(rng):
+        shutil.rmtree(tmp_path / "case", ignore_errors=True)
+        codes[check(*interrupted, tmp_path, rng, capfd)] += 1
+
+    return check_one, codes
 
 
-def test_damaged_folders_end_as_if_undisturbed_or_lose_nothing(interrupted, tmp_path, capfd):
-    assert fuzz(interrupted, tmp_path, FEW, SEED, capfd)[0] > FEW // 2
+def test_damaged_folders_end_as_if_undisturbed_or_lose_nothing(check_harmed):
+    check_one, codes = check_harmed
+    fuzz(check_one, FEW, 0)
+    assert codes[0] > FEW // 2
 
 
 @pytest.mark.slow
 @pytest.mark.stress
-def test_many_damaged_folders_end_as_if_undisturbed_or_lose_nothing(interrupted, tmp_path, capfd):
-    codes = fuzz(interrupted, tmp_path, NUMBER or MANY, SEED + 1, capfd)
+def test_many_damaged_folders_end_as_if_undisturbed_or_lose_nothing(check_harmed):
+    check_one, codes = check_harmed
+    fuzz(check_one, number_of_cases("checkpoints"), SEED)
     assert codes[0] > codes[2] > 0
