@@ -53,7 +53,7 @@ ALGORITHMS = (
     ),
 )  # fmt: skip
 
-AT_ONCE = 256  # trials that are encoded together
+AT_ONCE = 64  # trials that are encoded together
 
 
 class VaribadOffPolicyTrain(BeliefTrain, ReplayTrainConfig):

@@ -19,7 +19,7 @@ from suite.run.training import open_training, train
 from tasks.registry import get_family, get_split
 
 SPLIT = get_split("point-goal.ood")
-BUDGETS = {"varibad": 60_000, "varibad-off-policy": 10_800}
+BUDGETS = {"varibad": 60_000, "varibad-off-policy": 14_400}
 
 
 def cell_of(name, **adapt):
