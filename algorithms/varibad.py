@@ -18,10 +18,12 @@ running moments (not the encoder's and the decoders' inputs).
 
 Where this leaves the code, besides what `algorithms/belief.py` says: actions are cut to [-1, 1] where they act, and
 the encoder reads them as they were cut (the code neither squashes nor cuts, so that the control cost counts what the
-simulator does not do); an iteration is whole trials (the code: 200 steps of each on ants and walkers); moments change
-after the passes of PPO and not before (so old log-probabilities stay what they were); normalised rewards are not cut
-at 10, the critic's loss is not clipped; rates are not annealed over a budget, which is no part of a training here; the
-first iteration trains the policy too.
+simulator does not do, but for tanh of the mean on cheetah-direction and of the sample on humanoid); an iteration is
+whole trials (the code: 200 steps of each on ants and walkers); an episode credited by itself ends with what its last
+step gave, and one that the end of a trial cuts goes on by the critic's value (the code lets the last step of an episode
+teach nothing); moments change after the passes of PPO and not before, so that old log-probabilities stay what they
+were; normalised rewards are not cut at 10, the critic's loss is not clipped; rates are not annealed over a budget,
+which is no part of a training here; the first iteration trains the policy too.
 """
 
 from __future__ import annotations
