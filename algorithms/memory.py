@@ -1,6 +1,6 @@
-"""What algorithms share whose adaptation is a memory: RL2 and recurrent SAC.
+"""What algorithms share whose adaptation is a memory: RL2 and recurrent SAC, and VariBAD, whose memory is a belief.
 
-A recurrent policy reads what it did and what came of it. Its hidden state lives through all episodes of a trial and
+A recurrent network reads what was done and what came of it. Its hidden state lives through all episodes of a trial and
 starts from 0 in the next; there is nothing else to adapt, in training as in a test.
 """
 
@@ -61,54 +61,35 @@ def trial_problem(trial_transitions: int, spaces: SpaceSpec) -> str | None:
     )
 
 
-class MemoryLearner(Algorithm):
-    """A meta-training on trials: several episodes in one task, with one memory."""
+class TrialLearner(Algorithm):
+    """A meta-training on trials: several episodes in one task, with one memory, which is never changed in place.
 
-    boundary_flag = True  # whether the policy reads an episode's last step and, with a flag of 1, that it has ended
-
-    @abstractmethod
-    def blank_state(self, rows: int) -> Tensor:
-        """The cell's state at the start of a trial, (row, state)."""
+    A memory has the cell's `state` (row, state), and row-major copies of itself, `repeated(times)`.
+    """
 
     @abstractmethod
-    def next_state(self, memory: Memory, observations: np.ndarray) -> Tensor:
-        """The cell's state once it has read observations (row, observation), (row, state)."""
+    def blank(self, rows: int) -> Any:
+        """The memory at the start of a trial."""
 
     @abstractmethod
-    def actions(
-        self, memory: Memory, observations: np.ndarray, explore: bool, generator: torch.Generator
-    ) -> np.ndarray:
+    def remembering(self, memory: Any, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> Any:
+        """The memory after a step; rows that are not active keep theirs."""
+
+    @abstractmethod
+    def actions(self, memory: Any, observations: np.ndarray, explore: bool, generator: torch.Generator) -> np.ndarray:
         """Actions (row, action) in [-1, 1]: sampled to explore, else deterministic; the memory stays as it is."""
 
     @abstractmethod
     def agent(self, config: Any, seed: int) -> MemoryAgent:
         """An agent that adapts by its memory."""
 
-    def blank(self, rows: int) -> Memory:
-        """The memory at the start of a trial."""
-        previous = torch.zeros((rows, self.source.spaces.action_dim + 2), device=self.device)
-        return Memory(self.blank_state(rows), previous)
-
-    @torch.no_grad()
-    def remembering(
-        self, memory: Memory, transition: Transition, active: np.ndarray, episode_end: np.ndarray
-    ) -> Memory:
-        """The memory after a step; rows that are not active keep theirs."""
-        state = self.next_state(memory, transition.observations)
-        step = np.column_stack([transition.actions, transition.rewards, episode_end]).astype(np.float32)
-        previous = torch.as_tensor(step, device=self.device)
-        if not self.boundary_flag:
-            previous = previous * ~torch.as_tensor(episode_end, device=self.device).unsqueeze(1)
-        which = torch.as_tensor(active, device=self.device).unsqueeze(1)
-        return Memory(torch.where(which, state, memory.state), torch.where(which, previous, memory.previous))
-
     def live(
         self,
         tasks: np.ndarray,
         transitions: int,
-        act: Callable[[Memory, np.ndarray], np.ndarray],
+        act: Callable[[Any, np.ndarray], np.ndarray],
         watch: Callable[[Transition, np.ndarray], None] = lambda transition, over: None,
-    ) -> tuple[EpisodeBatch, Memory]:
+    ) -> tuple[EpisodeBatch, Any]:
         """A trial of so many steps in each of `tasks`, from a blank memory, and the memory that it leaves.
 
         `act` is given the memory and observations; `watch` every step, and in which rows an episode ended with it, by
@@ -143,12 +124,44 @@ class MemoryLearner(Algorithm):
         return {"return": float(returns[last].mean()), "return_before_adaptation": float(returns[first].mean())}
 
 
+class MemoryLearner(TrialLearner):
+    """One whose cell reads observations with the action, the reward and the end of an episode before them."""
+
+    boundary_flag = True  # whether the policy reads an episode's last step and, with a flag of 1, that it has ended
+
+    @abstractmethod
+    def blank_state(self, rows: int) -> Tensor:
+        """The cell's state at the start of a trial, (row, state)."""
+
+    @abstractmethod
+    def next_state(self, memory: Memory, observations: np.ndarray) -> Tensor:
+        """The cell's state once it has read observations (row, observation), (row, state)."""
+
+    def blank(self, rows: int) -> Memory:
+        """The memory at the start of a trial."""
+        previous = torch.zeros((rows, self.source.spaces.action_dim + 2), device=self.device)
+        return Memory(self.blank_state(rows), previous)
+
+    @torch.no_grad()
+    def remembering(
+        self, memory: Memory, transition: Transition, active: np.ndarray, episode_end: np.ndarray
+    ) -> Memory:
+        """The memory after a step; rows that are not active keep theirs."""
+        state = self.next_state(memory, transition.observations)
+        step = np.column_stack([transition.actions, transition.rewards, episode_end]).astype(np.float32)
+        previous = torch.as_tensor(step, device=self.device)
+        if not self.boundary_flag:
+            previous = previous * ~torch.as_tensor(episode_end, device=self.device).unsqueeze(1)
+        which = torch.as_tensor(active, device=self.device).unsqueeze(1)
+        return Memory(torch.where(which, state, memory.state), torch.where(which, previous, memory.previous))
+
+
 class MemoryAgent(Agent):
     """Carries a memory through the trials of a batch of test tasks, evaluated episodes included."""
 
     adapts_online = True
 
-    def __init__(self, learner: MemoryLearner, config: MemoryAdapt, seed: int) -> None:
+    def __init__(self, learner: TrialLearner, config: MemoryAdapt, seed: int) -> None:
         self.learner = learner
         self.config = config
         self.generator = torch.Generator(learner.device).manual_seed(seed)

@@ -21,7 +21,10 @@ from tasks.errors import UserError
 if TYPE_CHECKING:
     from tasks.spec import TaskFamily
 
-ORDER = ("mier", "pearl", "mql", "maml", "promp", "rl2", "recurrent_sac", "grbal", "references", "multitask_sac")
+ORDER = (
+    "mier", "pearl", "mql", "maml", "promp", "rl2", "recurrent_sac", "varibad", "varibad_off_policy", "grbal", "references",
+    "multitask_sac",
+)  # fmt: skip
 """Files in the order of every list and legend; those that are not named here follow by name."""
 
 DECLARATION = "ALGORITHMS"

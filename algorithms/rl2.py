@@ -31,10 +31,11 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from algorithms.base import Transition, ViewConfig, require_finite
+from algorithms.base import ViewConfig, require_finite
 from algorithms.kit.on_policy.policy_inputs import PolicyInputs
 from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy, Sizes
 from algorithms.kit.on_policy.recurrent_ppo import PpoSettings, RecurrentPpo, Trials
+from algorithms.kit.on_policy.trial_recorder import TrialRecorder
 from algorithms.kit.state import Part
 from algorithms.kit.views import View
 from algorithms.memory import Memory, MemoryAdapt, MemoryAgent, MemoryLearner, trial_problem
@@ -134,12 +135,8 @@ class Rl2(MemoryLearner):
         )  # fmt: skip
         self.boundary_flag = config.boundary_flag
         settings = PpoSettings(*(getattr(config, field) for field in PpoSettings._fields))
-        self.ppo = RecurrentPpo(settings, RecurrentPolicy(sizes, self.generator), self.generator)
-
-    @property
-    def policy(self) -> RecurrentPolicy:
-        """The recurrent policy."""
-        return self.ppo.policy
+        self.policy = RecurrentPolicy(sizes, self.generator)
+        self.ppo = RecurrentPpo(settings, self.policy, self.generator)
 
     # Acting ----------------------------------------------------------------------------------------------------
 
@@ -176,32 +173,13 @@ class Rl2(MemoryLearner):
 
     def collect(self, tasks: np.ndarray) -> tuple[Trials, EpisodeBatch]:
         """A trial in each of `tasks`, from a blank memory."""
-        starts: list[np.ndarray] = []
-        steps: list[tuple[Tensor, ...]] = []
-        lived: list[tuple[np.ndarray, ...]] = []
+        recorder = TrialRecorder(self.ppo, self.generator)
 
-        @torch.no_grad()
         def act(memory: Memory, observations: np.ndarray) -> np.ndarray:
-            starts.extend([] if starts else [observations.copy()])
-            inputs = self.inputs(memory, observations)
-            output = self.policy.unroll(inputs.unsqueeze(0), memory.state)
-            actions = self.policy.drawn(output.mean[0], self.generator)
-            steps.append((inputs, actions, self.policy.log_probs(output.mean[0], actions), output.values[0]))
-            return actions.clamp(-1, 1).cpu().numpy()
+            return recorder.act(observations, self.inputs(memory, observations), memory.state)
 
-        def watch(transition: Transition, over: np.ndarray) -> None:
-            lived.append((transition.rewards.copy(), over, transition.next_observations))
-
-        batch, memory = self.live(tasks, self.config.trial_transitions, act, watch)
-        inputs, actions, log_probs, values = (torch.stack(field) for field in zip(*steps))
-        rewards, ends = (torch.as_tensor(np.stack(field), device=self.device) for field in list(zip(*lived))[:2])
-        # What would be seen next: where the last episode is over, a start like the trial's own.
-        following = np.where(lived[-1][1][:, None], starts[0], lived[-1][2])
-        final_inputs, unit = self.inputs(memory, following).unsqueeze(0), self.ppo.unit
-        with torch.no_grad():
-            final = self.policy.unroll(final_inputs, memory.state).values[0]
-        trials = Trials(inputs, actions, log_probs, values * unit, rewards, ends, final_inputs, final * unit)
-        return trials, batch
+        batch, memory = self.live(tasks, self.config.trial_transitions, act, recorder.watch)
+        return recorder.trials(lambda following: self.inputs(memory, following), memory.state), batch
 
     # State -----------------------------------------------------------------------------------------------------
 

@@ -142,6 +142,15 @@ def adam(parameters: Sequence[Tensor], learning_rate: float) -> torch.optim.Adam
     return torch.optim.Adam(list(parameters), lr=learning_rate, fused=True)
 
 
+def norm_clipped(gradients: Sequence[Tensor], most: float | None) -> list[Tensor]:
+    """The gradients, all scaled down by one factor where their norm together is greater than `most`; None: as given."""
+    if most is None:
+        return list(gradients)
+    norm = torch.stack(torch._foreach_norm(list(gradients))).norm()
+    scale = (most / norm.clamp_min(1e-12)).clamp_max(1.0)
+    return [gradient * scale for gradient in gradients]
+
+
 def step(optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], loss: Tensor) -> None:
     """One optimiser step on `loss` for `parameters` alone; no other tensor gets a gradient."""
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, list(parameters))):

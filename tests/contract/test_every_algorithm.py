@@ -37,6 +37,7 @@ MORE_STATE = [  # configurations that keep more than the tiny ones use
     ("promp", "point-goal.ood", {"target_kl": 1e-12, "outer_steps": 2}),
     ("maml", "point-goal.ood", {"baseline": "pooled", "normalise_observations": True}),
     ("rl2", "point-goal.ood", {"baseline": "learned", "normalise_observations": True, "across_episodes": True}),
+    ("varibad", "point-goal.ood", {"trial_memory": 100}),  # a ring that has room left
 ]
 
 

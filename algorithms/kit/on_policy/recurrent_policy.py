@@ -9,8 +9,9 @@ of its own an ensemble of cells is needed, which is another file.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,51 +51,42 @@ class Output(NamedTuple):
     state: Tensor
 
 
-class RecurrentPolicy:
-    """The weights of a cell and of its heads. The standard deviation of actions does not depend on the input."""
+class ActorCritic(ABC):
+    """An actor of normal actions, whose standard deviation is trained and does not depend on the input, and a critic.
 
-    def __init__(self, sizes: Sizes, generator: torch.Generator) -> None:
-        self.sizes = sizes
-        width = sizes.hidden + (sizes.observations if sizes.observations_to_heads else 0)
-        self.cell = as_leaves(initial_cell(sizes.kind, sizes.inputs, sizes.hidden, generator))
-        self.actor = as_leaves(glorot_uniform([width, *sizes.heads, sizes.actions], generator))
-        self.critic = as_leaves(glorot_uniform([width, *sizes.heads, 1], generator)) if sizes.critic else []
-        log_std = torch.full((sizes.actions,), math.log(sizes.initial_std), device=generator.device)
+    `recurrent`: whether what it does depends on what it read before.
+    """
+
+    recurrent: ClassVar[bool]
+
+    def __init__(self, actions: int, initial_std: float, generator: torch.Generator) -> None:
+        log_std = torch.full((actions,), math.log(initial_std), device=generator.device)
         self._log_std = log_std.requires_grad_(True)
 
     @property
+    @abstractmethod
     def parameters(self) -> Parameters:
         """All that is trained."""
-        return [*self.cell, *self.actor, *self.critic, self._log_std]
 
-    @property
-    def log_std(self) -> Tensor:
-        """Log standard deviation of the actions, (action,), not below log 1e-6 (ProMP code)."""
-        return self._log_std.clamp_min(MIN_LOG_STD)
-
+    @abstractmethod
     def parts(self) -> dict[str, Part]:
         """The weights."""
-        return {"cell": self.cell, "actor": self.actor, "critic": self.critic, "log_std": self._log_std}
 
+    @abstractmethod
     def blank(self, rows: int) -> Tensor:
         """The state at the start of a sequence, (row, state): 0."""
-        return torch.zeros((rows, self.sizes.state), device=self._log_std.device)
 
+    @abstractmethod
     def unroll(self, inputs: Tensor, state: Tensor, chunk: int | None = None) -> Output:
         """Means, values and the last state for inputs (step, row, input) from `state` on.
 
         With `chunk`, gradients stop every so many steps, while the state is carried on (truncated backpropagation).
         """
-        pieces = []
-        for piece in (inputs,) if chunk is None else inputs.split(chunk):
-            outputs, state = unroll(self.sizes.kind, self.cell, piece, state if chunk is None else state.detach())
-            pieces.append(outputs)
-        features = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        if self.sizes.observations_to_heads:
-            features = torch.cat([features, inputs[..., : self.sizes.observations]], dim=-1)
-        mean = tanh_layers(self.actor, features)
-        values = tanh_layers(self.critic, features).squeeze(-1) if self.critic else torch.zeros_like(mean[..., 0])
-        return Output(mean, values, state)
+
+    @property
+    def log_std(self) -> Tensor:
+        """Log standard deviation of the actions, (action,), not below log 1e-6 (ProMP code)."""
+        return self._log_std.clamp_min(MIN_LOG_STD)
 
     def drawn(self, mean: Tensor, generator: torch.Generator) -> Tensor:
         """Actions (..., action) around their means."""
@@ -107,6 +99,46 @@ class RecurrentPolicy:
     def entropy(self) -> Tensor:
         """Differential entropy of the actions, nats."""
         return self.log_std.sum() + 0.5 * len(self.log_std) * (1 + math.log(2 * math.pi))
+
+
+class RecurrentPolicy(ActorCritic):
+    """The weights of a cell and of its heads."""
+
+    recurrent = True
+
+    def __init__(self, sizes: Sizes, generator: torch.Generator) -> None:
+        super().__init__(sizes.actions, sizes.initial_std, generator)
+        self.sizes = sizes
+        width = sizes.hidden + (sizes.observations if sizes.observations_to_heads else 0)
+        self.cell = as_leaves(initial_cell(sizes.kind, sizes.inputs, sizes.hidden, generator))
+        self.actor = as_leaves(glorot_uniform([width, *sizes.heads, sizes.actions], generator))
+        self.critic = as_leaves(glorot_uniform([width, *sizes.heads, 1], generator)) if sizes.critic else []
+
+    @property
+    def parameters(self) -> Parameters:
+        """All that is trained."""
+        return [*self.cell, *self.actor, *self.critic, self._log_std]
+
+    def parts(self) -> dict[str, Part]:
+        """The weights."""
+        return {"cell": self.cell, "actor": self.actor, "critic": self.critic, "log_std": self._log_std}
+
+    def blank(self, rows: int) -> Tensor:
+        """Zeros."""
+        return torch.zeros((rows, self.sizes.state), device=self._log_std.device)
+
+    def unroll(self, inputs: Tensor, state: Tensor, chunk: int | None = None) -> Output:
+        """What the cell and its heads say."""
+        pieces = []
+        for piece in (inputs,) if chunk is None else inputs.split(chunk):
+            outputs, state = unroll(self.sizes.kind, self.cell, piece, state if chunk is None else state.detach())
+            pieces.append(outputs)
+        features = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        if self.sizes.observations_to_heads:
+            features = torch.cat([features, inputs[..., : self.sizes.observations]], dim=-1)
+        mean = tanh_layers(self.actor, features)
+        values = tanh_layers(self.critic, features).squeeze(-1) if self.critic else torch.zeros_like(mean[..., 0])
+        return Output(mean, values, state)
 
 
 def initial_cell(kind: Kind, inputs: int, hidden: int, generator: torch.Generator) -> Parameters:

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (Schulman et al. 2017) of a recurrent policy, on whole trials."""
+"""Proximal policy optimisation (Schulman et al. 2017) on whole trials, or on steps of them if the policy forgets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from algorithms.kit.networks import adam
+from algorithms.kit.networks import adam, norm_clipped
 from algorithms.kit.on_policy.advantages import discounted_sums, generalised_advantages, standardised
 from algorithms.kit.on_policy.baselines import fit_linear_baseline, linear_values, values_behind
-from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy
+from algorithms.kit.on_policy.recurrent_policy import ActorCritic
 from algorithms.kit.on_policy.rollouts import Rollouts
 from algorithms.kit.on_policy.running_moments import RunningMoments
 from algorithms.kit.state import Part
@@ -57,11 +57,19 @@ class Trials(NamedTuple):
         """Some of the trials."""
         return Trials(*(field.index_select(min(field.dim() - 1, 1), rows) for field in self))
 
+    def single_steps(self) -> Trials:
+        """Every step as a trial of its own, step-major."""
+        inputs = torch.cat([self.inputs, self.final_inputs])[1:]
+        values = torch.cat([self.values, self.final_values.unsqueeze(0)])[1:]
+        fields = (*self[:6], inputs, values)
+        steps = Trials(*(field.flatten(0, 1).unsqueeze(0) for field in fields))
+        return steps._replace(final_values=steps.final_values[0])
+
 
 class RecurrentPpo:
-    """A recurrent policy, its optimiser, and the unit in which its critic predicts."""
+    """A policy, recurrent or not, its optimiser, and the unit in which its critic predicts."""
 
-    def __init__(self, settings: PpoSettings, policy: RecurrentPolicy, generator: torch.Generator) -> None:
+    def __init__(self, settings: PpoSettings, policy: ActorCritic, generator: torch.Generator) -> None:
         self.settings = settings
         self.policy = policy
         self.optimiser = adam(policy.parameters, settings.learning_rate)
@@ -74,8 +82,10 @@ class RecurrentPpo:
         return self._returns.std
 
     def update(self, trials: Trials) -> dict[str, float]:
-        """All passes over the trials; the means of what their steps report."""
+        """All passes over the trials, or over their steps if nothing ties these together; means of what is reported."""
         advantages, targets = self.advantages(trials)
+        if not self.policy.recurrent:
+            trials, advantages, targets = trials.single_steps(), advantages.view(1, -1), targets.view(1, -1)
         reports: list[dict[str, Tensor]] = []
         for _ in range(self.settings.epochs):
             for rows in self._minibatches(trials.rewards.shape[1]):
@@ -118,11 +128,7 @@ class RecurrentPpo:
         """One Adam step on the loss; what it reports are scalars on the device."""
         parameters, settings = self.policy.parameters, self.settings
         loss, report = self.loss(trials, advantages, targets)
-        gradients = torch.autograd.grad(loss, parameters)
-        if settings.gradient_clip is not None:
-            norm = torch.stack(torch._foreach_norm(gradients)).norm()
-            scale = (settings.gradient_clip / norm.clamp_min(1e-12)).clamp_max(1.0)
-            gradients = tuple(gradient * scale for gradient in gradients)
+        gradients = norm_clipped(torch.autograd.grad(loss, parameters), settings.gradient_clip)
         for parameter, gradient in zip(parameters, gradients):
             parameter.grad = gradient
         self.optimiser.step()

@@ -11,6 +11,7 @@ from algorithms.kit.networks import (
     glorot_uniform,
     mlp,
     native_precision,
+    norm_clipped,
     polyak,
     repeat_ensemble,
     resolve_precision,
@@ -175,3 +176,10 @@ def test_auto_stands_for_what_the_device_multiplies_natively():
     assert resolve_precision("auto", "cpu") == native_precision("cpu")
     native = torch.cpu._is_avx512_bf16_supported()
     assert native_precision("cpu") == ("bf16" if native else "fp32")
+
+
+def test_gradients_are_scaled_down_together_to_a_norm_and_never_up():
+    given = [torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])]
+    for most, factor in ((1.0, 0.2), (5.0, 1.0), (50.0, 1.0), (None, 1.0)):
+        for gradient, clipped in zip(given, norm_clipped(given, most)):
+            torch.testing.assert_close(clipped, factor * gradient)
