@@ -10,6 +10,7 @@ from reports.figures.catalogue import FIGURES
 from reports.numbers.claims import verdicts
 from reports.numbers.gain import gains
 from reports.numbers.tables import TABLES, gate_table, run_table
+from reports.numbers.variants import variant_table
 from reports.page import page
 from reports.results import Results
 from suite.errors import UserError
@@ -60,6 +61,7 @@ def _write_tables(results: Results, folder: Path) -> None:
         ("runs", run_table(results)),
         ("gate", gate_table(results)),
         ("verdicts", verdicts(results)),
+        ("variants", variant_table(results)),
     ):
         formats.write_csv(frame, folder / f"{name}.csv")
         _write(

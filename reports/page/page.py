@@ -70,6 +70,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         protocols=sections.protocols(results),
         configurations=sections.configurations(results),
         differences=sections.differences(results),
+        variants=sections.variants(results),
         runs=sections.runs(results),
         totals=sections.totals(results),
         problems=results.problems,

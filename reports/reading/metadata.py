@@ -88,6 +88,7 @@ class Document(Part):
     protocol: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
     gain: Gain | None = None
+    values: str | None = None
     cost: dict[str, FiniteFloat | int | None] | None = None
     budget_env_steps: int | None = None
     env_steps: int | None = None

@@ -14,7 +14,7 @@ UNADAPTED = {"kind": "unadapted", "sentence": "nothing is learnt yet"}
 
 @pytest.fixture
 def variant(tmp_path, synthetic):
-    """A function (name, seed, test, before, twin, kind) that writes a run, and its twin where returns of it are given."""
+    """A function (name, seed, test, before, twin, kind) that writes a run, and its twin if returns of it are given."""
 
     def write(name, seed, test, before=None, twin=None, kind=ADAPTS, **meta):
         named = {"before": kind, "twin": f"twin-{name}-{seed}", "is_twin": False}
@@ -34,7 +34,8 @@ def cells(folder):
 
 
 def test_the_gain_is_over_the_twin_and_not_over_before_paired_by_task_and_seed(variant):
-    # Seed 0: (10 + 20) / 2 - 5 = 10 and 30 - 10 = 20: 15. Seed 1: 25 - 5 = 20 and 50 - 15 = 35: 27.5. Seed 2: 0 and 5: 2.5.
+    # Seed 0: (10 + 20) / 2 - 5 = 10 and 30 - 10 = 20: 15. Seed 1: 25 - 5 = 20 and 50 - 15 = 35: 27.5.
+    # Seed 2: 0 and 5: 2.5.
     variant("rl2", 0, [[10, 20], [30]], before=[[9], [29]], twin=[[5, 5], [10]])
     variant("rl2", 1, [[25], [50]], before=[[24], [49]], twin=[[5], [15]])
     folder = variant("rl2", 2, [[7], [8]], before=[[7], [8]], twin=[[7], [3]])
