@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,26 +112,25 @@ def _show(record: Record) -> None:
 
     search = record.search
     print_lines([
-        f"{search.name}: {search.rule}, on {', '.join(search.splits)}, seeds {', '.join(map(str, search.seeds))}", ""
+        f"{search.name}: {search.rule} over {len(search.splits)} splits, seeds {', '.join(map(str, search.seeds))}",
+        "returns: on shifted tasks / in distribution, where a configuration has to beat the task-blind row", "",
     ])  # fmt: skip
     for algorithm, rungs in record.standings.items():
         cost = record.document["results"][algorithm]["cost"]
         chosen = winner(search, rungs)
-        columns = ("", "values", *(f"{name}, {split}" for split in search.splits for name in ("shifted", "inside")),
-                   "mean rank", "env steps", "")  # fmt: skip
-        print_table(algorithm, columns, _rows(record, algorithm))
+        print_table(algorithm, ("", "env steps", "rank", *search.splits, "", "values"), _rows(record, algorithm))
         limit = f" of {search.core_minutes:g} declared" if search.core_minutes else ""
         print_lines([
             f"winner: {'none, as all are vetoed' if chosen is None else f'#{chosen}'}; {cost['trainings']} trainings, "
-            f"{cost['env_steps']:,} env steps, {cost['core_minutes']:g} core-minutes{limit}",
+            f"{cost['env_steps']:,} env steps, {cost['core_minutes']:g} core-minutes (wall clock){limit}",
             *_spread(search, rungs[0]), "",
         ])  # fmt: skip
 
 
 def _rows(record: Record, algorithm: str) -> list[tuple[Any, ...]]:
     """One row per configuration, those that went furthest first, each as it stood on its last rung."""
-    from suite.tuning.search import PUBLISHED, candidates
-    from suite.tuning.selection import winner
+    from suite.tuning.search import candidates
+    from suite.tuning.selection import task_blind, winner
 
     search, rungs = record.search, record.standings[algorithm]
     blocks = {one.number: one.blocks for one in candidates(search)[algorithm]}
@@ -139,16 +139,21 @@ def _rows(record: Record, algorithm: str) -> list[tuple[Any, ...]]:
     seen: set[int] = set()
     for rung, placed in reversed(list(zip(search.rungs, rungs))):
         for standing in placed:
-            if standing.configuration in seen:
-                continue
-            seen.add(standing.configuration)
             number = standing.configuration
-            said = ["winner"] if number == chosen else []
-            said += ["vetoed"] if standing.is_vetoed else []
-            pairs = [value for pair in zip(standing.shifted, standing.inside) for value in pair]
-            words = _words(blocks[number]) or ("published" if number == PUBLISHED else "")
-            rows.append((f"#{number}", words, *pairs, standing.mean_rank, rung.env_steps, ", ".join(said)))
+            if number not in seen:
+                said = "winner" if number == chosen else "vetoed" if standing.is_vetoed else ""
+                words = _words(blocks[number]) or "published"
+                pairs = _pairs(standing.shifted, standing.inside)
+                rows.append((f"#{number}", rung.env_steps, f"{standing.mean_rank:.3g}", *pairs, said, words))
+            seen.add(number)
+        shifted, inside = task_blind(search, record.values, rung.env_steps)
+        rows.append(("", rung.env_steps, "", *_pairs(shifted, inside), "task-blind", ""))
     return rows
+
+
+def _pairs(shifted: Sequence[float], inside: Sequence[float]) -> list[str]:
+    """Both returns on each split, in four digits."""
+    return [f"{a:.4g} / {b:.4g}" for a, b in zip(shifted, inside)]
 
 
 def _spread(search: Search, placed: list[Standing]) -> list[str]:

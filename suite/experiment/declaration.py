@@ -25,6 +25,12 @@ from suite.experiment.yaml_text import MOST_BYTES, parse_yaml
 from tasks.spec import Frozen
 from tasks.split_declaration import SplitDeclaration
 
+Device = Annotated[
+    str,
+    Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$", description="`cpu`, `cuda` or `cuda:N`; `precision: auto` asks it"),
+]
+"""What trainings and meta-tests compute on."""
+
 
 class Choice(Frozen):
     """One algorithm of an experiment, with what differs from its defaults."""
@@ -92,11 +98,7 @@ class Experiment(Frozen):
     milestone_protocol: EvaluationProtocol = Field(
         default=EvaluationProtocol(max_tasks=10, max_updates=2000), description="how checkpoints on the way are tested"
     )
-    device: str = Field(
-        default="cpu",
-        pattern=r"^(cpu|cuda(:\d{1,3})?)$",
-        description="`cpu`, `cuda` or `cuda:N`; `precision: auto` asks it",
-    )
+    device: Device = "cpu"
     checkpoint_seconds: float = Field(
         default=300.0, gt=0, le=1e9, allow_inf_nan=False, description="least time between checkpoints"
     )

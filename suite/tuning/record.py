@@ -183,8 +183,8 @@ def disagreements(
         return [f"{record.search.name} has no winner for {algorithm}"]
     found = []
     for split in splits:
-        own = [getattr(searched, name) | getattr(blocks, name) for name in ("train", "adapt")]
-        chosen = resolve_blocks(entry, split, searched.preset, *own, record.search.device)
+        train, adapt = searched.train | blocks.train, searched.adapt | blocks.adapt
+        chosen = resolve_blocks(entry, split, searched.preset, train, adapt, record.search.device)
         named = resolve_blocks(entry, split, preset, {}, {}, record.search.device)
         for block, a, b in zip(("train", "adapt"), chosen, named):
             for field in type(a).model_fields:

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, field_v
 
 from suite.errors import shortened
 from suite.experiment.budgets import Budget
-from suite.experiment.declaration import Choice, Experiment, load_declared
+from suite.experiment.declaration import Choice, Device, Experiment, load_declared
 from suite.experiment.executor import ExecutorSpec
 from suite.experiment.overrides import as_choice
 from suite.experiment.specs import MOST_STEPS, EvaluationProtocol, Seed
@@ -106,7 +106,7 @@ class Search(Frozen):
         default=None, description="what each algorithm's search may take; the record says what it took"
     )
     protocol: EvaluationProtocol = EvaluationProtocol()
-    device: str = Experiment.model_fields["device"].default
+    device: Device = "cpu"
     checkpoint_seconds: float = Field(default=300.0, gt=0, le=1e9, allow_inf_nan=False)
     executor: ExecutorSpec = ExecutorSpec()
 
@@ -141,9 +141,9 @@ class Search(Frozen):
             if after.env_steps <= before.env_steps:
                 raise ValueError(f"rungs: {after.env_steps} env steps are no more than the {before.env_steps} before")
         kept = [self.configurations, *(rung.keep for rung in self.rungs)]
-        for before, after in zip(kept, kept[1:]):
-            if after >= before:
-                raise ValueError(f"rungs: of {before} configurations a rung keeps fewer, not {after}")
+        for tried, left in zip(kept, kept[1:]):
+            if left >= tried:
+                raise ValueError(f"rungs: of {tried} configurations a rung keeps fewer, not {left}")
         if kept[-1] != 1:
             raise ValueError(f"rungs: the last one keeps the winner alone, not {kept[-1]}; leave its `keep` out")
         return self

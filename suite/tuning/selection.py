@@ -84,6 +84,12 @@ def winner(search: Search, rungs: Sequence[Sequence[Standing]]) -> int | None:
     return rungs[-1][0].configuration
 
 
+def task_blind(search: Search, values: Sequence[Value], env_steps: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The returns of the task-blind row on a rung, shifted and in distribution, each by split."""
+    means = _Means(search, values)
+    return means.of(TASK_BLIND, 0, env_steps, SHIFTED), means.of(TASK_BLIND, 0, env_steps, INSIDE)
+
+
 class _Means:
     """Means over seeds of the values of a search; NaN where one is missing."""
 
