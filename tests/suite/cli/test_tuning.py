@@ -74,6 +74,7 @@ def test_a_search_from_end_to_end_is_killed_and_taken_up_again(tmp_path, run_her
     declared = yaml.safe_load(SEARCH.read_text()) | {
         "splits": ["point-goal.tuning"], "own_splits": [], "configurations": 3, "checkpoint_seconds": 0.01,
         "rungs": [{"env_steps": 2600, "keep": 2}, {"env_steps": 3400}],
+        "protocol": {"max_tasks": 2, "evaluation_episodes": 1},
     }  # fmt: skip
     del declared["algorithms"][0]["ranges"]
     path, out, record = tmp_path / "point.yaml", tmp_path / "out", tmp_path / "record"
