@@ -87,7 +87,7 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
             below.mkdir(parents=True, exist_ok=True)
             keep_json(below / "config.json", metatest.model_dump(mode="json"))
             keep_json(below / "label.json", {"variant": cell.variant, "values": cell.values})
-            relabel(below, cell.variant, metatest.is_final, execution.env_steps, cell.values)
+            relabel(below, cell.variant, metatest.is_final, cell.metatests[-1].env_steps, cell.values)
     return folder
 
 
