@@ -43,7 +43,7 @@ def origin_words(
     set_here = f"; set by the experiment: {', '.join(own)}" if own else ""
     origins: dict[str, Origin] = {"default": origin_of(layers.get("default", {}), split.full_name, "published")}
     if preset is not None:
-        origins[preset] = origin_of(layers[preset], split.full_name, "untuned")
+        origins[preset] = origin_of(layers.get(preset, {}), split.full_name, "untuned")
     top = origins[preset or "default"]
     if isinstance(top, TunedBy):
         return f"tuning record {top.tuning}{set_here}"
