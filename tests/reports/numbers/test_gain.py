@@ -3,7 +3,10 @@
 import math
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from reports.cli import report
 from reports.numbers import gain, tables
 from reports.page.summary import verdict
 from reports.reading.load import load
@@ -48,6 +51,20 @@ def test_the_gain_is_over_the_twin_and_not_over_before_paired_by_task_and_seed(v
     assert (row.low, row.high) == pytest.approx((15 - 31.05, 15 + 31.05), abs=0.01)
     assert "paired" not in row.method  # one number per seed: Student's
     assert cells(folder)["rl2 unadapted", "test"].text == gain.IS_TWIN
+
+
+def test_the_terminal_shows_gains_beside_returns_where_there_are_any(variant, synthetic, monkeypatch, one_figure):
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = variant("rl2", 0, [[5.0]], before=[[4.0]], twin=[[1.0]])
+    synthetic.simple_run(folder, "mql", 0, test=[[3.0]])
+    app = typer.Typer()
+    app.command()(report)
+    lines = CliRunner().invoke(app, [str(folder)]).stdout.splitlines()
+    (head,) = [line for line in lines if line.startswith("variant")]
+    assert "gain over the twin, test" in head
+    rows = {line.split()[0]: line for line in lines if line.startswith(("RL2 ", "MQL"))}
+    assert "5.00, n = 1, no interval  4.00, n = 1, no interval" in rows["RL2"]
+    assert rows["MQL"].rstrip().endswith("–")
 
 
 def test_where_before_is_unadapted_it_is_the_twins_return_already(variant):
