@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tasks.spec import TaskFamily
 
 ORDER = (
-    "mier", "pearl", "mql", "maml", "promp", "rl2", "recurrent_sac", "varibad", "varibad_off_policy", "grbal", "references",
-    "multitask_sac",
+    "mier", "pearl", "mql", "maml", "promp", "rl2", "recurrent_sac", "varibad", "varibad_off_policy", "grbal",
+    "references", "multitask_sac",
 )  # fmt: skip
 """Files in the order of every list and legend; those that are not named here follow by name."""
 

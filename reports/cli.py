@@ -32,17 +32,17 @@ def report(
 ) -> None:
     """Tables, figures and one self-contained page of everything that was recorded in a results folder."""
     # Plotting takes a second to import, which no other command should wait for.
-    from reports.numbers.tables import main_table
+    from reports.numbers.tables import gain_table, main_table
     from reports.page.summary import verdict
     from reports.reading.load import load
     from reports.report import write
 
     results = load(folders, mix, against)
     path = write(results, out or folders[0] / "report", workers=min(_cores(), MOST_WORKERS))
-    table = main_table(results)
+    table, gains = main_table(results), gain_table(results)
     print_lines(["Return after adaptation, 95 % intervals over seeds", ""])
     for split, declared in table[table["declared"] > 0].groupby("split", sort=True):
-        _print_split(str(split), declared)
+        _print_split(str(split), declared, gains[(gains["split"] == split) & (gains["declared"] > 0)])
     problems = [f"left out: {problem.where}: {problem.why}" for problem in results.problems]
     print_lines([*verdict(results)[-1:], *results.notes, *problems, str(path)])
 
@@ -51,11 +51,14 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _print_split(split: str, table: pd.DataFrame) -> None:
-    """The main table's rows of one split: a line per variant, a column per task list."""
+def _print_split(split: str, table: pd.DataFrame, gains: pd.DataFrame) -> None:
+    """The main table's rows of one split: a line per variant, a column per task list, then what was gained on each."""
     from reports.formats import wide
 
     frame = wide(table, ("task_list",))
+    if (gains["n"] > 0).any():
+        gained = wide(gains.assign(text=gains["text"].where(gains["n"] > 0, "–")), ("task_list",))
+        frame = frame.join(gained.add_prefix("gain over the twin, "))
     print_table(split, ("variant", *frame.columns), frame.itertuples(name=None))
     print_lines([""])
 

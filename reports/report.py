@@ -8,7 +8,9 @@ from reports import formats
 from reports.figures import sheets
 from reports.figures.catalogue import FIGURES
 from reports.numbers.claims import verdicts
+from reports.numbers.gain import gains
 from reports.numbers.tables import TABLES, gate_table, run_table
+from reports.numbers.variants import variant_table
 from reports.page import page
 from reports.results import Results
 from suite.errors import UserError
@@ -55,10 +57,11 @@ def _write_tables(results: Results, folder: Path) -> None:
         _write(folder / f"{name}.md", f"{text}\n{kind.title} {formats.caption(table)}\n")
         _write(folder / f"{name}.tex", formats.latex(table, kind.columns, kind.title, name))
     for name, frame in (
-        ("seeds", results.seeds),
+        ("seeds", gains(results)),
         ("runs", run_table(results)),
         ("gate", gate_table(results)),
         ("verdicts", verdicts(results)),
+        ("variants", variant_table(results)),
     ):
         formats.write_csv(frame, folder / f"{name}.csv")
         _write(

@@ -70,15 +70,14 @@ def per_seed(records: pd.DataFrame) -> pd.DataFrame:
     """One row per (variant, split, task list, seed) of the final results.
 
     Columns: the keys, `run`, `training` (the meta-training it is a result of), `before` (the return of the same agent
-    before any adaptation data), `after`, `gain` (after - before), `tasks`, `episodes` and `failed_tasks` (tasks with a
-    return that is not a number, for which `after` is NaN).
+    before any adaptation data), `after`, `tasks`, `episodes` and `failed_tasks` (tasks with a return that is not a
+    number, for which `after` is NaN). What adapting gained is no difference of the two: see `reports.numbers.gain`.
     """
     after = seed_means(results_of(records)).rename(columns={"value": "after"})
     before = seed_means(results_of(records, "before")).rename(columns={"value": "before"})
     runs = results_of(records)[[*SEED_KEY, "run", "training"]].drop_duplicates(SEED_KEY)
     seeds = after.merge(before[[*SEED_KEY, "before"]], on=SEED_KEY, how="left").merge(runs, on=SEED_KEY)
-    seeds["gain"] = seeds["after"] - seeds["before"]
-    return seeds[[*SEED_KEY, "run", "training", "before", "after", "gain", "tasks", "episodes", "failed_tasks"]]
+    return seeds[[*SEED_KEY, "run", "training", "before", "after", "tasks", "episodes", "failed_tasks"]]
 
 
 def gaps(seeds: pd.DataFrame) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def missing_seeds(declared: pd.DataFrame, results: Mapping[int, Any], column: st
 
     Args:
         declared: The rows of the grid of one variant on one split, one per seed.
-        results: The rows of `returns.per_seed` on one task list, by seed.
+        results: The rows of `returns.per_seed` on one task list, by seed; one may say itself `why` it has no number.
         column: The number that is looked for in them.
         task_list: Its name.
     """
@@ -51,6 +51,8 @@ def missing_seeds(declared: pd.DataFrame, results: Mapping[int, Any], column: st
 def _why(cell: Any, result: Any, task_list: str) -> str:
     """Why a declared cell has no number: its row in the grid, and its row among the seeds or None."""
     failed_tasks = getattr(result, "failed_tasks", 0)
+    if getattr(result, "why", ""):
+        return str(result.why)
     if result is not None and failed_tasks:
         return f"failed: a return is not a number in {failed_tasks} of {result.tasks} tasks"
     reason = f": {cell.reason}" if cell.reason else ""

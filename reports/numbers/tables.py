@@ -13,6 +13,7 @@ from reports import style
 from reports.numbers import aggregates, series
 from reports.numbers.aggregates import samples, score_aggregates
 from reports.numbers.cell_text import cell_text, missing_seeds
+from reports.numbers.gain import gains
 from reports.numbers.improvement import improvements
 from reports.numbers.intervals import NO_ESTIMATE, Estimate, difference, estimates, shows_difference
 from reports.numbers.scores import score_ends, scored_splits
@@ -38,11 +39,11 @@ def main_table(results: Results) -> pd.DataFrame:
 
 @lru_cache(maxsize=KEPT)
 def gain_table(results: Results) -> pd.DataFrame:
-    """What adaptation changed: the columns of `main_table` for after - before, and the mean `before`.
+    """What adapting gained over the unadapted twin (`gain.gains`): the columns of `main_table`, and the mean `before`.
 
     No cell is marked as the best, here and in `gap_table`: an agent that starts low gains more.
     """
-    table = _complete(results, results.seeds, "gain")
+    table = _complete(results, gains(results), "gain")
     before = estimates(results.seeds, CELL, "before")[[*CELL, "mean"]].rename(columns={"mean": "before"})
     return table.merge(before, on=CELL, how="left")
 
@@ -122,7 +123,7 @@ class TableKind(NamedTuple):
 
 TABLES = {
     "main": TableKind(main_table, "Return after adaptation."),
-    "gain": TableKind(gain_table, "Return after adaptation minus return before."),
+    "gain": TableKind(gain_table, "Gain from adaptation: return after it minus that of the unadapted twin."),
     "gap": TableKind(gap_table, "Return on test_id minus return on test."),
     "score": TableKind(score_table, "Normalised score on test: 0 the zero action, 1 the stated best return."),
     "aggregates": TableKind(

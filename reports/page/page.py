@@ -70,6 +70,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         protocols=sections.protocols(results),
         configurations=sections.configurations(results),
         differences=sections.differences(results),
+        variants=sections.variants(results),
         runs=sections.runs(results),
         totals=sections.totals(results),
         problems=results.problems,
@@ -122,7 +123,7 @@ def _picture(results: Results, split: str) -> dict[str, Any] | None:
 
 
 def _split_table(results: Results, split: str) -> pd.DataFrame:
-    """Per variant the numbers of one split as text: before, result, gain, gap and score."""
+    """Per variant the numbers of one split as text: before, result, gain over the twin, gap and score."""
     gain, after = on(tables.gain_table(results), split), on(tables.main_table(results), split)
     gain = gain[gain["declared"] > 0]
     columns: dict[str, dict[str, str]] = {}
@@ -130,7 +131,7 @@ def _split_table(results: Results, split: str) -> pd.DataFrame:
         rows = gain[gain["task_list"] == task_list]
         columns[f"before, {task_list}"] = {row.variant: style.number(row.before) for row in named_rows(rows)}
         columns[f"after, {task_list}"] = _briefly(after[after["task_list"] == task_list])
-        columns[f"gain from adapting, {task_list}"] = _briefly(rows)
+        columns[f"gain from adaptation, {task_list}"] = _briefly(rows)
     for name, table in (("gap: test_id - test", tables.gap_table), ("score on test", tables.score_table)):
         rows = on(table(results), split)
         if (rows["n"] > 0).any():

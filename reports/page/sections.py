@@ -13,6 +13,7 @@ from reports import style
 from reports.numbers import tables
 from reports.numbers.cell_text import NOT_DECLARED
 from reports.numbers.scores import score_ends
+from reports.numbers.variants import variant_table
 from reports.results import Results, named_rows, precision, value_at
 
 Facts = list[tuple[str, str]]
@@ -127,6 +128,14 @@ def differences(results: Results) -> Grid | None:
         if len(by_variant) > 1 and len({frozenset(texts) for texts in by_variant.values()}) > 1
     ]
     return Grid(["setting", *(style.look(variant).name for variant in variants)], body) if body else None
+
+
+def variants(results: Results) -> Grid | None:
+    """What is said of each variant (`variants.variant_table`), None where nothing has a result."""
+    table = variant_table(results)
+    body = [[Cell(style.look(str(row[0])).name), *map(Cell, row[1:])] for row in table.itertuples(index=False)]
+    head = ["variant", "on", "where its values come from", "its returns before adaptation", "its gain is over"]
+    return Grid(head, body) if body else None
 
 
 def runs(results: Results) -> Grid:

@@ -10,6 +10,7 @@ import pandas as pd
 from reports import style
 from reports.numbers.intervals import PAIRED, Estimate, caution, difference, shows_difference
 from reports.numbers.tables import main_table
+from reports.page.gain_words import gain_sentence
 from reports.results import Results
 from reports.returns import gaps
 
@@ -20,7 +21,8 @@ def verdict(results: Results) -> list[str]:
     paragraphs = [_coverage(results)]
     seeds = results.seeds
     for split in sorted(set(results.cells["split"])):
-        paragraphs.append(_split_verdict(split, seeds[seeds["split"] == split]))
+        said = _split_verdict(split, seeds[seeds["split"] == split])
+        paragraphs.append(f"{said}{gain_sentence(results, split)}")
     with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     if len(with_numbers):
         paragraphs.append(caution(with_numbers["n"]))

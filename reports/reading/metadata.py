@@ -73,12 +73,22 @@ class Provenance(Part):
     versions: dict[str, str | None] | None = None
 
 
+class Gain(Part):
+    """What a run's gain from adaptation is measured against."""
+
+    before: dict[str, str] | None = None
+    twin: str | None = None
+    is_twin: bool | None = None
+
+
 class Document(Part):
     """The metadata of a records file, as far as a report reads it."""
 
     split: Split | None = None
     protocol: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
+    gain: Gain | None = None
+    values: str | None = None
     cost: dict[str, FiniteFloat | int | None] | None = None
     budget_env_steps: int | None = None
     env_steps: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from suite.cli import algorithms, experiments, plugins, reference, results, runs, tasks
+from suite.cli import algorithms, experiments, plugins, reference, results, runs, tasks, tuning
 
 app = typer.Typer(
     help="Measures meta-reinforcement learning on tasks outside the distribution it was trained on.",
@@ -16,6 +16,7 @@ app.add_typer(algorithms.app, name="algorithms")
 app.add_typer(reference.app, name="reference")
 app.command()(experiments.plan)
 app.command()(experiments.run)
+app.command()(tuning.tune)
 app.command()(results.status)
 app.command()(runs.logs)
 app.command()(runs.cancel)

@@ -69,6 +69,22 @@ def launch(
     `taken` are worked on elsewhere, and waited for. `command` is what an interrupted user gives to go on. Exit code 1
     if a run is not done in the end, whoever worked on it, 130 if interrupted.
     """
+    from suite.monitor.overview import labels
+
+    outcomes = work_through(folder, todo, spec, command, taken, detach)
+    if detach:
+        print_lines([f"How far they are: offmap status {folder}"])
+        return
+    _finish(folder, outcomes, labels(folder))
+
+
+def work_through(
+    folder: Path, todo: Sequence[Path], spec: ExecutorSpec, command: str, taken: Sequence[Path], detach: bool = False
+) -> Sequence[Outcome]:
+    """How each of some training folders ended, shown while they are worked on; none if the cluster is left to itself.
+
+    Exit code 130 if interrupted.
+    """
     from suite.cli.display import display_for
     from suite.executors.base import Interrupted
     from suite.executors.launch import carry_out, submit_runs
@@ -77,20 +93,16 @@ def launch(
     if spec.kind == "slurm":
         submit_runs(folder, todo, spec, lambda words: print_lines([words]))
         if detach:
-            print_lines([f"How far they are: offmap status {folder}"])
-            return
-    outcomes: list[Outcome] = []
-    names = labels(folder)
+            return []
     try:
-        with display_for(names, console()) as display:
-            outcomes = carry_out(folder, todo, spec, display.update, taken)
+        with display_for(labels(folder), console()) as display:
+            return carry_out(folder, todo, spec, display.update, taken)
     except (Interrupted, KeyboardInterrupt):
         said = "interrupted: the runs have stopped, and everything up to their last checkpoints is kept."
         if spec.kind == "slurm":
             said, command = "interrupted: the jobs go on.", f"offmap status {folder}"
         print_lines([said, f"To continue: {command}"])
         raise typer.Exit(130) from None
-    _finish(folder, outcomes, names)
 
 
 def _finish(folder: Path, outcomes: Sequence[Outcome], names: Mapping[Path, str]) -> None:

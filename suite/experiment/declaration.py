@@ -10,7 +10,7 @@ import errno
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
@@ -24,6 +24,12 @@ from suite.experiment.specs import EvaluationProtocol, Seed
 from suite.experiment.yaml_text import MOST_BYTES, parse_yaml
 from tasks.spec import Frozen
 from tasks.split_declaration import SplitDeclaration
+
+Device = Annotated[
+    str,
+    Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$", description="`cpu`, `cuda` or `cuda:N`; `precision: auto` asks it"),
+]
+"""What trainings and meta-tests compute on."""
 
 
 class Choice(Frozen):
@@ -40,6 +46,11 @@ class Choice(Frozen):
         default=False,
         description="also test its unadapted twin: the same training with an agent that learns nothing in a trial, so "
         "that what adapting gained can be read",
+    )
+    budget: AnyBudget | None = Field(
+        default=None,
+        exclude_if=lambda budget: budget is None,
+        description="its own, in place of the experiment's",
     )
 
     @field_validator("label")
@@ -87,11 +98,7 @@ class Experiment(Frozen):
     milestone_protocol: EvaluationProtocol = Field(
         default=EvaluationProtocol(max_tasks=10, max_updates=2000), description="how checkpoints on the way are tested"
     )
-    device: str = Field(
-        default="cpu",
-        pattern=r"^(cpu|cuda(:\d{1,3})?)$",
-        description="`cpu`, `cuda` or `cuda:N`; `precision: auto` asks it",
-    )
+    device: Device = "cpu"
     checkpoint_seconds: float = Field(
         default=300.0, gt=0, le=1e9, allow_inf_nan=False, description="least time between checkpoints"
     )
@@ -145,11 +152,23 @@ def _text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+Declared = TypeVar("Declared", bound=Frozen)
+
+
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment in a YAML file, with `a.b=c` overrides put in before it is validated.
 
     Raises:
         UserError: no such file, not YAML, or not a valid experiment; the message names the place and the remedy.
+    """
+    return load_declared(path, Experiment, overrides)
+
+
+def load_declared(path: Path, model: type[Declared], overrides: Sequence[str] = ()) -> Declared:
+    """What a YAML file declares, as `load_experiment` reads one.
+
+    Raises:
+        UserError: as there.
     """
     try:
         document = parse_yaml(_text_of(path))
@@ -163,9 +182,11 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: an experiment is a mapping of keys such as name, splits, algorithms and budget")
+    if model is Experiment and "rungs" in document:
+        raise UserError(f"{path} declares a search for values, not an experiment: run it with `offmap tune {path}`")
     for override in overrides:
         put(document, override)
     try:
-        return Experiment.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        raise UserError(explain(error, str(path), Experiment)) from None
+        raise UserError(explain(error, str(path), model)) from None

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from algorithms.registry import AlgorithmEntry, UnknownAlgorithm, get_algorithm
 from suite.errors import UserError, nearest
-from suite.experiment.budgets import preset_of, protocol_for, steps_and_milestones
+from suite.experiment.budgets import AnyBudget, preset_of, protocol_for, steps_and_milestones
 from suite.experiment.declaration import Choice, Experiment
+from suite.experiment.origins import origin_words
 from suite.experiment.presets import resolve_blocks
 from suite.experiment.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
 from suite.experiment.twins import SUFFIX, twin_values
@@ -37,6 +38,7 @@ class Cell(NamedTuple):
     training: TrainingSpec | None = None
     execution: Execution | None = None
     metatests: tuple[MetatestSpec, ...] = ()
+    values: str = ""  # where they come from, in words
 
 
 def expand(experiment: Experiment) -> list[Cell]:
@@ -55,7 +57,7 @@ def expand(experiment: Experiment) -> list[Cell]:
         repeated = sorted({label for label in labels if labels.count(label) > 1})
         raise UserError(f"algorithms: {', '.join(repeated)} occurs twice; give one of them another `label`")
     pairs = itertools.product(splits, choices)
-    cells = [cell for split, choice in pairs for cell in _cells(experiment, choice, split)]
+    cells = _with_shared_executions([cell for split, choice in pairs for cell in _cells(experiment, choice, split)])
     _refuse_repetition(cells)
     experiment.executor.refuse_unknown(labels)
     return cells
@@ -147,13 +149,31 @@ def _refuse_repetition(cells: list[Cell]) -> None:
     """Refuse two variants that stand for the same run."""
     first: dict[str, Cell] = {}  # by run
     for cell in cells:
-        if cell.metatests:
-            other = first.setdefault(cell.metatests[-1].hash, cell)
+        for metatest in cell.metatests:
+            other = first.setdefault(metatest.hash, cell)
             if other.variant != cell.variant:
                 raise UserError(
                     f"algorithms: {other.variant!r} and {cell.variant!r} have the same configuration on "
                     f"{cell.split.full_name}, so they are one run; take one out or change it"
                 )
+
+
+def _with_shared_executions(cells: list[Cell]) -> list[Cell]:
+    """The cells, with one execution for all that share a training: their largest budget, the others' on its way."""
+    stops: dict[str, set[int]] = {}
+    for cell in cells:
+        if cell.training is not None and cell.execution is not None:
+            stops.setdefault(cell.training.hash, set()).update({cell.execution.env_steps, *cell.execution.milestones})
+    return [cell._replace(execution=_up_to(cell.execution, stops[cell.training.hash]))
+            if cell.training is not None and cell.execution is not None else cell for cell in cells]  # fmt: skip
+
+
+def _up_to(execution: Execution, stops: set[int]) -> Execution:
+    """An execution whose training stops at each of some numbers of environment steps, the largest of them its end."""
+    if stops == {execution.env_steps, *execution.milestones}:
+        return execution
+    *milestones, end = sorted(stops)
+    return execution.model_copy(update={"env_steps": end, "milestones": tuple(milestones)})
 
 
 def training_tasks(entry: AlgorithmEntry, split: TaskSplit) -> tuple[tuple[float, ...], ...]:
@@ -177,13 +197,14 @@ def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator
         return
     for which in ("protocol", "milestone_protocol"):
         _require_lists(getattr(experiment, which), split, which)
-    preset = choice.preset or preset_of(experiment.budget, entry)
+    budget = choice.budget or experiment.budget
+    preset = choice.preset or preset_of(budget, entry)
     train, adapt = resolve_blocks(entry, split, preset, choice.train, choice.adapt, experiment.device)
     tasks = training_tasks(entry, split)
     problem = train.problem(family.spaces, len(tasks))
     if problem is not None:
         raise UserError(f"{choice.variant} on {split.full_name}: {problem}")
-    execution = _execution(experiment, choice, split, entry, preset, train, len(tasks))
+    execution = _execution(experiment, budget, choice, split, entry, preset, train, len(tasks))
     protocols = [
         (steps, protocol_for(declared, experiment.native_protocol, entry, split.full_name))
         for steps, declared in (
@@ -196,6 +217,7 @@ def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator
     if problem is not None:
         raise UserError(f"{choice.variant} on {split.full_name}: {problem}")
     train_config, adapt_config = train.model_dump(mode="json"), adapt.model_dump(mode="json")
+    values = origin_words(entry, split, preset, choice.train, choice.adapt)
     for seed in seeds:
         training = TrainingSpec(
             algorithm=entry.training, family=family.name, family_version=family.version, train_tasks=tasks,
@@ -208,19 +230,19 @@ def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator
             )
             for steps, protocol in protocols
         )  # fmt: skip
-        yield Cell(choice.variant, choice.name, split, seed, None, training, execution, tests)
+        yield Cell(choice.variant, choice.name, split, seed, None, training, execution, tests, values)
 
 
 def _execution(
-    experiment: Experiment, choice: Choice, split: TaskSplit, entry: AlgorithmEntry, preset: str | None,
-    train: TrainConfig, num_tasks: int,
+    experiment: Experiment, declared: AnyBudget, choice: Choice, split: TaskSplit, entry: AlgorithmEntry,
+    preset: str | None, train: TrainConfig, num_tasks: int,
 ) -> Execution:  # fmt: skip
     """How the trainings of a variant on a split are carried out.
 
     Raises:
         UserError: the budget, or a milestone, ends before the first iteration does.
     """
-    budget, milestones = steps_and_milestones(experiment.budget, entry, preset, split, train, num_tasks)
+    budget, milestones = steps_and_milestones(declared, entry, preset, split, train, num_tasks)
     least, needed = min((budget, *milestones)), train.first_steps(num_tasks)
     if least < needed:
         raise UserError(

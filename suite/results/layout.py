@@ -106,6 +106,7 @@ OURS = (
     "figures",
     "tables",
     "pictures",
+    "tuning",
 )
 """What else there is in a results folder, besides folders of trainings, locks and hidden files."""
 

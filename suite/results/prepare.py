@@ -86,8 +86,8 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
                 (folder / SET_ASIDE / metatest.hash).rename(below)
             below.mkdir(parents=True, exist_ok=True)
             keep_json(below / "config.json", metatest.model_dump(mode="json"))
-            keep_json(below / "label.json", {"variant": cell.variant})
-            relabel(below, cell.variant, metatest.is_final, execution.env_steps)
+            keep_json(below / "label.json", {"variant": cell.variant, "values": cell.values})
+            relabel(below, cell.variant, metatest.is_final, cell.metatests[-1].env_steps, cell.values)
     return folder
 
 
@@ -106,7 +106,7 @@ def _set_aside(folder: Path, cells: list[Cell]) -> None:
                 below.rename(folder / SET_ASIDE / below.name)
 
 
-def relabel(below: Path, variant: str, is_final: bool, budget: int) -> None:
+def relabel(below: Path, variant: str, is_final: bool, budget: int, values: str) -> None:
     """Bring the records of a finished meta-test up to what the grid calls it now; the rows' numbers stay."""
     for kind, schema in (("diagnostics", DIAGNOSTICS_SCHEMA), ("records", SCHEMA)):
         path = below / f"{kind}.parquet"
@@ -121,7 +121,7 @@ def relabel(below: Path, variant: str, is_final: bool, budget: int) -> None:
             if name in schema.names:
                 column = pa.array([value] * len(table), schema.field(name).type)
                 renamed = renamed.set_column(schema.get_field_index(name), schema.field(name), column)
-        described = metadata | {"variant": variant, "budget_env_steps": budget}
+        described = metadata | {"variant": variant, "budget_env_steps": budget, "values": values}
         if described != metadata or not renamed.equals(table):
             write_table(path, renamed.to_pylist(), schema, described)
 

@@ -76,7 +76,7 @@ CELL: Shape = {
 }  # fmt: skip
 EXPERIMENT: Shape = {"name": TEXT, "experiment": (is_mapping, "a mapping")}
 EXECUTION: Shape = {"env_steps": COUNT, "milestones": (list_of(is_count), "a list of whole numbers")}
-LABEL: Shape = {"variant": TEXT}
+LABEL: Shape = {"variant": TEXT, "values": (optional(is_text), "a text")}
 PROVENANCE: Shape = {"earlier": (optional(list_of(is_mapping)), "a list of mappings")}
 METATEST: Shape = {
     "env_steps": COUNT,

@@ -17,6 +17,9 @@ from suite.results.lock import owner
 from suite.results.process_identity import is_alive, this_process
 from suite.results.shapes import STATUS, read_shaped
 
+DIVERGED = "diverged"
+"""The first word of the message of a run that failed since its numbers are not finite: trying again changes nothing."""
+
 JOB = "OFFMAP_JOB"  # environment variable: the job of a cluster that a worker belongs to
 
 

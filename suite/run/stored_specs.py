@@ -60,11 +60,12 @@ def train_config(folder: Path, spec: TrainingSpec) -> TrainConfig:
 
 
 class PendingMetatest(NamedTuple):
-    """A meta-test without records: its folder, what it is, and what its records are to call it."""
+    """A meta-test without records: its folder, what it is, what to call it, and where its values are from."""
 
     folder: Path
     spec: MetatestSpec
     variant: str
+    values: str
 
 
 def pending_metatests(folder: Path) -> list[PendingMetatest]:
@@ -80,7 +81,7 @@ def pending_metatests(folder: Path) -> list[PendingMetatest]:
             refuse_other_hash(below, spec.hash)
             _config(get_algorithm(spec.algorithm).load("adapt"), spec, below / "config.json")
             label = _whole(below / "label.json", lambda path: read_shaped(path, LABEL))
-            left.append(PendingMetatest(below, spec, label["variant"]))
+            left.append(PendingMetatest(below, spec, label["variant"], label.get("values") or ""))
     return left
 
 

@@ -25,7 +25,7 @@ from suite.results.collect import metrics_table
 from suite.results.layout import refuse_altered
 from suite.results.lock import Owned, owned
 from suite.results.provenance import provenance, write_provenance
-from suite.results.status import JOB, Status
+from suite.results.status import DIVERGED, JOB, Status
 from suite.run.metadata import describe
 from suite.run.metatest import run_metatest
 from suite.run.processes import STOPPED, TAKEN, end_with_parent
@@ -93,7 +93,7 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         message = f"asked to end at env step {status.env_steps}; what was done by then is kept"
         return _ended(status, "stopped", STOPPED, message)
     except Diverged as error:
-        return _failed(status, 1, f"diverged: {error}, near env step {status.env_steps}")
+        return _failed(status, 1, f"{DIVERGED}: {error}, near env step {status.env_steps}")
     except UserError as error:
         return _failed(status, 2, str(error))
     except OSError as error:
@@ -171,20 +171,20 @@ def run_metatests(folder: Path, left: Sequence[PendingMetatest], execution: Exec
         status.note(f"{unreadable} lines of metrics.jsonl cannot be read; they are left out of the training curve")
     training: Training | None = None
     budget = None  # that it has been opened at the end of
-    for below, spec, variant in left:
+    for below, spec, variant, values in left:
         if training is None or budget != spec.env_steps:
             training, budget = open_at_budget(folder, spec.env_steps, execution.device), spec.env_steps
         started = time.monotonic()
 
-        def report(fraction: float, label: str = f"{variant} on {spec.split.name}", since: float = started) -> None:
+        def report(fraction: float, where: str = f"{variant} on {spec.split.name}", since: float = started) -> None:
             seconds = time.monotonic() - since
             status.write(
-                stage="meta-test", metatest=label, fraction=fraction,
+                stage="meta-test", metatest=where, fraction=fraction,
                 remaining_seconds=seconds / fraction - seconds if fraction else None,
             )  # fmt: skip
 
         report(0.0)
-        metadata = describe(folder, spec, training, variant, execution)
+        metadata = describe(folder, spec, training, variant, execution) | {"values": values}
         run_metatest(below, spec, training, metadata, report)
 
 

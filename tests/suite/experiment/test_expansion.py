@@ -167,3 +167,36 @@ def test_a_splits_family_may_be_given_by_its_nickname(tmp_path):
     cells = expand(load_experiment(written(tmp_path, yaml.safe_dump(document))))
     assert {cell.split.full_name for cell in cells} == {"cheetah-velocity.mine", "cheetah-velocity.hard"}
     assert len({cell.training.hash for cell in cells if cell.algorithm == "mier" and cell.seed == 0}) == 1
+
+
+# Budgets of single algorithms ----------------------------------------------------------------------------------------
+
+
+def cells_of(*choices, **fields):
+    declared = {
+        "name": "x",
+        "splits": ["point-goal.ood"],
+        "algorithms": choices,
+        "budget": {"env_steps": 5000},
+    } | fields
+    return expand(Experiment.model_validate(declared))
+
+
+def test_an_algorithm_may_have_a_budget_of_its_own():
+    mier, pearl = cells_of("mier", {"name": "pearl", "budget": {"env_steps": 6000, "milestones": [5000]}})
+    assert (mier.execution.env_steps, pearl.execution.env_steps) == (5000, 6000)
+    assert [test.env_steps for test in pearl.metatests] == [5000, 6000]
+
+
+def test_variants_that_share_a_training_share_the_largest_budget():
+    mier, without = cells_of("mier", {"name": "mier-wr", "budget": {"env_steps": 4000}})
+    assert mier.training == without.training
+    assert mier.execution == without.execution
+    assert (mier.execution.env_steps, mier.execution.milestones) == (5000, (4000,))
+    assert [(test.env_steps, test.is_final) for test in without.metatests] == [(4000, True)]
+
+
+def test_a_milestone_of_one_variant_is_not_the_end_of_another():
+    long = {"name": "pearl", "label": "long", "budget": {"env_steps": 6000, "milestones": [5000]}}
+    with pytest.raises(UserError, match="'pearl' and 'long' have the same configuration"):
+        cells_of("pearl", long, protocol={}, milestone_protocol={})
