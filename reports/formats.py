@@ -78,8 +78,10 @@ def caption(table: pd.DataFrame, tied: str = "italic") -> str:
     if table["tied"].any():
         sentences.append(
             f"{tied.capitalize()}: not shown to differ from it (the interval of the difference, paired where "
-            "meta-trainings are shared, includes zero or there is none; not corrected for the number of comparisons)."
+            f"meta-trainings are shared, includes zero; at {LEVEL:.0%} for all comparisons of a column together)."
         )
+    if (table["best"].any()) and ((table["n"] > 0) & table["low"].isna()).any():
+        sentences.append("A number without an interval has too few seeds for one and takes no part in that.")
     with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     if len(with_numbers):
         sentences.append(caution(with_numbers["n"]))

@@ -96,8 +96,7 @@ def test_every_panel_says_its_seeds_and_how_its_intervals_are_made(parsed):
     assert len(panels) == len(FIGURES)
     # All but the picture of the split, whose tasks have no seeds; nor has the gate, a mark per task, any interval.
     assert sum(" seeds" in part.split("CSV")[0] for part in panels) == len(FIGURES) - 1
-    assert sum("95% intervals: Student's t over seeds" in part for part in panels) == len(FIGURES) - 3
-    assert sum("95% intervals: bootstrap over seeds" in part for part in panels) == 1
+    assert sum("95% intervals: Student's t over seeds" in part for part in panels) == len(FIGURES) - 2
 
 
 def test_the_number_of_seeds_is_in_the_picture_itself(golden, synthetic, tmp_path, monkeypatch):
