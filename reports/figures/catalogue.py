@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports.figures import alt_text, curves, outcomes, task_lists
+from reports.figures import alt_text, curves, outcomes, overall, task_lists
 from reports.numbers import series, split_tasks, training_curves
 from reports.results import Results
 
@@ -50,6 +50,14 @@ FIGURES = (
         "distribution; not drawn where it is declared to be the training list.",
         "task lists in the records",
         split_tasks.tasks, task_lists.split_picture, alt_text.describe_split,
+    ),
+    FigureKind(
+        "overall", "Scores over all test tasks",
+        "Mean, IQM, median and optimality gap of the normalised scores with their intervals, the best mean on top; all "
+        "splits weigh the same. A variant that lacks splits says how many it has, and stands below.",
+        "scores, which need both ends declared with the split",
+        series.overall, overall.overall, alt_text.describe_overall,
+        expected=False, pooled=True,
     ),
     FigureKind(
         "sample_efficiency", "Meta-training sample efficiency, in distribution (Fig. 2)",

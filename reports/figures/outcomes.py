@@ -31,7 +31,7 @@ from reports.figures.marks import (
     reach,
     variants,
 )
-from reports.numbers import scores, series, split_tasks
+from reports.numbers import aggregates, scores, series, split_tasks
 from reports.results import Results
 from tasks.pictures.task_lists import is_range, ranges
 
@@ -165,14 +165,18 @@ def _in_turns(ax: Axes) -> None:
 
 
 def profile(results: Results, *, split: str, ax: Axes) -> Axes:
-    """The share of test tasks and seeds with a score above each threshold (Agarwal et al., 2021, Fig. 4)."""
+    """The share of test tasks and seeds with a score above each threshold (Agarwal et al., 2021, Fig. 4).
+
+    Pooled over all splits, a variant that lacks some says in the legend how many it has: its curve is of fewer tasks.
+    """
     frame = series.profile(results, split)
+    lacking = aggregates.lacking_splits(results) if split == aggregates.ALL_SPLITS else {}
     for name in variants(frame):
         rows, look = frame[frame["variant"] == name], results.look(name)
         band(ax, rows["score"], rows, look.colour)
         ax.plot(rows["score"], rows["mean"], color=look.colour, linestyle=look.dashes, marker=look.marker,
                 markevery=max(len(rows) // 8, 1))  # fmt: skip
-    explain(ax, [handle(results.look(name)) for name in variants(frame)])
+    explain(ax, [handle(results.look(name), lacking=lacking.get(name, "")) for name in variants(frame)])
     ax.set_ylim(-0.03, 1.03)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     return finish(ax, split, style.SCORE, "tasks and seeds above")

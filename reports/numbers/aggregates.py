@@ -272,6 +272,15 @@ def samples(results: Results) -> dict[tuple[str, str], Sample]:
     return by_variant_and_split
 
 
+def lacking_splits(results: Results) -> dict[str, str]:
+    """The variants that have results on some of the splits with a scale only, and how a pooled number says so."""
+    splits_of: dict[str, int] = {}
+    for variant, split in samples(results):
+        splits_of[variant] = splits_of.get(variant, 0) + (split != ALL_SPLITS)
+    number = len(scored_splits(results))
+    return {variant: f" ({n} of {number} splits)" for variant, n in splits_of.items() if n < number}
+
+
 @lru_cache(maxsize=KEPT)
 def score_aggregates(results: Results) -> pd.DataFrame:
     """Every statistic of the scores on test, for every variant on every split and on all it has results on.
