@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +61,11 @@ class Exhibit(NamedTuple):
 
 
 def draw(
-    results: Results, kinds: Sequence[FigureKind], folder: Path, workers: int = 1
+    results: Results,
+    kinds: Sequence[FigureKind],
+    folder: Path,
+    workers: int = 1,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Exhibit], list[str]]:
     """Write every figure below `folder`; also a sentence for every figure that was expected and has no numbers.
 
@@ -70,25 +74,40 @@ def draw(
         kinds: The figures, in the order of the answer.
         folder: Must exist.
         workers: Processes that draw, where there is much to draw and the system can fork.
+        tell: Called with how many of the figures are drawn, in words.
     """
     many = results.cells["split"].nunique() >= WORTH_WORKERS
     if workers == 1 or not many or "fork" not in multiprocessing.get_all_start_methods():
-        drawn = [_drawn(results, kind, folder) for kind in kinds]
+        drawn = _told((_drawn(results, kind, folder) for kind in kinds), len(kinds), tell)
     else:
         _to_draw[:] = [(results, folder)]  # a forked process shares what this one has read
         gc.freeze()  # a collection in one would copy what is shared
         with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-            drawn = list(pool.map(_drawn_by_worker, kinds))
+            drawn = _told(pool.map(_drawn_by_worker, kinds), len(kinds), tell)
         gc.unfreeze()
         _to_draw.clear()
     return [exhibit for exhibit, _ in drawn if exhibit], [sentence for _, missing in drawn for sentence in missing]
 
 
+def _told(drawn: Iterable[Drawn], number: int, tell: Callable[[str], None]) -> list[Drawn]:
+    """All that is drawn, saying before each of them which of how many it is."""
+    done: list[Drawn] = []
+    tell(f"drawing 1 of {number}")
+    for one in drawn:
+        done.append(one)
+        if len(done) < number:
+            tell(f"drawing {len(done) + 1} of {number}")
+    return done
+
+
+Drawn = tuple["Exhibit | None", list[str]]
+"""A figure, None where no split has numbers for it, and sentences on the splits that should have."""
+
 _to_draw: list[tuple[Results, Path]] = []
 """What worker processes draw, and where; empty but while they do."""
 
 
-def _drawn_by_worker(kind: FigureKind) -> tuple[Exhibit | None, list[str]]:
+def _drawn_by_worker(kind: FigureKind) -> Drawn:
     results, folder = _to_draw[0]
     return _drawn(results, kind, folder)
 
