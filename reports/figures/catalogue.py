@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports.figures import alt_text, curves, outcomes, overall, task_lists
+from reports.figures import alt_text, curves, outcomes, overall, per_task, task_lists
 from reports.numbers import series, split_tasks, training_curves
 from reports.results import Results
 
@@ -69,8 +69,8 @@ FIGURES = (
     ),
     FigureKind(
         "out_of_distribution", "Return on the test tasks, all algorithms (Fig. 4)",
-        "Bars stand on the return of doing nothing, so the longer the better; dots: seeds; dotted line: the best known "
-        "return that ends the score.",
+        "Bars stand on the return of doing nothing, so the longer the better; dots: seeds; dotted line: the return "
+        "that ends the score, the best known one or, where the split says so, an upper bound.",
         "results on test",
         series.outcome, outcomes.out_of_distribution, alt_text.describe_outcome,
     ),
@@ -100,9 +100,10 @@ FIGURES = (
     ),
     FigureKind(
         "per_task", "Task by task (Fig. 5 or 6, by version)",
-        "The result in every single task against its parameter; shaded: the range of the training tasks.",
+        "The result in every single task against its parameter; shaded: the range of the training tasks. Of many "
+        "variants neighbouring tasks are averaged, and the intervals stand in the CSV.",
         "results on test",
-        series.per_task, outcomes.per_task, alt_text.describe_tasks,
+        series.per_task, per_task.per_task, alt_text.describe_tasks,
     ),
     FigureKind(
         "in_and_out", "The gap: in and out of distribution",

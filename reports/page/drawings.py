@@ -13,7 +13,7 @@ THEME = {style.INK: "currentColor", style.GRID: "var(--grid)", style.PAPER: "var
 """What our colours of text, of the grid and of paper become, so that they follow the reader's colour scheme."""
 
 FINEST = {"d": 2, "x": 2, "y": 2, "width": 2, "height": 2, "transform": 4}
-"""Decimals, by attribute, of numbers in points; a transform also holds the scale of letters."""
+"""Decimals, by attribute, of numbers in points; a transform also holds the scale of letters, a number below 1."""
 
 
 class Drawings:
@@ -55,6 +55,9 @@ class Drawings:
         written = "".join(self._attribute(key.rpartition("}")[2], text, renamed) for key, text in element.items())
         if tag == "g" and not (written and inside):
             return inside
+        if tag == "g" and "scale(" in written:  # a text: its letters, which many others have too
+            name = self._definitions.setdefault(f"<g>{inside}</g>", f"d{len(self._definitions)}")
+            return f'<use href="#{name}"{written}/>'
         return f"<{tag}{written}>{inside}</{tag}>" if inside else f"<{tag}{written}/>"
 
     def _attribute(self, name: str, text: str, renamed: dict[str, str]) -> str:
@@ -85,6 +88,7 @@ def _rounded(text: str, places: int) -> str:
     """Text whose numbers have at most so many decimals."""
 
     def shorter(found: re.Match[str]) -> str:
-        return f"{float(found[0]):.{places}f}".rstrip("0").rstrip(".")
+        value = float(found[0])
+        return f"{value:.{places if abs(value) < 1 else 2}f}".rstrip("0").rstrip(".")
 
     return re.sub(rf"-?\d+\.\d{{{places + 1},}}(?![\de])", shorter, text)
