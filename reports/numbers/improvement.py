@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from reports import style
-from reports.numbers.aggregates import ALL_SPLITS, KEPT, merged
+from reports.numbers.aggregates import ALL_SPLITS, KEPT
 from reports.numbers.intervals import WILSON, Estimate, wilson
+from reports.numbers.samples import merged
 from reports.numbers.scores import task_results
 from reports.results import Results
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reports.numbers.aggregates import Sample
+from reports.numbers.samples import Sample
 
 
 def scores(generator, trials, seeds, tasks=10, together=0.5, steps=0.0, skew=False):
@@ -20,7 +20,7 @@ def scores(generator, trials, seeds, tasks=10, together=0.5, steps=0.0, skew=Fal
 
 
 def sample(*splits, name="t"):
-    """Scores (seed, task) on each split, by meta-trainings of its own, as `aggregates.sample_of` makes them."""
+    """Scores (seed, task) on each split, by meta-trainings of its own, as `samples.sample_of` makes them."""
     shape_of = [part.shape for part in splits]
     sizes = tuple(seeds for seeds, _ in shape_of)
     first_unit = np.concatenate([[0], np.cumsum(sizes)])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.numbers import aggregates, intervals
+from reports.numbers import aggregates, intervals, samples
 from reports.reading.load import load
 
 
@@ -18,7 +18,7 @@ def rows(scores, split="a.b", first=0, name="t"):
 
 
 def values(frame):
-    held = aggregates.sample_of(frame)
+    held = samples.sample_of(frame)
     return {name: aggregates.estimate(held, name) for name in aggregates.STATISTICS}
 
 
@@ -77,7 +77,7 @@ def test_the_mean_over_splits_has_the_interval_of_independent_means():
 
 def test_splits_that_share_meta_trainings_are_one_stratum():
     frame = pd.concat([rows([[1.0], [3.0]]), rows([[10.0], [30.0]], split="c.d"), rows([[0.0]], split="e.f", name="u")])
-    held = aggregates.sample_of(frame)
+    held = samples.sample_of(frame)
     assert held.sizes == (2, 1)
     assert held.trainings == ("t0", "t1", "u0")
     shared = values(frame[frame["split"] != "e.f"])["mean"]
@@ -106,7 +106,7 @@ def test_by_brute_force_on_one_split(shape):
 
 def test_every_resample_by_brute_force():
     scores = np.random.default_rng(2).normal(0.5, 0.4, (4, 3))
-    held = aggregates.sample_of(rows(scores))
+    held = samples.sample_of(rows(scores))
     drawn = intervals.resamples((4,))
     expected = []
     for draw in drawn.draws:
@@ -118,7 +118,7 @@ def test_every_resample_by_brute_force():
 def test_strata_are_drawn_as_scipys_bootstrap_draws_them():
     generator = np.random.default_rng(3)
     a, b = generator.normal(0, 1, (12, 4)), generator.normal(1, 3, (9, 4))
-    held = aggregates.sample_of(pd.concat([rows(a), rows(b, split="c.d", name="u")]))
+    held = samples.sample_of(pd.concat([rows(a), rows(b, split="c.d", name="u")]))
 
     def both(x, y, axis):
         return (a[x].mean(axis=(-1, -2)) + b[y].mean(axis=(-1, -2))) / 2
@@ -134,7 +134,7 @@ def test_twenty_seeds_of_scores_have_a_bootstraps_interval():
     scores = 0.5 + np.random.default_rng(20).normal(0, 0.15, (20, 4))
     found = values(rows(scores))
     assert {estimate.method for estimate in found.values()} == {intervals.BOOTSTRAP}
-    expected = aggregates.estimate(aggregates.sample_of(rows(scores[:19])), "IQM")
+    expected = aggregates.estimate(samples.sample_of(rows(scores[:19])), "IQM")
     width = found["IQM"].high - found["IQM"].low
     assert width == pytest.approx(expected.high - expected.low, rel=0.25)
 
@@ -150,7 +150,7 @@ def test_the_jackknife_of_a_mean_is_students_interval():
 def test_the_difference_of_linear_statistics_is_welchs_or_paired(name):
     generator = np.random.default_rng(6)
     a, b = generator.normal(0.5, 0.1, (3, 2)), generator.normal(0.4, 0.3, (5, 2))
-    first, second, same = (aggregates.sample_of(rows(x, name=n)) for x, n in ((a, "t"), (b, "u"), (b[:3], "t")))
+    first, second, same = (samples.sample_of(rows(x, name=n)) for x, n in ((a, "t"), (b, "u"), (b[:3], "t")))
     of_seed = [(x if name == "mean" else np.maximum(1 - x, 0)).mean(axis=1) for x in (a, b)]
     welch = stats.ttest_ind(*of_seed, equal_var=False).confidence_interval()
     found = aggregates.difference(first, second, name)
@@ -179,10 +179,10 @@ def test_a_statistic_that_does_not_see_how_seeds_differ_has_no_interval():
 
 def test_the_difference_of_shared_meta_trainings_is_paired():
     scores = np.random.default_rng(4).normal(0, 1, (6, 3))
-    first, second = (aggregates.sample_of(rows(held)) for held in (scores + 0.1, scores))
+    first, second = (samples.sample_of(rows(held)) for held in (scores + 0.1, scores))
     paired = aggregates.difference(first, second, "IQM")
     assert (paired.low, paired.high) == pytest.approx((0.1, 0.1))
-    apart = aggregates.difference(first, aggregates.sample_of(rows(scores, name="u")), "IQM")
+    apart = aggregates.difference(first, samples.sample_of(rows(scores, name="u")), "IQM")
     assert apart.mean == pytest.approx(0.1)
     # Independent variances add up: twice that of one, with ten degrees of freedom.
     one = aggregates.estimate(first, "IQM")
@@ -192,9 +192,9 @@ def test_the_difference_of_shared_meta_trainings_is_paired():
 
 def test_one_meta_training_more_unpairs_nothing():
     scores = np.random.default_rng(7).normal(0, 1, (6, 3))
-    first, second = (aggregates.sample_of(rows(x)) for x in (scores + 0.1, scores[:5]))
+    first, second = (samples.sample_of(rows(x)) for x in (scores + 0.1, scores[:5]))
     paired = aggregates.difference(first, second, "mean")
-    apart = aggregates.difference(first, aggregates.sample_of(rows(scores[:5], name="u")), "mean")
+    apart = aggregates.difference(first, samples.sample_of(rows(scores[:5], name="u")), "mean")
     assert paired.high - paired.low < 0.6 * (apart.high - apart.low)
     assert paired.n == 5
 
@@ -204,12 +204,12 @@ def test_the_profile_by_hand(golden):
     profile = aggregates.profiles(load(golden))
     assert len(profile) == len(aggregates.THRESHOLDS)
     assert np.allclose(profile["mean"], 1.0)
-    held = aggregates.sample_of(rows([[0.0, 0.4], [0.2, 1.4]]))
+    held = samples.sample_of(rows([[0.0, 0.4], [0.2, 1.4]]))
     found = aggregates._profile(held, np.array([0.0, 0.3, 1.0]))
     assert list(found["mean"]) == [0.75, 0.5, 0.25]  # strictly above
     # Per seed 0.5 and 1, 0.5 and 0.5, 0 and 0.5: cut off at 0 and 1, and no interval where seeds agree.
     assert found["low"].tolist() == pytest.approx([0, math.nan, 0], nan_ok=True)
     assert found["high"].tolist() == pytest.approx([1, math.nan, 1], nan_ok=True)
-    wide = aggregates._profile(aggregates.sample_of(rows(np.arange(40.0).reshape(4, 10) % 7)), np.array([2.5]))
+    wide = aggregates._profile(samples.sample_of(rows(np.arange(40.0).reshape(4, 10) % 7)), np.array([2.5]))
     of_seed = intervals.student_t((np.arange(40.0).reshape(4, 10) % 7 > 2.5).mean(axis=1))
     assert wide.loc[0, ["mean", "low", "high"]].tolist() == pytest.approx(of_seed[:3])
