@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,13 +39,20 @@ def report(
     from reports.report import write
 
     results = load(folders, mix, against)
-    path = write(results, out or folders[0] / "report", workers=min(_cores(), MOST_WORKERS))
+    path = write(results, out or folders[0] / "report", min(_cores(), MOST_WORKERS), _tell)
+    _tell("")
     table, gains = main_table(results), gain_table(results)
     print_lines(["Return after adaptation, 95 % intervals over seeds", ""])
     for split, declared in table[table["declared"] > 0].groupby("split", sort=True):
         _print_split(str(split), declared, gains[(gains["split"] == split) & (gains["declared"] > 0)])
     problems = [f"left out: {problem.where}: {problem.why}" for problem in results.problems]
     print_lines([*verdict(results)[-1:], *results.notes, *problems, str(path)])
+
+
+def _tell(words: str) -> None:
+    """What is being done, over what was said before; on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{words}", end="", file=sys.stderr, flush=True)
 
 
 def _cores() -> int:

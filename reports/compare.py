@@ -125,8 +125,8 @@ def _judged(cell: Cell, tasks: Sequence[dict[Cell, pd.DataFrame]], facts: Sequen
     shared = first.columns.intersection(second.columns)
     if shared.empty:
         return Verdict(NO_ESTIMATE, NOT_COMPARABLE, "no test task that both have tested")
-    values = [table[shared].dropna().mean(axis=1).to_dict() for table in (first, second)]
-    estimate = difference(*values)
+    here, there = (table[shared].dropna().mean(axis=1).to_dict() for table in (first, second))
+    estimate = difference(here, there)
     why = _allowed_differences(cell, facts)
     if len(shared) < max(len(first.columns), len(second.columns)):
         why = [f"over the {len(shared)} tasks that both have tested", *why]

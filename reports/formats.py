@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -39,12 +39,16 @@ def wide(table: pd.DataFrame, columns: Sequence[str], cell: str = "text") -> pd.
     cells = table.set_index(["variant", *columns])[cell].to_dict()
     variants = style.ordered(table["variant"])
     rows = [[cells.get((variant, *head), "–") for head in heads] for variant in variants]
-    # Variants that would be called alike keep their labels.
-    names = {variant: style.look(variant).name for variant in {*variants, *table.get("other", ())}}
-    counts = Counter(names.values())
-    name_of = {variant: name if counts[name] == 1 else variant for variant, name in names.items()}
+    name_of = called({*variants, *table.get("other", ())})
     titles = [" ".join(f"than {name_of[v]}" if c == "other" else v for c, v in zip(columns, head)) for head in heads]
     return pd.DataFrame(rows, index=pd.Index([name_of[v] for v in variants], name="variant"), columns=titles)
+
+
+def called(variants: Iterable[str]) -> dict[str, str]:
+    """What each variant is called; those that would be called alike keep their labels."""
+    names = {variant: style.look(variant).name for variant in variants}
+    counts = Counter(names.values())
+    return {variant: name if counts[name] == 1 else variant for variant, name in names.items()}
 
 
 def marks(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -78,8 +82,10 @@ def caption(table: pd.DataFrame, tied: str = "italic") -> str:
     if table["tied"].any():
         sentences.append(
             f"{tied.capitalize()}: not shown to differ from it (the interval of the difference, paired where "
-            "meta-trainings are shared, includes zero or there is none; not corrected for the number of comparisons)."
+            f"meta-trainings are shared, includes zero; at {LEVEL:.0%} for all comparisons of a column together)."
         )
+    if (table["best"].any()) and ((table["n"] > 0) & table["low"].isna()).any():
+        sentences.append("A number without an interval has too few seeds for one and takes no part in that.")
     with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     if len(with_numbers):
         sentences.append(caution(with_numbers["n"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from reports import formats
@@ -16,13 +17,14 @@ from reports.results import Results
 from suite.errors import UserError
 
 
-def write(results: Results, out: Path, workers: int = 1) -> Path:
+def write(results: Results, out: Path, workers: int = 1, tell: Callable[[str], None] = lambda _: None) -> Path:
     """The path of the page, `report.html`, written with figures and tables below `out`; an older report is replaced.
 
     Args:
         results: What is reported.
         out: The folder.
         workers: Processes that draw (`sheets.draw`).
+        tell: Called with what is being done, in a few words.
 
     Raises:
         UserError: a link stands where something would be written: a results folder of others may hold one.
@@ -34,8 +36,9 @@ def write(results: Results, out: Path, workers: int = 1) -> Path:
             )
     for name in ("figures", "tables"):
         _emptied(out / name)
+    tell("writing tables")
     _write_tables(results, out / "tables")
-    exhibits, absent = sheets.draw(results, FIGURES, out / "figures", workers)
+    exhibits, absent = sheets.draw(results, FIGURES, out / "figures", workers, tell)
     path = out / "report.html"
     path.write_text(page.render(results, exhibits, absent), encoding="utf-8", newline="\n")
     return path

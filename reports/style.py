@@ -30,13 +30,14 @@ Dashes = Literal["-", "--", "-.", ":"]
 
 
 class Look(NamedTuple):
-    """How one variant is drawn, in every figure."""
+    """How one variant is drawn, in every figure; `drawn` is what figures call it, where that is not its name."""
 
     name: str
     colour: str
     marker: str
     dashes: Dashes
     hatch: str = ""
+    drawn: str = ""
 
 
 def _declared_looks(references: bool) -> dict[str, Look]:
@@ -125,10 +126,35 @@ def looks(variants: Iterable[tuple[str, str]]) -> dict[str, Look]:
     look_of: dict[str, Look] = {}
     for algorithm, labels in siblings.items():
         labels.sort(key=lambda label: (_key(label) != _key(algorithm), label))
+        drawn = shortened([look(label).name for label in labels])
         for place, label in enumerate(labels):
             base = look(algorithm + REFERENCE) if is_reference(label) else _sibling(look(algorithm), place)
-            look_of.setdefault(label, base._replace(name=look(label).name))
+            name = look(label).name
+            look_of.setdefault(label, base._replace(name=name, drawn="" if drawn[place] == name else drawn[place]))
     return look_of
+
+
+def shortened(names: list[str]) -> list[str]:
+    """Names of siblings that a figure has room for, as different from one another as the names are.
+
+    Long ones (such as those of a sweep) keep their first word and the words that not all of them have; what is then
+    still too long, or the same, loses its middle and gets a number.
+    """
+    if all(len(name) <= MOST_DRAWN for name in names):
+        return names
+    words = [re.split(r"(?<=[\s,;/\[\]()])", name) for name in names]
+    common = set.intersection(*(set(parts) for parts in words)) if len(names) > 1 else set[str]()
+    texts = ["".join(p for n, p in enumerate(parts) if n == 0 or p not in common).strip(" ,;") for parts in words]
+    cut = [_without_middle(text) for text in texts]
+    return [
+        text if cut.count(text) == 1 else f"{_without_middle(text, MOST_DRAWN - 4)} #{cut[:place].count(text) + 1}"
+        for place, text in enumerate(cut)
+    ]
+
+
+def _without_middle(text: str, most: int = 0) -> str:
+    most = most or MOST_DRAWN
+    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-most // 2 :]}"
 
 
 def _sibling(base: Look, place: int) -> Look:
@@ -221,8 +247,7 @@ MOST_DRAWN = 24
 
 def drawn_name(look: Look) -> str:
     """A variant's name as figures show it: without the middle of a long one."""
-    name = drawable(look.name)
-    return plain(name if len(name) <= MOST_DRAWN else f"{name[: MOST_DRAWN // 2 - 1]}…{name[-MOST_DRAWN // 2 :]}")
+    return plain(_without_middle(drawable(look.drawn or look.name)))
 
 
 def decimals(*values: float) -> int:

@@ -27,7 +27,7 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path):
     assert {
         "reports/reference/parity/records.parquet",
         "reports/page/template.html",
-        "reports/page/sort.js",
+        "reports/page/page.js",
         "tasks/pictures/split.py",
     } < files
     assert names == files

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from reports import style
-from reports.numbers import series, split_tasks, training_curves
+from reports.numbers import aggregates, series, split_tasks, training_curves
 from reports.results import Results
 from tasks.pictures.task_lists import NAMES
 
@@ -52,16 +52,31 @@ def describe_outcome(results: Results, split: str) -> str:
     return f"Return after adaptation on the test tasks of {split}. {'; '.join(parts)}."
 
 
+def describe_overall(results: Results, split: str) -> str:
+    """The alternative text of the statistics of scores: mean and IQM of each variant, the best mean first."""
+    frame = series.overall(results, split)
+    lacking = aggregates.lacking_splits(results) if split == aggregates.ALL_SPLITS else {}
+    rows = {key: row for key, row in zip(zip(frame["variant"], frame["statistic"]), frame.to_dict("records"))}
+    names = sorted(set(frame["variant"]), key=lambda name: -rows[name, "mean"]["mean"])
+    parts = [
+        f"{_name(name)}{lacking.get(name, '')} mean {_value(rows[name, 'mean'])}, IQM {_value(rows[name, 'IQM'])} "
+        f"(n = {rows[name, 'mean']['n']})"
+        for name in names
+    ]
+    return f"Statistics of the normalised scores on {split}. {'; '.join(parts)}."
+
+
 def describe_profile(results: Results, split: str) -> str:
     """The alternative text of the performance profiles: the shares above a quarter, a half and three quarters."""
     frame = series.profile(results, split)
+    lacking = aggregates.lacking_splits(results) if split == aggregates.ALL_SPLITS else {}
     parts = []
     for name in style.ordered(frame["variant"]):
         rows = frame[frame["variant"] == name]
         shares = [
             f"{rows['mean'].iloc[(rows['score'] - at).abs().argmin()]:.0%} above {at}" for at in (0.25, 0.5, 0.75)
         ]
-        parts.append(f"{_name(name)} {', '.join(shares)}")
+        parts.append(f"{_name(name)}{lacking.get(name, '')} {', '.join(shares)}")
     return f"Share of tasks and seeds above a score on {split}. {'; '.join(parts)}."
 
 

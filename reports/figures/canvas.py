@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib.style
 import seaborn
@@ -115,6 +115,31 @@ def settle(figure: Figure) -> None:
     if engine:
         engine.execute(figure)
     figure.set_layout_engine("none")
+
+
+class Box(NamedTuple):
+    """Where something stands on a figure, in points from its upper left corner."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+MARGIN = 2
+"""Points around what is cut out of a figure."""
+
+
+def boxes(figure: Figure, artists: Iterable[Artist]) -> list[Box]:
+    """Where parts of a figure that is laid out stand on it, with all that belongs to them."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    scale, height = 72 / figure.dpi, float(figure.get_figheight()) * 72
+    bounds = [artist.get_tightbbox(renderer) for artist in artists]
+    return [
+        Box(round(box.x0 * scale - MARGIN, 1), round(height - box.y1 * scale - MARGIN, 1),
+            round(box.width * scale + 2 * MARGIN, 1), round(box.height * scale + 2 * MARGIN, 1))
+        for box in bounds if box is not None
+    ]  # fmt: skip
 
 
 def save(figure: Figure, stem: Path) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports.figures import alt_text, curves, outcomes, task_lists
+from reports.figures import alt_text, curves, outcomes, overall, per_task, task_lists
 from reports.numbers import series, split_tasks, training_curves
 from reports.results import Results
 
@@ -52,6 +52,14 @@ FIGURES = (
         split_tasks.tasks, task_lists.split_picture, alt_text.describe_split,
     ),
     FigureKind(
+        "overall", "Scores over all test tasks",
+        "Mean, IQM, median and optimality gap of the normalised scores with their intervals, the best mean on top; all "
+        "splits weigh the same. A variant that lacks splits says how many it has, and stands below.",
+        "scores, which need both ends declared with the split",
+        series.overall, overall.overall, alt_text.describe_overall,
+        expected=False, pooled=True,
+    ),
+    FigureKind(
         "sample_efficiency", "Meta-training sample efficiency, in distribution (Fig. 2)",
         "Return after adaptation of the meta-tested checkpoints on tasks of the training distribution (test_id, or "
         "test where nothing shifts), on the same tasks and after the same number of adaptation updates at each.",
@@ -61,8 +69,8 @@ FIGURES = (
     ),
     FigureKind(
         "out_of_distribution", "Return on the test tasks, all algorithms (Fig. 4)",
-        "Bars stand on the return of doing nothing, so the longer the better; dots: seeds; dotted line: the best known "
-        "return that ends the score.",
+        "Bars stand on the return of doing nothing, so the longer the better; dots: seeds; dotted line: the return "
+        "that ends the score, the best known one or, where the split says so, an upper bound.",
         "results on test",
         series.outcome, outcomes.out_of_distribution, alt_text.describe_outcome,
     ),
@@ -92,9 +100,10 @@ FIGURES = (
     ),
     FigureKind(
         "per_task", "Task by task (Fig. 5 or 6, by version)",
-        "The result in every single task against its parameter; shaded: the range of the training tasks.",
+        "The result in every single task against its parameter; shaded: the range of the training tasks. Of many "
+        "variants neighbouring tasks are averaged, and the intervals stand in the CSV.",
         "results on test",
-        series.per_task, outcomes.per_task, alt_text.describe_tasks,
+        series.per_task, per_task.per_task, alt_text.describe_tasks,
     ),
     FigureKind(
         "in_and_out", "The gap: in and out of distribution",

@@ -95,7 +95,10 @@ def adaptation_data(results: Results, *, split: str, ax: Axes) -> Axes:
     most = float(frame["transitions"].max()) if len(frame) else 1.0
     for position, name in enumerate(names):
         rows, look = frame[frame["variant"] == name], results.look(name)
-        curve(ax, rows[rows["kind"] == "evaluated"], "transitions", look)
+        evaluated = rows[rows["kind"] == "evaluated"]
+        # Nothing was measured between before and after: a thin line says what belongs together, and no band.
+        ax.plot(evaluated["transitions"], evaluated["mean"], color=look.colour, linestyle=look.dashes, linewidth=0.7)
+        points(ax, evaluated["transitions"].to_numpy(dtype=float), evaluated, look)
         collected, aside_by = rows[rows["kind"] == "collected"], 0.02 * most * (position + 1)
         points(ax, collected["transitions"].to_numpy(dtype=float) + aside_by, collected, look, hollow=True)
     explain(ax, [handle(results.look(name)) for name in names])

@@ -50,10 +50,10 @@ def points(ax: Axes, x: np.ndarray, rows: pd.DataFrame, look: style.Look, hollow
                 linestyle="none", capsize=2, linewidth=0.9)  # fmt: skip
 
 
-def handle(look: style.Look, marker: bool = True, line: bool = True) -> Line2D:
-    """The legend entry of a variant."""
+def handle(look: style.Look, marker: bool = True, line: bool = True, lacking: str = "") -> Line2D:
+    """The legend entry of a variant; `lacking` says which splits its pooled curve is without."""
     shape, dashes = (look.marker if marker else "none"), (look.dashes if line else "none")
-    return Line2D([], [], color=look.colour, linestyle=dashes, marker=shape, label=style.drawn_name(look))
+    return Line2D([], [], color=look.colour, linestyle=dashes, marker=shape, label=style.drawn_name(look) + lacking)
 
 
 def dot(label: str, face: str, marker: str = "o") -> Line2D:

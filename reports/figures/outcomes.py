@@ -6,22 +6,17 @@ seeds, absent where n = 1.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from reports import style
 from reports.figures.marks import (
-    THIN,
-    area,
     aside,
     band,
-    curve,
     dot,
     explain,
     finish,
@@ -31,9 +26,8 @@ from reports.figures.marks import (
     reach,
     variants,
 )
-from reports.numbers import scores, series, split_tasks
+from reports.numbers import aggregates, scores, series
 from reports.results import Results
-from tasks.pictures.task_lists import is_range, ranges
 
 FEWEST_BARS = 4
 """Bars that a panel has room for at the least, so that one alone does not fill it."""
@@ -47,7 +41,7 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
     """
     frame = series.outcome(results, split)
     frame = frame[~frame["variant"].map(style.is_reference).astype(bool)]
-    floor, best, floor_label = _ends(results, split)
+    floor, best, floor_label, best_label = _ends(results, split)
     names = list(frame["variant"])
     seeds = series.seeds_behind(results, split)
     seeds = seeds[(seeds["task_list"] == "test") & seeds["variant"].isin(names)]
@@ -70,7 +64,7 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
     ax.axhline(floor, color=style.INK, linewidth=0.7)
     if best is not None:
         ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=":")
-        explain(ax, [_rule("best known return", ":")])
+        explain(ax, [_rule(best_label, ":")])
     explain(ax, [_rule(floor_label, "-")])
     ax.set_xticks(range(len(names)), [style.drawn_name(results.look(name)) for name in names], rotation=45,
                   ha="right", rotation_mode="anchor")  # fmt: skip
@@ -80,13 +74,16 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
     return finish(ax, split, "", style.RETURN)
 
 
-def _ends(results: Results, split: str) -> tuple[float, float | None, str]:
-    """The return that bars stand on, the best known one, and what the first is called in the legend.
+def _ends(results: Results, split: str) -> tuple[float, float | None, str, str]:
+    """The return that bars stand on, the one that ends the score, and what the legend calls each of them.
 
     Bars stand on the return of doing nothing, or on zero where that is not declared.
     """
     ends = scores.score_ends(results, split)
-    return (0.0, ends.best, "zero") if ends.null is None else (ends.null, ends.best, "doing nothing")
+    best_label = "upper bound of the return" if "upper bound" in ends.best_source else "best known return"
+    if ends.null is None:
+        return 0.0, ends.best, "zero", best_label
+    return ends.null, ends.best, "doing nothing", best_label
 
 
 def _rule(label: str, dashes: style.Dashes) -> Artist:
@@ -123,56 +120,19 @@ def in_and_out(results: Results, *, split: str, ax: Axes) -> Axes:
     return finish(ax, split, style.RETURN, "")
 
 
-def per_task(results: Results, *, split: str, ax: Axes) -> Axes:
-    """The result in every task against the task's parameter (the paper's Fig. 5 or 6, by version).
-
-    Filled: test, hollow: test_id; shaded: the range trained on. Tasks without one number stand at their index.
-    """
-    frame = series.per_task(results, split)
-    has_axis = bool(frame["parameter"].notna().any())
-    column = "parameter" if has_axis else "task"
-    if not has_axis:
-        frame = frame[frame["task_list"] == "test"]
-    names, entries = variants(frame), list[Artist]()
-    training = _training_ranges(results, split) if has_axis else []
-    for ends in training:
-        ax.axvspan(*ends, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
-    if training:
-        entries.append(area("training range", style.SHADE, 0.3))
-    for position, name in reversed([*enumerate(names)]):  # the first is drawn last: seen where marks coincide
-        look = results.look(name)
-        for task_list, rows in frame[frame["variant"] == name].groupby("task_list", sort=True):
-            numbers = rows[rows["mean"].notna()].sort_values(column)
-            if has_axis:
-                line = curve(ax, numbers, column, look, hollow=task_list == "test_id")
-                line.set(**THIN, **({} if is_range(numbers[column]) else {"linestyle": "none"}))
-            else:
-                dodge = 0.7 * ((position + 0.5) / len(names) - 0.5)
-                points(ax, numbers[column].to_numpy(dtype=float) + dodge, numbers, look)
-    if has_axis and "test_id" in set(frame["task_list"]):
-        entries.append(dot("hollow: test_id", "none"))
-    explain(ax, [*(handle(results.look(name)) for name in names), *entries])
-    document = results.split_document(split)
-    if has_axis and document.get("axis_unit") == "rad":
-        _in_turns(ax)
-    return finish(ax, split, _axis_label(document) if has_axis else "test task (index in its list)", style.RETURN)
-
-
-def _in_turns(ax: Axes) -> None:
-    """Ticks of an axis in radians at quarters of a turn, as multiples of pi."""
-    ax.xaxis.set_major_locator(MultipleLocator(np.pi / 2))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / np.pi:.3g}π" if value else "0"))
-
-
 def profile(results: Results, *, split: str, ax: Axes) -> Axes:
-    """The share of test tasks and seeds with a score above each threshold (Agarwal et al., 2021, Fig. 4)."""
+    """The share of test tasks and seeds with a score above each threshold (Agarwal et al., 2021, Fig. 4).
+
+    Pooled over all splits, a variant that lacks some says in the legend how many it has: its curve is of fewer tasks.
+    """
     frame = series.profile(results, split)
+    lacking = aggregates.lacking_splits(results) if split == aggregates.ALL_SPLITS else {}
     for name in variants(frame):
         rows, look = frame[frame["variant"] == name], results.look(name)
         band(ax, rows["score"], rows, look.colour)
         ax.plot(rows["score"], rows["mean"], color=look.colour, linestyle=look.dashes, marker=look.marker,
                 markevery=max(len(rows) // 8, 1))  # fmt: skip
-    explain(ax, [handle(results.look(name)) for name in variants(frame)])
+    explain(ax, [handle(results.look(name), lacking=lacking.get(name, "")) for name in variants(frame)])
     ax.set_ylim(-0.03, 1.03)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     return finish(ax, split, style.SCORE, "tasks and seeds above")
@@ -195,15 +155,3 @@ def gate(results: Results, *, split: str, ax: Axes) -> Axes:
     finish(ax, split, "held-out loss of the adapted model", "gain in return")
     aside(ax, gate_words(series.open_share(results, split)))
     return ax
-
-
-def _training_ranges(results: Results, split: str) -> list[tuple[float, float]]:
-    """The ends of what training tasks fill on the split's axis; none where they are unknown or too few."""
-    frame = split_tasks.tasks(results, split)
-    values = frame.loc[(frame["task_list"] == "train") & (frame["size"] == 1), "value"]
-    return ranges(values)
-
-
-def _axis_label(document: dict[str, Any]) -> str:
-    axis, unit = str(document.get("axis") or "task parameter").replace("_", " "), document.get("axis_unit")
-    return f"{axis} ({unit})" if unit else axis

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import gc
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from reports import formats, style
+from reports import formats
 from reports.figures import canvas
 from reports.figures.catalogue import FigureKind, has_numbers
 from reports.figures.marks import aside
 from reports.numbers.aggregates import ALL_SPLITS
 from reports.reading.files import file_name
 from reports.results import Results
-
-THEMES = ((style.INK, style.GRID, "#FFFFFF"), ("#E4E6EA", "#3B4048", "#1D2128"))
-"""Colours of text and axes, of the grid, and behind them: light, dark."""
 
 PANELS = 9
 """Most panels of one sheet: three rows of three, about a page."""
@@ -37,36 +33,39 @@ class Panel(NamedTuple):
         split: Its name.
         note: Seeds and kind of interval (`formats.panel_words`).
         alt: The alternative text.
-        svg: The picture as text.
-        width: In pixels.
-        height: In pixels.
         numbers: The address of the CSV with its numbers.
+        box: Where it stands on its sheet.
     """
 
     split: str
     note: str
     alt: str
-    svg: str
-    width: int
-    height: int
     numbers: str
+    box: canvas.Box
 
-    @property
-    def source(self) -> str:
-        """The picture as a data address, so that the page is one file."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
+
+class Sheet(NamedTuple):
+    """Several panels over one legend: the address without its ending, the SVG as text, and where the legend stands."""
+
+    address: str
+    svg: str
+    panels: list[Panel]
+    legend: canvas.Box | None
 
 
 class Exhibit(NamedTuple):
-    """One figure: its kind, its panels, and the addresses of its sheets without their endings."""
+    """One figure: its kind and its sheets."""
 
     kind: FigureKind
-    panels: list[Panel]
-    sheets: list[str]
+    sheets: list[Sheet]
 
 
 def draw(
-    results: Results, kinds: Sequence[FigureKind], folder: Path, workers: int = 1
+    results: Results,
+    kinds: Sequence[FigureKind],
+    folder: Path,
+    workers: int = 1,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Exhibit], list[str]]:
     """Write every figure below `folder`; also a sentence for every figure that was expected and has no numbers.
 
@@ -75,25 +74,40 @@ def draw(
         kinds: The figures, in the order of the answer.
         folder: Must exist.
         workers: Processes that draw, where there is much to draw and the system can fork.
+        tell: Called with how many of the figures are drawn, in words.
     """
     many = results.cells["split"].nunique() >= WORTH_WORKERS
     if workers == 1 or not many or "fork" not in multiprocessing.get_all_start_methods():
-        drawn = [_drawn(results, kind, folder) for kind in kinds]
+        drawn = _told((_drawn(results, kind, folder) for kind in kinds), len(kinds), tell)
     else:
         _to_draw[:] = [(results, folder)]  # a forked process shares what this one has read
         gc.freeze()  # a collection in one would copy what is shared
         with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-            drawn = list(pool.map(_drawn_by_worker, kinds))
+            drawn = _told(pool.map(_drawn_by_worker, kinds), len(kinds), tell)
         gc.unfreeze()
         _to_draw.clear()
     return [exhibit for exhibit, _ in drawn if exhibit], [sentence for _, missing in drawn for sentence in missing]
 
 
+def _told(drawn: Iterable[Drawn], number: int, tell: Callable[[str], None]) -> list[Drawn]:
+    """All that is drawn, saying before each of them which of how many it is."""
+    done: list[Drawn] = []
+    tell(f"drawing 1 of {number}")
+    for one in drawn:
+        done.append(one)
+        if len(done) < number:
+            tell(f"drawing {len(done) + 1} of {number}")
+    return done
+
+
+Drawn = tuple["Exhibit | None", list[str]]
+"""A figure, None where no split has numbers for it, and sentences on the splits that should have."""
+
 _to_draw: list[tuple[Results, Path]] = []
 """What worker processes draw, and where; empty but while they do."""
 
 
-def _drawn_by_worker(kind: FigureKind) -> tuple[Exhibit | None, list[str]]:
+def _drawn_by_worker(kind: FigureKind) -> Drawn:
     results, folder = _to_draw[0]
     return _drawn(results, kind, folder)
 
@@ -117,35 +131,24 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
         aside(ax, formats.seeds_words(kind.series(results, split)))
         return ax
 
-    sheets: list[str] = []
-    panels: list[Panel] = []
+    sheets: list[Sheet] = []
     with canvas.house_style():
         for number, start in enumerate(range(0, len(splits), PANELS), 1):
             stem = folder / (kind.name if number == 1 else f"{kind.name}-{number}")
             shown = splits[start : start + PANELS]
             figure = canvas.sheet(panel, shown)
             canvas.save(figure, stem)
-            sheets.append(f"{folder.name}/{stem.name}")
-            for split in shown:
-                alone = canvas.sheet(panel, [split]) if len(shown) > 1 else figure
-                width, height = (round(float(inches) * alone.dpi) for inches in alone.get_size_inches())
-                numbers = _write_numbers(results, kind, split, folder)
-                note, alt = formats.panel_words(kind.series(results, split)), kind.describe(results, split)
-                panels.append(Panel(split, note, alt, themed(canvas.svg(alone)), width, height, numbers))
-    return Exhibit(kind, panels, sheets)
+            panels = [
+                Panel(split, formats.panel_words(kind.series(results, split)), kind.describe(results, split),
+                      _write_numbers(results, kind, split, folder), box)
+                for split, box in zip(shown, canvas.boxes(figure, figure.axes))
+            ]  # fmt: skip
+            legend = next(iter(canvas.boxes(figure, figure.legends)), None)
+            sheets.append(Sheet(f"{folder.name}/{stem.name}", canvas.svg(figure), panels, legend))
+    return Exhibit(kind, sheets)
 
 
 def _write_numbers(results: Results, kind: FigureKind, split: str, folder: Path) -> str:
     name = f"{kind.name}_{file_name(split)}.csv"
     formats.write_csv(kind.series(results, split), folder / name)
     return f"{folder.name}/{name}"
-
-
-def themed(svg: str) -> str:
-    """An SVG of ours whose colours of text, grid and background follow the reader's light or dark colour scheme."""
-    light, dark = (f"svg{{color:{ink};--grid:{grid};--paper:{paper}}}" for ink, grid, paper in THEMES)
-    rules = f"<style>{light}@media (prefers-color-scheme: dark){{{dark}}}@media print{{{light}}}</style>"
-    head, mark, rest = svg[svg.index("<svg") :].partition(">")
-    for colour, value in ((style.INK, "currentColor"), (style.GRID, "var(--grid)"), (style.PAPER, "var(--paper)")):
-        rest = rest.replace(colour.lower(), value)
-    return head + mark + rules + rest

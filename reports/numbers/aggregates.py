@@ -8,26 +8,26 @@ weigh the same, and in a split all seeds, and in a seed all tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from scipy.sparse import csr_array
 
 from reports.numbers.intervals import (
-    BOOTSTRAP,
     BOOTSTRAP_FROM,
     COMBINED,
-    SEED,
+    JACKKNIFE,
+    LEVEL,
     STUDENT,
     Estimate,
     bootstrapped,
-    combined,
-    percentiles,
     resamples,
+    satterthwaite,
 )
+from reports.numbers.samples import Sample, merged, sample_of, weights
 from reports.numbers.scores import scored_splits, task_results
 from reports.results import Results
 
@@ -44,70 +44,6 @@ THRESHOLDS = np.linspace(0, 1, 101)
 
 AT_ONCE = 250
 """Resamples computed side by side: so many that the arrays stay in the processor's cache."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """The scores of one variant: one item per meta-training, split and task.
-
-    Attributes:
-        scores: (item,).
-        unit: Which meta-training an item is from, (item,); those of a stratum stand together.
-        split: Which split, (item,).
-        task: Which task of which split, (item,).
-        sizes: Meta-trainings per stratum.
-        trainings: The hash of each meta-training, in the order of `unit`.
-    """
-
-    scores: np.ndarray
-    unit: np.ndarray
-    split: np.ndarray
-    task: np.ndarray
-    sizes: tuple[int, ...]
-    trainings: tuple[str, ...]
-
-
-def sample_of(rows: pd.DataFrame) -> Sample:
-    """The rows of one variant (`scores.task_results`) as arrays; the order of rows is of no account."""
-    ordered = rows.sort_values(["split", "training", "task"])
-    trainings, sizes = units({str(split): set(part) for split, part in ordered.groupby("split")["training"]})
-    return Sample(
-        scores=ordered["score"].to_numpy(dtype=float),
-        unit=pd.Index(trainings).get_indexer(pd.Index(ordered["training"])),
-        split=pd.factorize(ordered["split"])[0],
-        task=ordered.groupby(["split", "task"], sort=True).ngroup().to_numpy(),
-        sizes=sizes,
-        trainings=trainings,
-    )
-
-
-def units(of_split: Mapping[str, set[str]]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The meta-trainings of some splits, those of a stratum together, and how many each stratum has.
-
-    A stratum is what splits hold that have a meta-training in common, directly or by way of others.
-    """
-    strata: list[set[str]] = []
-    for split in sorted(of_split):
-        touching = [stratum for stratum in strata if stratum & of_split[split]]
-        strata = [stratum for stratum in strata if not stratum & of_split[split]]
-        strata.append(of_split[split].union(*touching))
-    return tuple(training for stratum in strata for training in sorted(stratum)), tuple(map(len, strata))
-
-
-def weights(sample: Sample, draws: np.ndarray) -> np.ndarray:
-    """The weight of each item in each draw, (draw, item), which sum to one; NaN where a draw leaves a split empty.
-
-    Args:
-        sample: The items.
-        draws: How often each meta-training occurs, (draw, training).
-    """
-    cells = sample.unit * (sample.split.max() + 1) + sample.split
-    tasks = np.bincount(cells)
-    present = np.zeros((len(sample.trainings), sample.split.max() + 1))
-    present[sample.unit, sample.split] = 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        per_seed = 1 / (draws @ present) / present.shape[1]
-        return draws[:, sample.unit] * per_seed[:, sample.split] / tasks[cells]
 
 
 Statistic = Callable[[Sample, np.ndarray], np.ndarray]
@@ -159,8 +95,8 @@ STATISTICS: dict[str, Statistic] = {
 
 LOWER_IS_BETTER = ("optimality gap",)
 
-LINEAR = {"mean": lambda scores: scores, "optimality gap": lambda scores: np.maximum(TARGET - scores, 0)}
-"""Those that are a mean over seeds of something of each score, so that Student's interval serves below 20 seeds."""
+LINEAR = ("mean", "optimality gap")
+"""Means over seeds of something of each score: their jackknife is Student's interval, digit by digit."""
 
 
 @lru_cache(maxsize=512)
@@ -182,30 +118,62 @@ def _as_it_is(sample: Sample, statistic: Statistic) -> np.ndarray:
 
 def estimate(sample: Sample, name: str) -> Estimate:
     """A statistic by its name in `STATISTICS`, with the interval that suits it and the number of seeds."""
-    if name in LINEAR and min(sample.sizes) < BOOTSTRAP_FROM:
-        return _linear(sample, LINEAR[name](sample.scores))
     number = float(_as_it_is(sample, STATISTICS[name]))
-    return bootstrapped(number, distribution(sample, name), sample.sizes)._replace(n=_seeds(sample))
+    if min(sample.sizes) >= BOOTSTRAP_FROM:
+        return bootstrapped(number, distribution(sample, name), sample.sizes)._replace(n=_seeds(sample))
+    method = JACKKNIFE if name not in LINEAR else STUDENT if sample.split.max() == 0 else COMBINED
+    return _jackknifed(number, [sample], name, method)
 
 
-def difference(a: Sample, b: Sample, name: str) -> Estimate:
-    """A statistic of one variant minus that of another: by the same draws where they share all meta-trainings."""
+def difference(a: Sample, b: Sample, name: str, level: float = LEVEL) -> Estimate:
+    """A statistic of one variant minus that of another: paired where they share meta-trainings, else Welch's.
+
+    Args:
+        a: The scores of the first.
+        b: The scores of the second.
+        name: Of the statistic, in `STATISTICS`.
+        level: The share of such intervals that hold the truth.
+    """
     number = float(_as_it_is(a, STATISTICS[name]) - _as_it_is(b, STATISTICS[name]))
-    first, second = distribution(a, name), distribution(b, name)
-    if a.trainings == b.trainings:
-        return bootstrapped(number, first - second, a.sizes)
-    # Samples of one size have the same draws; in another order, those of the second know nothing of the first's.
-    other = np.random.default_rng(SEED).permutation(len(second))
-    return bootstrapped(number, first - second[other], (*a.sizes, *b.sizes))
+    return _jackknifed(number, [a, b], name, JACKKNIFE, level)
 
 
-def _linear(sample: Sample, values: np.ndarray) -> Estimate:
-    """The mean of values per item, with Student's interval over meta-trainings."""
-    frame = pd.DataFrame({"unit": sample.unit, "split": sample.split, "value": values})
-    means = frame.groupby(["unit", "split"])["value"].mean().unstack("split").to_numpy()
-    strata = np.repeat(np.arange(len(sample.sizes)), sample.sizes).tolist()
-    splits = means.shape[1]
-    return combined(means, [1 / splits] * splits, strata, STUDENT if splits == 1 else COMBINED)
+def _jackknifed(number: float, samples: Sequence[Sample], name: str, method: str, level: float = LEVEL) -> Estimate:
+    """The statistic of a sample, or of a first minus a second, with the interval of the jackknife over seeds.
+
+    There is none where the seeds differ and the statistic does not show it, such as an IQM that none of the seeds'
+    own scores enters: its interval would be a point.
+    """
+    pulls = [influence(sample, name) for sample in samples]
+    strata = [set(stratum) for sample in samples for stratum in sample.strata]
+    n = min(map(_seeds, samples))
+    variances, freedoms = [], []
+    for joint in merged(strata):
+        signed = [pulls[0].get(key, 0.0) - (pulls[1].get(key, 0.0) if pulls[1:] else 0.0) for key in sorted(joint)]
+        variances.append(float(np.sum(np.square(signed))))
+        freedoms.append(min(len(stratum) for stratum in strata if stratum <= joint) - 1)
+    is_blind = sum(variances) == 0 and any(any(influence(sample, "mean").values()) for sample in samples)
+    if is_blind and name not in LINEAR:
+        return Estimate(number, np.nan, np.nan, n)
+    return satterthwaite(number, variances, freedoms, n, method, level)
+
+
+@lru_cache(maxsize=2048)
+def influence(sample: Sample, name: str) -> dict[str, float]:
+    """What each meta-training adds to the deviation of a statistic from its expectation, by the training's hash.
+
+    By leaving one after the other out (Tukey, 1958), and on such a scale that the squares of a stratum add up to the
+    variance that it contributes. NaN where a split would be left without seeds. Callers must not change it.
+    """
+    number = len(sample.trainings)
+    left_out = STATISTICS[name](sample, weights(sample, 1 - np.eye(number)))
+    smallest = 1e-12 * (1 + float(np.abs(sample.scores).max()))  # what is below is rounding
+    pulls = np.empty(number)
+    ends = np.cumsum(sample.sizes)
+    for end, size in zip(ends, sample.sizes):
+        part = left_out[end - size : end]
+        pulls[end - size : end] = np.sqrt((size - 1) / size) * (part.mean() - part)
+    return dict(zip(sample.trainings, np.where(np.abs(pulls) < smallest, 0.0, pulls).tolist()))
 
 
 def _seeds(sample: Sample) -> int:
@@ -226,6 +194,15 @@ def samples(results: Results) -> dict[tuple[str, str], Sample]:
         if rows["split"].nunique() > 1:
             by_variant_and_split[str(variant), ALL_SPLITS] = sample_of(of_variant)
     return by_variant_and_split
+
+
+def lacking_splits(results: Results) -> dict[str, str]:
+    """The variants that have results on some of the splits with a scale only, and how a pooled number says so."""
+    splits_of: dict[str, int] = {}
+    for variant, split in samples(results):
+        splits_of[variant] = splits_of.get(variant, 0) + (split != ALL_SPLITS)
+    number = len(scored_splits(results))
+    return {variant: f" ({n} of {number} splits)" for variant, n in splits_of.items() if n < number}
 
 
 @lru_cache(maxsize=KEPT)
@@ -254,9 +231,21 @@ def profiles(results: Results) -> pd.DataFrame:
 
 
 def _profile(sample: Sample, grid: np.ndarray) -> pd.DataFrame:
+    """One profile: a share is a mean over seeds, so that Student's interval serves, cut off at 0 and at 1.
+
+    Where all seeds have the same share there is no interval: the next one may have another.
+    """
     above = (sample.scores[:, None] > grid).astype(float)  # (item, threshold)
-    shares = _as_it_is(sample, lambda _, weight: weight @ above)
-    drawn = _drawn(sample, lambda _, weight: weight @ above)
-    low, high = percentiles(drawn, sample.sizes)
-    n, method = _seeds(sample), BOOTSTRAP if np.isfinite(low).any() else ""
-    return pd.DataFrame({"score": grid, "mean": shares, "low": low, "high": high, "n": n, "method": method})
+    shares = weights(sample, np.ones((1, len(sample.trainings))))[0] @ above
+    left_out = weights(sample, 1 - np.eye(len(sample.trainings))) @ above  # (meta-training, threshold)
+    ends = np.cumsum(sample.sizes)
+    parts = [left_out[end - size : end] for end, size in zip(ends, sample.sizes)]
+    freedoms = np.array(sample.sizes) - 1
+    variances = np.array([np.var(part, axis=0) * size for part, size in zip(parts, freedoms)])  # (stratum, threshold)
+    total, n = variances.sum(axis=0), _seeds(sample)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = stats.t.ppf(0.5 + LEVEL / 2, total**2 / (variances**2 / freedoms[:, None]).sum(axis=0)) * np.sqrt(total)
+    half = np.where(total > 1e-18, half, np.nan) if n > 1 else np.full(len(grid), np.nan)
+    method = "" if np.isnan(half).all() else STUDENT if len(freedoms) == 1 else COMBINED
+    ends_of = {"low": np.clip(shares - half, 0, 1), "high": np.clip(shares + half, 0, 1)}
+    return pd.DataFrame({"score": grid, "mean": shares, **ends_of, "n": n, "method": method})

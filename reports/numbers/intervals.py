@@ -3,8 +3,9 @@
 Episodes and tasks of one seed share one meta-training and are no replications of it: treating them as such makes
 intervals several times too narrow. So every function here takes one number per seed, or draws whole seeds.
 
-Below `BOOTSTRAP_FROM` seeds a mean has Student's interval, which is right for so few where they scatter normally;
-from there on, and for what is no mean of per-seed numbers (IQM, median, ...), whole seeds are drawn with replacement.
+Below `BOOTSTRAP_FROM` seeds a mean has Student's interval, which is right for so few where they scatter normally; from
+there on whole seeds are drawn with replacement. Differences have Student's (paired) or Welch's at every number. What is
+no mean of per-seed numbers has an interval of its own: IQM and median in `aggregates`, shares of wins in `improvement`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ENOUGH_SEEDS = 5
 """Below this, an interval is printed with a caution."""
 
 BOOTSTRAP_FROM = 20
-"""From this many seeds on, the interval of a mean is a bootstrap's."""
+"""From this many seeds on, the interval of a statistic is a bootstrap's; that of a difference never is."""
 
 RESAMPLES = 10_000
 
@@ -34,6 +35,8 @@ STUDENT = "Student's t over seeds"
 PAIRED = "Student's t over the differences of shared meta-trainings"
 WELCH = "Welch's t, meta-trainings independent"
 COMBINED = "Student's t over seeds, splits combined (Satterthwaite)"
+JACKKNIFE = "jackknife over seeds with Student's t"
+WILSON = "Wilson's, the seeds as the effective number"
 BOOTSTRAP = f"bootstrap over seeds, stratified by split ({RESAMPLES:,} resamples, expanded percentiles)"
 
 
@@ -54,12 +57,50 @@ NO_ESTIMATE = Estimate(np.nan, np.nan, np.nan, 0)
 
 
 @lru_cache(maxsize=4096)
-def _t_quantile(freedom: float) -> float:
-    """The upper end of the middle `LEVEL` of Student's t."""
-    return float(stats.t.ppf(0.5 + LEVEL / 2, freedom))
+def _t_quantile(freedom: float, level: float = LEVEL) -> float:
+    """The upper end of the middle share `level` of Student's t."""
+    return float(stats.t.ppf(0.5 + level / 2, freedom))
 
 
-def combined(values: np.ndarray, weights: Sequence[float], strata: Sequence[int], method: str) -> Estimate:
+def shared_level(comparisons: int) -> float:
+    """The level of each of so many comparisons at which all of them together hold at `LEVEL` (Bonferroni)."""
+    return 1 - (1 - LEVEL) / max(comparisons, 1)
+
+
+def satterthwaite(
+    number: float, variances: Sequence[float], freedoms: Sequence[int], n: int, method: str, level: float = LEVEL
+) -> Estimate:
+    """A number whose variance is a sum of independent parts, with Student's interval (Satterthwaite, 1946).
+
+    Args:
+        number: The estimate.
+        variances: The estimated variance that each stratum of seeds adds, (stratum,).
+        freedoms: Degrees of freedom of each of them, (stratum,); there is no interval where one has none.
+        n: Seeds.
+        method: What the estimate calls its interval.
+        level: The share of such intervals that hold the truth.
+    """
+    if n < 2 or min(freedoms) < 1:
+        return Estimate(number, np.nan, np.nan, n)
+    total = sum(variances)
+    if total == 0:
+        return Estimate(number, number, number, n, method)
+    freedom = total**2 / sum(part**2 / count for part, count in zip(variances, freedoms))
+    half = _t_quantile(freedom, level) * float(np.sqrt(total))
+    return Estimate(number, number - half, number + half, n, method)
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Both ends of the interval of a share over `n` independent units (Wilson, 1927); never of zero width."""
+    square = stats.norm.ppf(0.5 + LEVEL / 2) ** 2 / n
+    middle = (share + square / 2) / (1 + square)
+    half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def combined(
+    values: np.ndarray, weights: Sequence[float], strata: Sequence[int], method: str, level: float = LEVEL
+) -> Estimate:
     """A weighted sum of means over seeds, with Student's interval (Satterthwaite, 1946, for several strata).
 
     One column is a mean (Student, 1908); two columns with weights 1 and -1 are a difference: paired where their rows
@@ -70,6 +111,7 @@ def combined(values: np.ndarray, weights: Sequence[float], strata: Sequence[int]
         weights: Of the columns' means, (column,).
         strata: Which seeds were drawn together, (seed,); seeds of different strata are independent.
         method: What the estimate calls its interval.
+        level: The share of such intervals that hold the truth.
     """
     finite = np.isfinite(values)
     counts = finite.sum(axis=0)
@@ -81,26 +123,20 @@ def combined(values: np.ndarray, weights: Sequence[float], strata: Sequence[int]
     # What each seed adds to the deviation of the sum from its expectation; in a stratum these add up to zero.
     pulls = (np.where(finite, values - means, 0.0) / counts) @ np.asarray(weights)
     groups = [np.sort(pulls[np.asarray(strata) == stratum]) for stratum in sorted(set(strata))]
-    if n == 1 or min(map(len, groups)) == 1:
-        return Estimate(number, np.nan, np.nan, n)
-    parts = [float(np.sum(group**2)) * len(group) / (len(group) - 1) for group in groups]
-    total = sum(parts)
-    if total == 0:
-        return Estimate(number, number, number, n, method)
-    freedom = total**2 / sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups))
-    half = _t_quantile(freedom) * float(np.sqrt(total))
-    return Estimate(number, number - half, number + half, n, method)
+    parts = [float(np.sum(group**2)) * len(group) / max(len(group) - 1, 1) for group in groups]
+    return satterthwaite(number, parts, [len(group) - 1 for group in groups], n, method, level)
 
 
-def student_t(values: np.ndarray, method: str = STUDENT) -> Estimate:
+def student_t(values: np.ndarray, method: str = STUDENT, level: float = LEVEL) -> Estimate:
     """The mean of per-seed values with Student's t interval; values that are not finite are left out.
 
     Args:
         values: One number per seed, (seed,).
         method: What the estimate calls its interval.
+        level: The share of such intervals that hold the truth.
     """
     finite = _finite(values)
-    return combined(finite[:, None], (1.0,), [0] * len(finite), method)
+    return combined(finite[:, None], (1.0,), [0] * len(finite), method, level)
 
 
 def mean_over_seeds(values: np.ndarray) -> Estimate:
@@ -112,12 +148,12 @@ def mean_over_seeds(values: np.ndarray) -> Estimate:
     return bootstrapped(float(np.mean(finite)), drawn.spread(drawn.draws @ finite / len(finite)), drawn.sizes)
 
 
-def paired_difference(a: Mapping[Any, float], b: Mapping[Any, float]) -> Estimate:
+def paired_difference(a: Mapping[Any, float], b: Mapping[Any, float], level: float = LEVEL) -> Estimate:
     """The mean of a - b over the seeds that both have; for results that share one meta-training per seed."""
-    return student_t(np.array([a[seed] - b[seed] for seed in a if seed in b]), method=PAIRED)
+    return student_t(np.array([a[seed] - b[seed] for seed in a if seed in b]), PAIRED, level)
 
 
-def welch_difference(a: np.ndarray, b: np.ndarray) -> Estimate:
+def welch_difference(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Estimate:
     """The difference of two means over independent seeds, with Welch's interval (Welch, 1947).
 
     `n` is the smaller of the two numbers of seeds; there is no interval where it is below 2.
@@ -125,24 +161,26 @@ def welch_difference(a: np.ndarray, b: np.ndarray) -> Estimate:
     Args:
         a: One number per seed of the first variant, (seed,).
         b: One number per seed of the second variant, (seed,).
+        level: The share of such intervals that hold the truth.
     """
     first, second = _finite(a), _finite(b)
     values = np.full((len(first) + len(second), 2), np.nan)
     values[: len(first), 0], values[len(first) :, 1] = first, second
-    return combined(values, (1.0, -1.0), [0] * len(first) + [1] * len(second), WELCH)
+    return combined(values, (1.0, -1.0), [0] * len(first) + [1] * len(second), WELCH, level)
 
 
-def difference(a: Mapping[Any, float], b: Mapping[Any, float]) -> Estimate:
+def difference(a: Mapping[Any, float], b: Mapping[Any, float], level: float = LEVEL) -> Estimate:
     """The mean of a minus that of b: paired where at least two meta-trainings are shared, else Welch's.
 
     Args:
         a: The result of each meta-training of the first variant, by its hash; those not finite are left out.
         b: The same of the second.
+        level: The share of such intervals that hold the truth.
     """
     first, second = ({key: value for key, value in values.items() if np.isfinite(value)} for values in (a, b))
     if len(first.keys() & second.keys()) > 1:
-        return paired_difference(first, second)
-    return welch_difference(np.array([*first.values()]), np.array([*second.values()]))
+        return paired_difference(first, second, level)
+    return welch_difference(np.array([*first.values()]), np.array([*second.values()]), level)
 
 
 def shows_difference(estimate: Estimate) -> bool:
@@ -197,7 +235,7 @@ def percentiles(distribution: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.nd
 
     The percentiles are expanded (Hesterberg, 2015, The American Statistician 69:371): so far out that for a mean of
     normal values the interval is as wide as Student's; plain percentiles cover 93 % rather than 95 % at 20 seeds, and
-    84 % at 5. With fewer than 5 seeds they reach the most extreme draw and cover less than they say: see `caution`.
+    84 % at 5. Below `BOOTSTRAP_FROM` seeds they reach the most extreme draw and are not used.
 
     Args:
         distribution: A statistic of each resample, (resample, ...); resamples with a NaN are left out.
@@ -239,9 +277,8 @@ def caution(numbers: Iterable[int]) -> str:
         "episodes and tasks of one seed are no replications of its meta-training."
     )
     few = (
-        f"With fewer than {ENOUGH_SEEDS} seeds the intervals are rough: they lean on the assumption that seeds "
-        "scatter normally, which so few cannot show; those of a bootstrap reach no further than the seeds themselves "
-        "and are too narrow."
+        f"With fewer than {ENOUGH_SEEDS} seeds the intervals are wide, and lean on the assumption that seeds scatter "
+        "normally, which so few cannot show."
     )
     is_few = any(1 < n < ENOUGH_SEEDS for n in counts)
     return " ".join(sentence for sentence, applies in ((one, 1 in counts), (few, is_few)) if applies)

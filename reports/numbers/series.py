@@ -127,6 +127,11 @@ def profile(results: Results, split: str) -> pd.DataFrame:
     return on(aggregates.profiles(results), split).reset_index(drop=True)
 
 
+def overall(results: Results, split: str) -> pd.DataFrame:
+    """The statistics of the scores (`aggregates.score_aggregates`) on one split, or on "all splits"."""
+    return on(aggregates.score_aggregates(results), split).reset_index(drop=True)
+
+
 @lru_cache(maxsize=KEPT)
 def gate(results: Results, split: str) -> pd.DataFrame:
     """Per task of a run that relabels: the held-out loss, whether a gate was open, and what relabeling gained.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
+from math import isfinite
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,7 +16,7 @@ from reports.numbers.aggregates import samples, score_aggregates
 from reports.numbers.cell_text import cell_text, missing_seeds
 from reports.numbers.gain import gains
 from reports.numbers.improvement import improvements
-from reports.numbers.intervals import NO_ESTIMATE, Estimate, difference, estimates, shows_difference
+from reports.numbers.intervals import NO_ESTIMATE, Estimate, difference, estimates, shared_level, shows_difference
 from reports.numbers.scores import score_ends, scored_splits
 from reports.results import Results, named_rows, precision, value_at
 from reports.returns import gaps
@@ -94,9 +95,9 @@ def aggregate_table(results: Results) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
     scores_of = samples(results)
 
-    def differ(a: Any, b: Any) -> bool:
+    def differ(a: Any, b: Any, level: float) -> bool:
         first, second = (scores_of[row.variant, row.split] for row in (a, b))
-        return shows_difference(aggregates.difference(first, second, a.statistic))
+        return shows_difference(aggregates.difference(first, second, a.statistic, level))
 
     whole = _marked(table[table["missing"] == ""], ["split", "statistic"], differ)
     return table.assign(**{mark: whole[mark].reindex(table.index, fill_value=False) for mark in ("best", "tied")})
@@ -198,23 +199,27 @@ def _complete(results: Results, seeds: pd.DataFrame, column: str, splits: list[s
     return table.assign(best=False, tied=False)
 
 
-def _marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any], bool]) -> pd.DataFrame:
-    """With `best` and `tied` in every column of a table; a reference is never the best, nor is a cell that is alone.
+def _marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any, float], bool]) -> pd.DataFrame:
+    """With `best` and `tied` in every column of a table.
+
+    Neither is a reference, a cell that is alone, or one whose seeds are too few for an interval. All comparisons of a
+    column with its best hold together at the level of a single interval.
 
     Args:
         table: Cells.
         columns: What makes a column of the table.
-        differ: Whether two cells are shown to differ.
+        differ: Whether two cells are shown to differ at a level.
     """
     best: list[int] = []
     tied: list[int] = []
     for _, part in table.groupby(columns, sort=True):
         cells = [(row, index) for row, index in zip(named_rows(part), part.index)]
-        cells = [(row, index) for row, index in cells if row.n > 0 and not style.is_reference(row.variant)]
+        cells = [(row, index) for row, index in cells if isfinite(row.low) and not style.is_reference(row.variant)]
         if len(cells) > 1:
             (top, first), *others = sorted(cells, key=lambda cell: _rank(cell[0]))
             best.append(first)
-            tied += [index for row, index in others if not differ(top, row)]
+            level = shared_level(len(others))
+            tied += [index for row, index in others if not differ(top, row, level)]
     return table.assign(best=table.index.isin(best), tied=table.index.isin(tied))
 
 
@@ -228,7 +233,8 @@ def _marked_by_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> p
     """`_marked` for a table of means of the per-seed numbers in a column."""
     values = {key: dict(zip(part["training"], part[column])) for key, part in seeds.groupby(CELL, sort=True)}
 
-    def differ(a: Any, b: Any) -> bool:
-        return shows_difference(difference(*(values[row.variant, row.split, row.task_list] for row in (a, b))))
+    def differ(a: Any, b: Any, level: float) -> bool:
+        first, second = (values[row.variant, row.split, row.task_list] for row in (a, b))
+        return shows_difference(difference(first, second, level))
 
     return _marked(table, CELL[1:], differ)

@@ -89,9 +89,8 @@ def checkpoints(results: Results, split: str, task_list: str) -> pd.DataFrame:
     variant's checkpoints have are compared.
     """
     parts = [part for part in _alike(results, split, task_list) if part["env_steps"].nunique() > 1]
-    frames = [_over_seeds(part) for part in parts]
     columns = [*CHECKPOINT, "tasks", *Estimate._fields]
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    return _over_seeds(pd.concat(parts))[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def in_distribution_list(results: Results, split: str) -> str:
@@ -119,15 +118,16 @@ def wall_time(results: Results, split: str) -> pd.DataFrame:
     Columns: variant, env_steps, update, tasks, hours (mean over seeds), mean, low, high, n. Compared alike, as in
     `checkpoints`; a lone checkpoint is a point. Rows whose runs recorded no time are left out.
     """
-    frames = []
-    for part in _alike(results, split, "test"):
-        timed = part.assign(hours=_hours(results, part)).dropna(subset="hours")
-        if len(timed):
-            hours = timed.drop_duplicates("run").groupby("env_steps")["hours"].mean()
-            means = _over_seeds(timed)
-            frames.append(means.assign(hours=means["env_steps"].map(hours)))
     columns = [*CHECKPOINT, "tasks", "hours", *Estimate._fields]
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    parts = _alike(results, split, "test")
+    rows = pd.concat(parts) if parts else pd.DataFrame(columns=[*results.records.columns])
+    timed = rows.assign(hours=_hours(results, rows)).dropna(subset="hours")
+    if timed.empty:
+        return pd.DataFrame(columns=columns)
+    hours = timed.drop_duplicates("run").groupby(["variant", "env_steps"])["hours"].mean()
+    means = _over_seeds(timed)
+    at = pd.MultiIndex.from_frame(means[["variant", "env_steps"]])
+    return means.assign(hours=hours.reindex(at).to_numpy())[columns]
 
 
 def _hours(results: Results, rows: pd.DataFrame) -> pd.Series:
@@ -153,7 +153,7 @@ def _alike(results: Results, split: str, task_list: str) -> tuple[pd.DataFrame, 
     return tuple(parts)
 
 
-def _over_seeds(part: pd.DataFrame) -> pd.DataFrame:
-    """Estimates of every checkpoint of one variant, with the number of tasks that all of them have."""
-    means = estimates(seed_means(part, [*CHECKPOINT, "seed"]), CHECKPOINT, "value")
-    return means.assign(tasks=part["task"].nunique())
+def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Estimates of every checkpoint of each variant, with the number of tasks that all of the variant's have."""
+    means = estimates(seed_means(rows, [*CHECKPOINT, "seed"]), CHECKPOINT, "value")
+    return means.assign(tasks=means["variant"].map(rows.groupby("variant")["task"].nunique()))

@@ -12,13 +12,17 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from reports import formats, style
 from reports.figures import alt_text
 from reports.figures.sheets import Exhibit
 from reports.numbers import tables
+from reports.numbers.aggregates import ALL_SPLITS
 from reports.numbers.series import on
-from reports.page import sections, summary
+from reports.page import heat, sections, summary
+from reports.page.drawings import Drawings
+from reports.page.headline import headline
 from reports.results import Results, named_rows
 
 HERE = Path(__file__).parent
@@ -28,6 +32,11 @@ def typeset(text: str) -> str:
     """Text with true minus signs, and with `n = 3` and `[low, high]` kept on one line each."""
     text = re.sub(r"(?<![\w-])-(?=\d)", "\u2212", text).replace("n = ", "n\u00a0=\u00a0")
     return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", text)
+
+
+def breakable(text: str) -> Markup:
+    """A name that may be broken behind its hyphens and dots, and nowhere else."""
+    return Markup("<wbr>").join(re.split(r"(?<=[-.])", text))
 
 
 SHOWN = ("main", "score", "aggregates", "improvement")
@@ -51,22 +60,30 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["typeset"] = typeset
-    script = (HERE / "sort.js").read_text(encoding="utf-8")
+    environment.filters |= {"typeset": typeset, "breakable": breakable}
+    script = (HERE / "page.js").read_text(encoding="utf-8")
     named = sorted(set(results.cells["split"]))
+    drawings = Drawings()
+    shown = [_exhibit(exhibit, drawings) for exhibit in exhibits]
     return environment.get_template("template.html").render(
         name=" + ".join(results.folders),
         again=" ".join(["offmap report", *results.folders, *(["--mix"] if results.mixed else [])]),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        headline=headline(results),
+        heat=heat.heat_table(results),
+        open=OPEN,
+        answer=_answering(shown, len(named)),
         verdict=summary.verdict(results),
         notes=results.notes,
         tables=[table for name in SHOWN if (table := _table(results, name))],
         files=list(tables.TABLES),
         mark=style.REFERENCE,
         has_references=bool(results.cells["variant"].map(style.is_reference).any()),
-        splits=[_split(results, split, place) for place, split in enumerate(named, 1)],
-        exhibits=exhibits,
+        splits=[_split(results, split) for split in named],
+        exhibits=shown,
+        definitions=drawings.definitions(),
+        rules=drawings.rules(),
         protocols=sections.protocols(results),
         configurations=sections.configurations(results),
         differences=sections.differences(results),
@@ -95,11 +112,50 @@ def _table(results: Results, name: str) -> dict[str, Any] | None:
     return {"name": name, "title": kind.title, "words": formats.caption(table), "grids": grids}
 
 
-def _split(results: Results, split: str, place: int) -> dict[str, Any]:
+def _exhibit(exhibit: Exhibit, drawings: Drawings) -> dict[str, Any]:
+    """A figure as the template shows it: its panels one by one, then the legends of its sheets."""
+    panels: list[dict[str, Any]] = []
+    legends: list[dict[str, Any]] = []
+    for sheet in exhibit.sheets:
+        parts = drawings.parts(sheet.svg)
+        panels += [
+            {"split": panel.split, "note": panel.note, "alt": panel.alt, "numbers": panel.numbers, "box": panel.box,
+             "markup": parts[f"axes_{number}"]}
+            for number, panel in enumerate(sheet.panels, 1)
+        ]  # fmt: skip
+        if sheet.legend:
+            legends.append({"box": sheet.legend, "markup": parts["legend_1"]})
+    notes = {panel["note"] for panel in panels}
+    return {
+        "kind": exhibit.kind, "panels": panels, "sheets": [sheet.address for sheet in exhibit.sheets],
+        "legends": legends[:1] if len({legend["markup"] for legend in legends}) == 1 else legends,
+        "note": notes.pop() if len(notes) == 1 else "",
+    }  # fmt: skip
+
+
+OPEN = ("out_of_distribution", "in_and_out", "profile", "adaptation_test")
+"""Figures that a page shows without being asked."""
+
+ANSWERS = ("overall", "out_of_distribution")
+"""Figures that answer the question of the page, the first that there is being shown on top."""
+
+
+def _answering(shown: Sequence[dict[str, Any]], splits: int) -> dict[str, Any] | None:
+    """The figure on top: over all splits where it is pooled, or of the only one; None where several would be needed."""
+    for name in ANSWERS:
+        for exhibit in shown:
+            wanted = [p for p in exhibit["panels"] if splits == 1 or p["split"] == ALL_SPLITS]
+            if exhibit["kind"].name == name and wanted:
+                return {**exhibit, "panels": wanted[:1]}
+    return None
+
+
+def _split(results: Results, split: str) -> dict[str, Any]:
     document = results.split_document(split)
     return {
         "name": split,
-        "anchor": f"split-{place}",
+        "anchor": heat.anchor(results, split),
+        "seeds": heat.seed_table(results, split),
         "description": document.get("description") or "",
         "shift": style.SHIFTS.get(str(document.get("shift")), "how its test tasks relate to training is not recorded"),
         "facts": sections.split_facts(results, split),

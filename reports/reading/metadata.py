@@ -163,5 +163,7 @@ def _printable(value: Any, levels: int = DEEPEST) -> Any:
 
 def printable(text: str, longest: int | None = LONGEST) -> str:
     """Text that moves no cursor, turns no writing direction and breaks no line; cut where it is too long."""
+    if text.isprintable() and (longest is None or len(text) <= longest):
+        return text  # as nearly all are
     shown = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
     return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"

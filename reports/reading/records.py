@@ -27,28 +27,28 @@ from suite.results.records import (
 
 def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
     """All records, and the metadata document of each run by its hash; of a run that was copied the first file."""
-    frames: list[pd.DataFrame] = []
+    tables: list[pa.Table] = []
     documents: dict[str, dict[str, Any]] = {}
     file_of: dict[str, str] = {}
     for path, label in files(roots, "records.parquet", problems):
         try:
-            frame, document = _read(path, SCHEMA, MOST_RECORDS)
-            _refuse_long_lists(frame)
-            document_of_run = _documents(path, document, set(frame["run"]))
+            table, document = _read(path, SCHEMA, MOST_RECORDS)
+            _refuse_long_lists(table)
+            document_of_run = _documents(path, document, set(table["run"].unique().to_pylist()))
         except RecordsError as error:
             problems.append(Problem(label, _reason(error, path)))
             continue
-        runs = sorted(set(frame["run"]))
+        runs = sorted(table["run"].unique().to_pylist())
         copied = [run for run in runs if run in file_of]
         if not runs:
             problems.append(Problem(label, "holds no rows"))
         elif copied:
             problems.append(Problem(label, f"holds run {copied[0]} again, read from {file_of[copied[0]]}"))
         else:
-            frames.append(frame)
+            tables.append(table)
             documents |= document_of_run
             file_of |= dict.fromkeys(runs, label)
-    return _canonical(frames, SCHEMA), documents
+    return _canonical(tables, SCHEMA), documents
 
 
 def _documents(path: Path, document: dict[str, Any], runs: set[str]) -> dict[str, dict[str, Any]]:
@@ -77,29 +77,30 @@ def read_metrics(roots: Sequence[Path], problems: list[Problem]) -> pd.DataFrame
 
 def _read_rows(roots: Sequence[Path], name: str, schema: pa.Schema, problems: list[Problem]) -> pd.DataFrame:
     """All rows of all files of one kind; a row that two copies of a file hold counts once."""
-    frames = []
+    tables = []
     for path, label in files(roots, name, problems):
         try:
-            frames.append(_read(path, schema)[0])
+            tables.append(_read(path, schema)[0])
         except RecordsError as error:
             problems.append(Problem(label, _reason(error, path)))
-    return _canonical(frames, schema).drop_duplicates(ignore_index=True)
+    return _canonical(tables, schema).drop_duplicates(ignore_index=True)
 
 
-def _canonical(frames: Sequence[pd.DataFrame], schema: pa.Schema) -> pd.DataFrame:
+def _canonical(tables: Sequence[pa.Table], schema: pa.Schema) -> pd.DataFrame:
     """One frame of all rows, sorted by every column."""
-    filled = [frame for frame in frames if not frame.empty]
-    if not filled:
-        return pa.Table.from_pylist([], schema=schema).to_pandas()
-    return pd.concat(filled, ignore_index=True).sort_values(schema.names, ignore_index=True)
+    rows: pd.DataFrame = pa.concat_tables([schema.empty_table(), *tables]).to_pandas(use_threads=False)
+    return rows.sort_values(schema.names, ignore_index=True)
 
 
-def _refuse_long_lists(frame: pd.DataFrame) -> None:
+def _refuse_long_lists(table: pa.Table) -> None:
     """Refuse the records of more tasks than a split may have.
 
     Raises:
         RecordsError: a task list of a run has more.
     """
+    if table.num_rows <= MOST_TASKS:
+        return
+    frame = table.select(["run", "split", "task_list", "task"]).to_pandas()
     tasks = frame.groupby(["run", "split", "task_list"], sort=False)["task"].nunique()
     if len(tasks) and tasks.max() > MOST_TASKS:
         raise RecordsError(
@@ -107,21 +108,22 @@ def _refuse_long_lists(frame: pd.DataFrame) -> None:
         )
 
 
-def _read(path: Path, schema: pa.Schema, most_rows: int = MOST_ROWS) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The rows of one file in the schema's columns, and its metadata document.
+def _read(path: Path, schema: pa.Schema, most_rows: int = MOST_ROWS) -> tuple[pa.Table, dict[str, Any]]:
+    """The rows of one file in the schema's columns, with printable texts, and its metadata document.
 
     Raises:
         RecordsError: the file cannot be read, is larger than any of ours, or has other columns.
     """
     table, document = read_table(path, most_rows)
     table = in_schema(table, schema, path)
-    frame = table.to_pandas()
-    for column in schema:
+    for place, column in enumerate(schema):
         if pa.types.is_string(column.type):
             texts = table[column.name].unique().to_pylist()
-            changes = {text: shown for text in texts if (shown := printable(text)) != text}
-            frame[column.name] = frame[column.name].replace(changes) if changes else frame[column.name]
-    return frame, checked(document)
+            changes = {text: shown for text in texts if text is not None and (shown := printable(text)) != text}
+            if changes:
+                shown_texts = [changes.get(text, text) for text in table[column.name].to_pylist()]
+                table = table.set_column(place, column, pa.chunked_array([pa.array(shown_texts, column.type)]))
+    return table, checked(document)
 
 
 def _reason(error: Exception, path: Path) -> str:

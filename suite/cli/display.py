@@ -14,12 +14,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from suite.cli.output import fitting, widest_word
 from suite.errors import printable
 from suite.executors.base import Pool
-from suite.monitor.progress import RunProgress, duration, read_progress, sentence, steps_text
+from suite.monitor.progress import RunProgress, duration, read_progress, sentence, stage_text, steps_text
 
 REFRESH_SECONDS = 1.0
 PLAIN_SECONDS = 30.0  # between two plain lines of a run whose stage has not changed
+
+COLUMNS = ("run", "stage", "", "env steps", "steps/s", "return", "time left")
+LEAST = ("steps/s", "return", "env steps", "", "time left")
+"""Columns that a narrow terminal goes without, the least useful first."""
+
+BAR = 16
+MOST_STAGE = 40
+"""Letters: of the bar, and of the longest word of a stage that is never broken (a message may hold a path)."""
 
 COLOURS = {
     "running": "cyan", "done": "green", "waiting": "dim", "pending": "dim", "requeued": "yellow", "stopped": "yellow",
@@ -121,11 +130,16 @@ class LiveDisplay(Display):
     def table(self, pool: Pool) -> Table:
         """The runs worth seeing, in the order they were started, and how many there are of each kind."""
         table = Table(caption=_counts(pool), caption_justify="left", box=None, pad_edge=False)
-        for name in ("run", "stage", "", "env steps", "steps/s", "return", "time left"):
-            numbers = name in ("env steps", "steps/s", "return", "time left")
-            table.add_column(name, justify="right" if numbers else "left", no_wrap=name != "stage")
-        for folder in self._worth_showing():
-            table.add_row(*_cells(self.labels[folder], self.progress[folder]))
+        rows = [_cells(self.labels[folder], self.progress[folder]) for folder in self._worth_showing()]
+        widths = {name: max([len(name), *(_width(row[place]) for row in rows)]) for place, name in enumerate(COLUMNS)}
+        widths["stage"] = min(widest_word(["stage", *(row[1] for row in rows)]), MOST_STAGE)
+        shown = fitting(widths, self.console.width, LEAST)
+        for name in shown:
+            is_number = name in COLUMNS[3:]
+            table.add_column(name, justify="right" if is_number else "left", no_wrap=name != "stage",
+                             min_width=widths[name], overflow="fold")  # fmt: skip
+        for row in rows:
+            table.add_row(*(cell for name, cell in zip(COLUMNS, row) if name in shown))
         return table
 
     def _worth_showing(self) -> list[Path]:
@@ -144,12 +158,31 @@ def _counts(pool: Pool) -> str:
     return ", ".join(f"{number} {word}" for word, number in numbers.items())
 
 
+def trained_share(progress: RunProgress) -> float | None:
+    """How much of its meta-training a run has behind it, meta-tests on the way included; None before it is known."""
+    if progress.state == "done":
+        return 1.0
+    if progress.budget and progress.env_steps is not None:
+        return min(progress.env_steps / progress.budget, 1.0)
+    return progress.fraction
+
+
+def _stage(progress: RunProgress) -> str:
+    """The stage in words; what the bar does not show, a meta-test, with how much of it is done."""
+    return progress.stage if progress.stage == "training" else stage_text(progress)
+
+
+def _width(cell: Any) -> int:
+    return BAR if isinstance(cell, ProgressBar) else len(cell.plain if isinstance(cell, Text) else str(cell))
+
+
 def _cells(label: str, progress: RunProgress) -> list[Any]:
     """One row of the table."""
-    state = progress.stage if progress.state == "running" else progress.state
+    state = _stage(progress) if progress.state == "running" else progress.state
     if progress.state == "failed":
         state = f"failed: {progress.message}"
-    bar = "" if progress.fraction is None else ProgressBar(total=1.0, completed=progress.fraction, width=16)
+    done = trained_share(progress)
+    bar = "" if done is None else ProgressBar(total=1.0, completed=done, width=BAR)
     return [
         Text(printable(label)),
         Text(printable(state), style=COLOURS.get(progress.state, "")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +16,12 @@ from rich.text import Text
 from suite.errors import printable
 
 LONG = 200  # rows of a table that is printed as plain columns: for thousands of them rich takes many seconds
+
+GAP = 2
+"""Letters between two columns of a table."""
+
+MOST_LAST = 30
+"""Letters of a word of the last column that is never broken: it holds prose, in which a path may stand."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -41,9 +47,28 @@ def print_lines(lines: Iterable[str]) -> None:
         print(printable(line))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; numbers are aligned right, everything is text and not markup."""
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], least: Sequence[str] = ()) -> None:
+    """Print a table; numbers are aligned right, everything is text and not markup.
+
+    No word, name or hash is broken: where the screen has no room for all columns, some are left out and named.
+
+    Args:
+        title: Above it; may be empty.
+        columns: Names of the columns.
+        rows: Their cells.
+        least: Columns that are left out first, in this order; then it is the last of the others, never the first.
+    """
     rows = [list(row) for row in rows]
+    screen = console()
+    widths: dict[str, int] = {}
+    absent: list[str] = []
+    if len(rows) <= LONG:
+        widths = {name: widest_word([name, *(row[place] for row in rows)]) for place, name in enumerate(columns)}
+        widths[columns[-1]] = min(widths[columns[-1]], MOST_LAST)
+        shown = fitting(widths, screen.width, least)
+        absent = [name for name in columns if name not in shown]
+        rows = [[cell for name, cell in zip(columns, row) if name in shown] for row in rows]
+        columns = shown
     numbers = [_is_numeric([row[index] for row in rows]) for index in range(len(columns))]
     if len(rows) > LONG:
         print_lines([*([title] if title else []), *_plain_columns(columns, rows, numbers)])
@@ -52,10 +77,34 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, header_style="bold"
     )
     for column, is_number in zip(columns, numbers):
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold", min_width=widths[column])
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(printable(_text(cell))) for cell in row))
-    console().print(table)
+    screen.print(table)
+    if absent:
+        print_lines([f"(no room for: {', '.join(absent)})"])
+
+
+def fitting(widths: Mapping[str, int], room: int, least: Sequence[str] = ()) -> list[str]:
+    """The columns that a screen has room for side by side, in their order.
+
+    Args:
+        widths: The room that each column needs at the least, by its name.
+        room: Letters in a line of the screen.
+        least: Columns that go first, in this order; then it is the last of the others, never the first.
+    """
+    names = list(widths)
+    for name in [*(name for name in least if name in widths), *(n for n in names[:0:-1] if n not in least)]:
+        if sum(widths[kept] + GAP for kept in names) - GAP <= room:
+            break
+        names.remove(name)
+    return names
+
+
+def widest_word(cells: Iterable[Any]) -> int:
+    """Letters of the longest word in some cells."""
+    texts = (cell.plain if isinstance(cell, Text) else printable(_text(cell)) for cell in cells)
+    return max((len(word) for text in texts for word in text.split()), default=1)
 
 
 def _is_numeric(cells: list[Any]) -> bool:

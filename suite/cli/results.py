@@ -47,7 +47,8 @@ def _show(folder: Path, as_json: bool, watch: bool) -> bool:
     if watch:
         console().clear()
     columns = ("variant", "split", "seed", "run", "state", "stage", "env steps", "steps/s", "return", "left", "reason")
-    print_table("", columns, [_row(cell) for cell in cells])
+    least = ("steps/s", "return", "env steps", "run", "left")
+    print_table("", columns, [_row(cell) for cell in cells], least)
     print_lines(["", ", ".join(f"{number} {state}" for state, number in counts.items() if number)])
     return watch and any(counts[state] for state in ACTIVE)
 

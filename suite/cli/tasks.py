@@ -40,7 +40,7 @@ def list_splits(as_json: AsJson = False) -> None:
         for split in splits()
     ]  # fmt: skip
     columns = ("split", "role", "varies", "shift", "train", "test", "test_id", "adaptation steps", "hash")
-    print_table("", columns, rows)
+    print_table("", columns, rows, least=("varies", "adaptation steps", "hash", "role"))
 
 
 @app.command()

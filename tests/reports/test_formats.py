@@ -29,7 +29,7 @@ def test_latex_to_the_letter():
         r"\centering",
         r"\caption{Returns. In brackets: 95\% intervals (a method). n: seeds. Bold: the best of its column. "
         r"Underlined: not shown to differ from it (the interval of the difference, paired where meta-trainings are "
-        r"shared, includes zero or there is none; not corrected for the number of comparisons).}",
+        r"shared, includes zero; at 95\% for all comparisons of a column together).}",
         r"\label{tab:x}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         r"\begin{tabular}{ll}",

@@ -51,8 +51,7 @@ def test_the_page_is_one_file(parsed):
     for tag, attributes in parsed.tags:
         assert tag != "iframe"
         assert tag != "script" or not attributes
-        if "src" in attributes:
-            assert attributes["src"].startswith("data:image/svg+xml;base64,")
+        assert "src" not in attributes
         if tag == "link":
             assert attributes == {"rel": "icon", "href": "data:,"}
         if "href" in attributes:
@@ -72,11 +71,11 @@ def test_headings_are_in_order_and_every_picture_has_words(parsed):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in zip(levels, levels[1:]))
-    pictures = [attributes for tag, attributes in parsed.tags if tag == "img"]
-    assert len(pictures) == len(FIGURES)
-    for picture in pictures:
-        assert re.search(r"\d", picture["alt"])
-        assert "MIER" in picture["alt"] or picture["alt"].startswith("Tasks of ")
+    pictures = [attributes["aria-label"] for tag, attributes in parsed.tags if attributes.get("role") == "img"]
+    assert len(pictures) == len(FIGURES) + 1  # the one that answers the question stands on top too
+    for words in pictures:
+        assert re.search(r"\d", words)
+        assert "MIER" in words or words.startswith("Tasks of ")
 
 
 def test_the_page_says_what_is_missing_and_where_it_comes_from(parsed):
@@ -92,12 +91,11 @@ def test_the_page_says_what_is_missing_and_where_it_comes_from(parsed):
 
 def test_every_panel_says_its_seeds_and_how_its_intervals_are_made(parsed):
     text = " ".join(" ".join(parsed.words).split())
-    panels = text.split("All panels:")[1:]
-    assert len(panels) == len(FIGURES)
+    words = text.split("All panels:")[:-1]
+    assert len(words) == len(FIGURES)
     # All but the picture of the split, whose tasks have no seeds; nor has the gate, a mark per task, any interval.
-    assert sum(" seeds" in part.split("CSV")[0] for part in panels) == len(FIGURES) - 1
-    assert sum("95% intervals: Student's t over seeds" in part for part in panels) == len(FIGURES) - 3
-    assert sum("95% intervals: bootstrap over seeds" in part for part in panels) == 1
+    assert sum(bool(re.search(r"n = [\d to]+ seeds", part[-300:])) for part in words) == len(FIGURES) - 1
+    assert sum("95% intervals: Student's t over seeds" in part[-300:] for part in words) == len(FIGURES) - 2
 
 
 def test_the_number_of_seeds_is_in_the_picture_itself(golden, synthetic, tmp_path, monkeypatch):
@@ -111,7 +109,7 @@ def test_the_number_of_seeds_is_in_the_picture_itself(golden, synthetic, tmp_pat
 def test_the_table_of_a_split_holds_the_variants_that_were_declared_on_it(golden, synthetic):
     synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], split="cheetah-velocity.standard")
     results = load(golden)
-    tables = {split: page._split(results, split, 1)["table"].body for split in set(results.cells["split"])}
+    tables = {split: page._split(results, split)["table"].body for split in set(results.cells["split"])}
     assert {split: [row[0].text for row in body] for split, body in tables.items()} == {
         synthetic.SPLIT: ["MIER"], "cheetah-velocity.standard": ["PEARL"],
     }  # fmt: skip
@@ -135,7 +133,7 @@ def test_hostile_names_are_text(tmp_path, synthetic, build):
     assert "&lt;script&gt;" in text
     parsed = Page(text)
     assert [tag for tag, _ in parsed.tags].count("script") == 1
-    assert any(variant in attributes.get("alt", "") for _, attributes in parsed.tags)
+    assert any(variant in attributes.get("aria-label", "") for _, attributes in parsed.tags)
     figures = tmp_path / "report" / "figures"
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", path.name) for path in figures.iterdir())
 
@@ -153,7 +151,7 @@ def test_a_grid_without_results_still_makes_a_page(tmp_path, synthetic, build):
     synthetic.write_cells(tmp_path, [("mier", synthetic.SPLIT, 0, None, "failed", "killed by the scheduler")])
     text = build(tmp_path).read_text()
     assert "killed by the scheduler" in text
-    assert "<img" not in text
+    assert 'role="img"' not in text
     assert f"Adaptation on the test tasks, {synthetic.SPLIT}: needs results on test." in text
 
 
@@ -167,16 +165,6 @@ def test_broken_files_are_on_the_page(golden, one_figure, build):
     (golden / "x").mkdir()
     (golden / "x" / "records.parquet").write_bytes(b"broken")
     assert "x/records.parquet" in build(golden).read_text()
-
-
-def test_pictures_follow_the_colour_scheme(built):
-    svg = (
-        '<?xml?><!DOCTYPE x><svg width="1"><g style="fill: #262626"/><g style="stroke: #d4d4d4; fill: #fefefe"/></svg>'
-    )
-    themed = sheets.themed(svg)
-    assert themed.startswith('<svg width="1"><style>')
-    assert "fill: currentColor" in themed
-    assert "stroke: var(--grid); fill: var(--paper)" in themed
 
 
 def test_typeset():

@@ -129,3 +129,20 @@ def test_long_names_lose_their_middle_in_figures():
     assert style.drawn_name(style.look("mier")) == "MIER"
     assert style.drawn_name(style.look("x" * 24)) == "x" * 24
     assert style.drawn_name(style.look("first " + "x" * 60 + " last")) == "first xxxxx…xxxxxxx last"
+
+
+def test_labels_of_a_sweep_stay_apart_where_figures_have_no_room_for_them():
+    names = [
+        f"pearl (train.latent_dim=5, train.kl_weight={w}, adapt.updates={u})" for w in (0.1, 1.0) for u in (0, 500)
+    ]
+    drawn = style.shortened(names)
+    assert len(set(drawn)) == 4
+    assert all(len(name) <= style.MOST_DRAWN for name in drawn)
+    looks = style.looks([(name, "pearl") for name in names])
+    assert len({style.drawn_name(look) for look in looks.values()}) == 4
+    assert {look.name for look in looks.values()} == set(names)
+    two = [f"mier [learning_rate=0.{rate}, depth_of_network=3]" for rate in (1, 2)]
+    assert style.shortened(two) == ["mier learning_rate=0.1", "mier learning_rate=0.2"]
+    same = ["a" * 20 + str(number) + "b" * 30 for number in range(3)]
+    assert len(set(style.shortened(same))) == 3
+    assert style.shortened(["MIER", "mier 2"]) == ["MIER", "mier 2"]

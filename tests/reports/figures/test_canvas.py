@@ -7,7 +7,7 @@ from matplotlib import pyplot, rcParams
 from PIL import Image
 
 from reports import style
-from reports.figures import canvas, outcomes
+from reports.figures import canvas, outcomes, per_task
 from reports.figures.catalogue import FIGURES
 from reports.figures.marks import aside
 from reports.reading.load import load
@@ -95,7 +95,7 @@ def test_sheets_have_the_widths_of_journals(panels, columns, width):
 
 def test_files_have_embedded_fonts_and_enough_dots(results, synthetic, tmp_path):
     with canvas.house_style():
-        sheet = canvas.sheet(lambda split, ax: outcomes.per_task(results, split=split, ax=ax), [synthetic.SPLIT])
+        sheet = canvas.sheet(lambda split, ax: per_task.per_task(results, split=split, ax=ax), [synthetic.SPLIT])
         canvas.save(sheet, tmp_path / "a.b")
     pdf = (tmp_path / "a.b.pdf").read_bytes()
     assert b"/FontFile2" in pdf

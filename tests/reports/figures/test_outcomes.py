@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import FuncFormatter
 
 from reports import style
-from reports.figures import alt_text, canvas, outcomes
+from reports.figures import alt_text, canvas, outcomes, per_task
 from reports.numbers import aggregates, series, tables
 from reports.page import page
 from reports.reading.load import load
@@ -68,10 +68,10 @@ def test_the_gap_has_one_row_per_variant_in_order(results, synthetic):
 
 
 def test_the_training_range_is_shaded_and_the_axis_has_its_unit(results, synthetic):
-    ax = drawn(outcomes.per_task, results, synthetic.SPLIT)
+    ax = drawn(per_task.per_task, results, synthetic.SPLIT)
     (shade,) = [p for p in ax.patches if p.get_width() and to_hex(p.get_facecolor()) == style.SHADE.lower()]
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((0.02, 1.48))
-    assert ax.get_xlabel() == "target velocity (m/s)"
+    assert ax.get_xlabel().startswith("target velocity (m/s)")
     frame = series.per_task(results, synthetic.SPLIT)
     mier = frame[(frame["variant"] == "mier") & (frame["task_list"] == "test")]
     # On the same tasks as the others, and drawn last: where marks coincide the first variant's is seen.
@@ -84,7 +84,7 @@ def test_a_gap_in_training_is_not_shaded(tmp_path, synthetic):
     split = synthetic.document()["split"] | {"axis": "speed", "train_axis_values": speeds}
     rows = [{"task": task, "parameter": 1.0 + task / 2, "return": -float(task)} for task in range(3)]
     synthetic.write_run(tmp_path, rows, synthetic.document() | {"split": split})
-    ax = drawn(outcomes.per_task, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(per_task.per_task, load(tmp_path), synthetic.SPLIT)
     shades = [p for p in ax.patches if p.get_width() and to_hex(p.get_facecolor()) == style.SHADE.lower()]
     assert [(p.get_x(), p.get_x() + p.get_width()) for p in shades] == [(0.0, 0.5), (3.0, 3.5)]
 
@@ -93,7 +93,7 @@ def test_angles_are_counted_in_turns(tmp_path, synthetic):
     split = synthetic.document()["split"] | {"axis": "angle", "axis_unit": "rad", "train_axis_values": [0, 1, 2, 3, 4]}
     rows = [{"task": task, "parameter": 4.7 + task / 2, "return": -float(task)} for task in range(3)]
     synthetic.write_run(tmp_path, rows, synthetic.document() | {"split": split})
-    ax = drawn(outcomes.per_task, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(per_task.per_task, load(tmp_path), synthetic.SPLIT)
     assert ax.get_xlabel() == "angle (rad)"
     assert isinstance(ax.xaxis.get_major_formatter(), FuncFormatter)
     assert [ax.xaxis.get_major_formatter()(value, 0) for value in (0, np.pi / 2, np.pi)] == ["0", "0.5π", "1π"]
@@ -102,7 +102,7 @@ def test_angles_are_counted_in_turns(tmp_path, synthetic):
 def test_tasks_of_few_values_are_not_joined(tmp_path, synthetic):
     rows = [{"task": task, "parameter": (-1.0, 1.0)[task % 2], "return": float(task)} for task in range(10)]
     synthetic.write_run(tmp_path, rows, synthetic.document())
-    ax = drawn(outcomes.per_task, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(per_task.per_task, load(tmp_path), synthetic.SPLIT)
     (line,) = [line for line in ax.lines if len(line.get_xdata()) == 10]
     assert line.get_linestyle() == "None"
 
@@ -110,7 +110,7 @@ def test_tasks_of_few_values_are_not_joined(tmp_path, synthetic):
 def test_tasks_without_a_parameter_stand_at_their_index(tmp_path, synthetic):
     rows = [{"task": task, "parameter": float("nan"), "return": float(task)} for task in range(3)]
     synthetic.write_run(tmp_path, rows, synthetic.document())
-    ax = drawn(outcomes.per_task, load(tmp_path), synthetic.SPLIT)
+    ax = drawn(per_task.per_task, load(tmp_path), synthetic.SPLIT)
     assert "index" in ax.get_xlabel()
     assert [patch for patch in ax.patches if patch.get_width()] == []
 
@@ -156,3 +156,37 @@ def test_without_a_gate_every_task_is_a_filled_mark_and_nothing_speaks_of_gates(
     assert np.isnan(row.open)
     assert np.isnan(row.gain_closed)
     assert "no gate" in str(page._gate_rows(results, synthetic.SPLIT))
+
+
+def test_many_variants_are_binned_and_lists_that_lie_apart_are_equally_wide(tmp_path, synthetic):
+    for variant in ("mier", "mier-wr", "pearl", "mql", "maml"):
+        for seed in (0, 1):
+            rows = [
+                {"variant": variant, "task_list": task_list, "task": task, "parameter": start + width * task / 23,
+                 "return": float(task), "split": synthetic.SPLIT}
+                for task_list, start, width in (("test", 2.5, 0.5), ("test_id", 0.0, 1.5)) for task in range(24)
+            ]  # fmt: skip
+            synthetic.write_run(tmp_path, rows, synthetic.document(variant, seed))
+    ax = drawn(per_task.per_task, load(tmp_path), synthetic.SPLIT)
+    lines = [line for line in ax.lines if len(line.get_xdata()) == per_task.BINS]
+    assert len(lines) == 2 * 5
+    np.testing.assert_allclose(lines[0].get_ydata(), np.arange(24).reshape(8, 3).mean(axis=1))
+    assert not [c for c in ax.collections if type(c).__name__ == "FillBetweenPolyCollection"]
+    to_axis = ax.xaxis.get_transform().transform
+    first, second = np.diff(to_axis(np.array([0.0, 1.5]))), np.diff(to_axis(np.array([2.5, 3.0])))
+    assert first == pytest.approx(second)
+    inverse = ax.xaxis.get_transform().inverted().transform
+    assert inverse(to_axis(np.array([-0.3, 0.7, 2.0, 2.8, 4.0]))) == pytest.approx([-0.3, 0.7, 2.0, 2.8, 4.0])
+    assert "own scale" in ax.get_xlabel()
+
+
+def test_a_line_that_is_an_upper_bound_says_so(tmp_path, synthetic):
+    synthetic.simple_run(tmp_path, "mier", 0, test=[[1.0]])
+    split = synthetic.document()["split"]
+    references = split["references"] | {"source": "null: simulated; best: upper bound, rewards are <= 0"}
+    bound = synthetic.document("pearl") | {"split": split | {"references": references}}
+    synthetic.write_run(tmp_path / "other", [{"variant": "pearl", "return": 1.0}], bound)
+    known = drawn(outcomes.out_of_distribution, load(tmp_path / "t-mier-0"), synthetic.SPLIT)
+    assert "best known return" in known.get_legend_handles_labels()[1]
+    said = drawn(outcomes.out_of_distribution, load(tmp_path / "other"), synthetic.SPLIT)
+    assert "upper bound of the return" in said.get_legend_handles_labels()[1]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.numbers import aggregates, intervals
+from reports.numbers import aggregates, intervals, samples
 from reports.reading.load import load
 
 
@@ -18,7 +18,7 @@ def rows(scores, split="a.b", first=0, name="t"):
 
 
 def values(frame):
-    held = aggregates.sample_of(frame)
+    held = samples.sample_of(frame)
     return {name: aggregates.estimate(held, name) for name in aggregates.STATISTICS}
 
 
@@ -41,11 +41,10 @@ def test_the_golden_intervals():
     assert found["mean"].high - 0.5 == pytest.approx(12.706 * 0.3, rel=1e-4)
     assert found["optimality gap"].high - 0.6 == pytest.approx(12.706 * 0.2, rel=1e-4)
     assert {found[name].method for name in ("mean", "optimality gap")} == {intervals.STUDENT}
-    # Draws of whole seeds: the first twice (IQM 0.2), each once (0.3), the second twice (0.8).
-    assert (found["IQM"].low, found["IQM"].high) == pytest.approx((0.2, 0.8))
-    # The median over tasks of the means over seeds: 0.2, 0.5, 0.8.
-    assert (found["median"].low, found["median"].high) == pytest.approx((0.2, 0.8))
-    assert {found[name].method for name in ("IQM", "median")} == {intervals.BOOTSTRAP}
+    # Leaving one of two seeds out leaves the other: IQMs of 0.2 and 0.8, medians of 0.2 and 0.8.
+    for name in ("IQM", "median"):
+        assert found[name].high - found[name].mean == pytest.approx(12.706 * 0.3, rel=1e-4)
+        assert found[name].method == intervals.JACKKNIFE
     assert {estimate.n for estimate in found.values()} == {2}
 
 
@@ -78,7 +77,7 @@ def test_the_mean_over_splits_has_the_interval_of_independent_means():
 
 def test_splits_that_share_meta_trainings_are_one_stratum():
     frame = pd.concat([rows([[1.0], [3.0]]), rows([[10.0], [30.0]], split="c.d"), rows([[0.0]], split="e.f", name="u")])
-    held = aggregates.sample_of(frame)
+    held = samples.sample_of(frame)
     assert held.sizes == (2, 1)
     assert held.trainings == ("t0", "t1", "u0")
     shared = values(frame[frame["split"] != "e.f"])["mean"]
@@ -107,7 +106,7 @@ def test_by_brute_force_on_one_split(shape):
 
 def test_every_resample_by_brute_force():
     scores = np.random.default_rng(2).normal(0.5, 0.4, (4, 3))
-    held = aggregates.sample_of(rows(scores))
+    held = samples.sample_of(rows(scores))
     drawn = intervals.resamples((4,))
     expected = []
     for draw in drawn.draws:
@@ -119,7 +118,7 @@ def test_every_resample_by_brute_force():
 def test_strata_are_drawn_as_scipys_bootstrap_draws_them():
     generator = np.random.default_rng(3)
     a, b = generator.normal(0, 1, (12, 4)), generator.normal(1, 3, (9, 4))
-    held = aggregates.sample_of(pd.concat([rows(a), rows(b, split="c.d", name="u")]))
+    held = samples.sample_of(pd.concat([rows(a), rows(b, split="c.d", name="u")]))
 
     def both(x, y, axis):
         return (a[x].mean(axis=(-1, -2)) + b[y].mean(axis=(-1, -2))) / 2
@@ -131,32 +130,73 @@ def test_strata_are_drawn_as_scipys_bootstrap_draws_them():
     assert np.std(aggregates.distribution(held, "mean")) == pytest.approx(theirs.standard_error, rel=0.03)
 
 
-@pytest.mark.parametrize("seeds", [10, 20])
-def test_the_iqms_interval_covers_as_often_as_it_says(seeds):
-    generator = np.random.default_rng(seeds)
-    trials = 150
-    covered = 0
-    for _ in range(trials):
-        scores = 0.5 + generator.normal(0, 0.15, (seeds, 1)) + generator.normal(0, 0.2, (seeds, 4))
-        estimate = aggregates.estimate(aggregates.sample_of(rows(scores)), "IQM")
-        covered += estimate.low <= 0.5 <= estimate.high
-    low, high = stats.binom.ppf([0.001, 0.999], trials, 0.95)
-    assert low <= covered <= high
+def test_twenty_seeds_of_scores_have_a_bootstraps_interval():
+    scores = 0.5 + np.random.default_rng(20).normal(0, 0.15, (20, 4))
+    found = values(rows(scores))
+    assert {estimate.method for estimate in found.values()} == {intervals.BOOTSTRAP}
+    expected = aggregates.estimate(samples.sample_of(rows(scores[:19])), "IQM")
+    width = found["IQM"].high - found["IQM"].low
+    assert width == pytest.approx(expected.high - expected.low, rel=0.25)
+
+
+def test_the_jackknife_of_a_mean_is_students_interval():
+    scores = np.random.default_rng(5).normal(0.5, 0.4, (4, 3))
+    found = values(rows(scores))["mean"]
+    expected = intervals.student_t(scores.mean(axis=1))
+    assert found[:4] == pytest.approx(expected[:4])
+
+
+@pytest.mark.parametrize("name", ["mean", "optimality gap"])
+def test_the_difference_of_linear_statistics_is_welchs_or_paired(name):
+    generator = np.random.default_rng(6)
+    a, b = generator.normal(0.5, 0.1, (3, 2)), generator.normal(0.4, 0.3, (5, 2))
+    first, second, same = (samples.sample_of(rows(x, name=n)) for x, n in ((a, "t"), (b, "u"), (b[:3], "t")))
+    of_seed = [(x if name == "mean" else np.maximum(1 - x, 0)).mean(axis=1) for x in (a, b)]
+    welch = stats.ttest_ind(*of_seed, equal_var=False).confidence_interval()
+    found = aggregates.difference(first, second, name)
+    assert (found.low, found.high) == pytest.approx((welch.low, welch.high))
+    paired = stats.ttest_rel(of_seed[0], of_seed[1][:3]).confidence_interval()
+    found = aggregates.difference(first, same, name)
+    assert (found.low, found.high) == pytest.approx((paired.low, paired.high))
+    level = intervals.shared_level(7)
+    wider = stats.ttest_ind(*of_seed, equal_var=False).confidence_interval(level)
+    found = aggregates.difference(first, second, name, level)
+    assert (found.low, found.high) == pytest.approx((wider.low, wider.high))
+
+
+def test_a_statistic_that_does_not_see_how_seeds_differ_has_no_interval():
+    # The middle half is 0.5 whatever is left out; the seeds differ in their worst task alone.
+    scores = np.full((3, 8), 0.5)
+    scores[:, 0] = (0.1, 0.2, 0.3)
+    found = values(rows(scores))
+    assert found["IQM"].mean == 0.5
+    assert math.isnan(found["IQM"].low)
+    assert found["IQM"].method == ""
+    assert found["mean"].low < found["mean"].high
+    same = values(rows([[0.5, 0.7]] * 3))  # seeds that do not differ at all say so
+    assert (same["IQM"].low, same["IQM"].high) == (pytest.approx(0.6), pytest.approx(0.6))
 
 
 def test_the_difference_of_shared_meta_trainings_is_paired():
     scores = np.random.default_rng(4).normal(0, 1, (6, 3))
-    first, second = (aggregates.sample_of(rows(held)) for held in (scores + 0.1, scores))
+    first, second = (samples.sample_of(rows(held)) for held in (scores + 0.1, scores))
     paired = aggregates.difference(first, second, "IQM")
     assert (paired.low, paired.high) == pytest.approx((0.1, 0.1))
-    other = aggregates.sample_of(rows(scores, name="u"))
-    apart = aggregates.difference(first, other, "IQM")
+    apart = aggregates.difference(first, samples.sample_of(rows(scores, name="u")), "IQM")
     assert apart.mean == pytest.approx(0.1)
-    assert apart.low < -0.3
-    assert apart.high > 0.5
-    # Independent variances add up.
-    spread = np.var(aggregates.distribution(first, "IQM"))
-    assert (apart.high - apart.low) / 2 == pytest.approx(2.2 * math.sqrt(2 * spread), rel=0.2)
+    # Independent variances add up: twice that of one, with ten degrees of freedom.
+    one = aggregates.estimate(first, "IQM")
+    error = (one.high - one.low) / 2 / stats.t.ppf(0.975, 5)
+    assert (apart.high - apart.low) / 2 == pytest.approx(stats.t.ppf(0.975, 10) * math.sqrt(2) * error)
+
+
+def test_one_meta_training_more_unpairs_nothing():
+    scores = np.random.default_rng(7).normal(0, 1, (6, 3))
+    first, second = (samples.sample_of(rows(x)) for x in (scores + 0.1, scores[:5]))
+    paired = aggregates.difference(first, second, "mean")
+    apart = aggregates.difference(first, samples.sample_of(rows(scores[:5], name="u")), "mean")
+    assert paired.high - paired.low < 0.6 * (apart.high - apart.low)
+    assert paired.n == 5
 
 
 def test_the_profile_by_hand(golden):
@@ -164,8 +204,12 @@ def test_the_profile_by_hand(golden):
     profile = aggregates.profiles(load(golden))
     assert len(profile) == len(aggregates.THRESHOLDS)
     assert np.allclose(profile["mean"], 1.0)
-    held = aggregates.sample_of(rows([[0.0, 0.4], [0.2, 1.4]]))
+    held = samples.sample_of(rows([[0.0, 0.4], [0.2, 1.4]]))
     found = aggregates._profile(held, np.array([0.0, 0.3, 1.0]))
     assert list(found["mean"]) == [0.75, 0.5, 0.25]  # strictly above
-    assert list(found["low"]) == [0.5, 0.5, 0.0]
-    assert list(found["high"]) == [1.0, 0.5, 0.5]
+    # Per seed 0.5 and 1, 0.5 and 0.5, 0 and 0.5: cut off at 0 and 1, and no interval where seeds agree.
+    assert found["low"].tolist() == pytest.approx([0, math.nan, 0], nan_ok=True)
+    assert found["high"].tolist() == pytest.approx([1, math.nan, 1], nan_ok=True)
+    wide = aggregates._profile(samples.sample_of(rows(np.arange(40.0).reshape(4, 10) % 7)), np.array([2.5]))
+    of_seed = intervals.student_t((np.arange(40.0).reshape(4, 10) % 7 > 2.5).mean(axis=1))
+    assert wide.loc[0, ["mean", "low", "high"]].tolist() == pytest.approx(of_seed[:3])

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from reports.numbers import intervals
 from reports.numbers.improvement import improvements, probability_of_improvement
 from reports.numbers.tables import improvement_table
 from reports.reading.load import load
@@ -36,13 +37,23 @@ def test_only_tasks_that_both_have_are_compared():
     assert probability_of_improvement(first, second).mean == 0.0
 
 
-def test_shared_meta_trainings_are_drawn_for_both_at_once():
-    values = np.array([[0.0], [10.0], [20.0], [30.0], [40.0], [50.0]])
-    paired = probability_of_improvement(returns(values + 1), returns(values))
-    apart = probability_of_improvement(returns(values + 1), returns(values, "u"))
-    assert paired.mean == apart.mean == pytest.approx(21 / 36)
-    assert paired.low >= 0.5  # a seed always beats itself here
-    assert apart.low < 0.4
+def test_the_interval_is_wilsons_with_the_seeds_as_its_number():
+    # All of 5 seeds better: 5 / (5 + 1.96^2) is the lower end, and none of zero width.
+    high, low = np.full((5, 30), 1.0), np.zeros((7, 30))
+    found = probability_of_improvement(returns(high), returns(low, "u"))
+    assert (found.mean, found.low, found.high) == (1.0, pytest.approx(5 / (5 + 1.96**2), rel=1e-4), 1.0)
+    assert found.method == intervals.WILSON
+    expected = stats.binomtest(8, 10).proportion_ci(method="wilson")
+    assert intervals.wilson(0.8, 10) == pytest.approx((expected.low, expected.high))
+
+
+def test_splits_of_their_own_meta_trainings_add_up_and_shared_ones_do_not():
+    table = returns(np.array([[1.0], [2.0], [3.0]]))["a.b"]
+    lower, other, elsewhere = table - 5, table.rename(index=lambda name: f"x{name}"), table.rename(index=str.upper)
+    shared = probability_of_improvement({"a.b": table, "c.d": table}, {"a.b": lower, "c.d": other - 5})
+    apart = probability_of_improvement({"a.b": table, "c.d": elsewhere}, {"a.b": lower, "c.d": other - 5})
+    assert shared.low == pytest.approx(intervals.wilson(1.0, 3)[0])
+    assert apart.low == pytest.approx(intervals.wilson(1.0, 6)[0])
 
 
 def test_the_table_has_every_pair_both_ways_and_no_references(golden, synthetic):
@@ -53,7 +64,7 @@ def test_the_table_has_every_pair_both_ways_and_no_references(golden, synthetic)
     assert set(table.index) == {("mier", "pearl"), ("pearl", "mier")}
     # Task 0: 15, 25, 35 all above 12 and 12.5; task 1: 30, 40, 50 all below 100.
     assert table.loc[("mier", "pearl"), "mean"] == 0.5
-    assert table.loc[("pearl", "mier"), "text"] == "0.500 [0.500, 0.500], n = 2"
+    assert table.loc[("pearl", "mier"), "text"] == "0.500 [0.095, 0.905], n = 2"
 
 
 def test_the_other_way_round_is_the_complement(tmp_path, synthetic):

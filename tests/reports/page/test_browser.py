@@ -47,7 +47,7 @@ def browser():
     shutil.rmtree(profile, ignore_errors=True)
 
 
-def opened(browser, path, width=1200, dark=False):
+def opened(browser, path, width=1200, dark=False, unfolded=True):
     """What the browser complained of and which addresses it asked for while it opened a page."""
     media = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": media})
@@ -56,6 +56,8 @@ def opened(browser, path, width=1200, dark=False):
     browser.get_log("browser")
     browser.get_log("performance")
     browser.get(path.resolve().as_uri())
+    if unfolded:
+        browser.execute_script("document.querySelectorAll('details').forEach(part => { part.open = true; })")
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     return browser.get_log("browser"), [url for url in asked if not url.startswith("data:")]
@@ -80,13 +82,14 @@ def test_it_opens_without_errors_or_requests_and_fits(browser, rich_page, width,
 def test_every_picture_is_shown_and_has_words(browser, rich_page):
     opened(browser, rich_page)
     pictures = browser.execute_script(
-        "return [...document.images].map(i => [i.complete && i.naturalWidth > 0, i.alt, i.width / i.height])"
+        "return [...document.querySelectorAll('svg[role=img]')].map(i => { const box = i.getBoundingClientRect(); "
+        "return [i.querySelectorAll('path, use').length, i.ariaLabel, box.width / box.height]; })"
     )
     assert len(pictures) >= 12
-    for shown, words, shape in pictures:
-        assert shown
+    for marks, words, shape in pictures:
+        assert marks > 10
         assert any(letter.isdigit() for letter in words)
-        assert 1 < shape < 2
+        assert 0.9 < shape < 2.2
 
 
 def column(browser, table, place):
@@ -139,6 +142,17 @@ def test_headings_are_in_order_and_regions_are_named(browser, rich_page):
     assert unnamed == 0
     ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
+
+
+def test_every_cell_of_the_heat_table_leads_to_its_seeds(browser, rich_page):
+    opened(browser, rich_page, unfolded=False)
+    cells = browser.find_elements("css selector", ".heat td a")
+    assert len(cells) == 4
+    row = browser.find_element("id", cells[0].get_attribute("href").rpartition("#")[2])
+    assert not row.is_displayed()
+    cells[0].click()
+    assert row.is_displayed()
+    assert row.text.startswith("MIER, test 0: ")
 
 
 def test_the_first_tab_stop_skips_to_the_summary(browser, rich_page):

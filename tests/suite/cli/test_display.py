@@ -109,3 +109,19 @@ def test_a_small_terminal_shows_what_matters(tmp_path):
     assert "run-38." in shown
     assert "run-10." not in shown
     assert "38 done, 1 failed" in shown
+
+
+def test_at_eighty_columns_nothing_is_cut_and_the_bar_stays_through_a_meta_test(folder):
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
+    label = "mier-wr, cheetah-velocity.hard, seed 3"
+    display = LiveDisplay({folder: label}, console)
+    training = RunProgress("running", "training", 0.95, 475_000, 500_000, 1234.0, -312.5, 3000.0)
+    testing = training._replace(stage="meta-test mier on cheetah-velocity.hard", fraction=0.5, steps_per_second=None)
+    assert display_module.trained_share(training) == display_module.trained_share(testing) == 0.95
+    for progress, words in ((training, ["training"]), (testing, ["meta-test", "50%"])):
+        display.progress = {folder: progress}
+        with console.capture() as capture:
+            console.print(display.table(Pool((), (folder,), ())))
+        shown = capture.get()
+        assert "\u2026" not in shown
+        assert all(word in shown for word in (label, "50 min", *words))

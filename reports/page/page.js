@@ -1,5 +1,14 @@
-// Tables can be sorted by any column: each header gets a button that a keyboard reaches and a screen reader names.
+// Links open what they lead to; tables can be sorted by any column: each header gets a button that a keyboard reaches
+// and a screen reader names.
 "use strict";
+function reveal() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+  target.scrollIntoView();
+}
+addEventListener("hashchange", reveal);
+reveal();
 function key(cell) {
   if (cell.dataset.key !== undefined) return Number(cell.dataset.key);
   const text = cell.textContent.trim().replaceAll("\u2212", "-");

@@ -1,0 +1,85 @@
+"""The answer in a sentence or two: which variant does best out of distribution, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports import style
+from reports.numbers.contest import Contest, contest
+from reports.numbers.intervals import LEVEL
+from reports.results import Results
+
+
+def headline(results: Results) -> list[str]:
+    """The answer and then, in a sentence of its own each, what a reader has to know of it."""
+    answer = contest(results)
+    if not answer.what and answer.splits:
+        return [
+            f"Not decided: {len(answer.splits)} splits, none of which declares the ends of a score to average over."
+        ]
+    if not answer.entries:
+        return ["No result yet on every split." if answer.partial else "No result yet.", *_partial(answer)]
+    return [_answer(results, answer), *_partial(answer)]
+
+
+def _answer(results: Results, answer: Contest) -> str:
+    names = [name for name, _ in answer.entries]
+    where, over = _where(results, answer.splits), _over(answer)
+    first, *others = names
+    if not others:
+        return f"{_number(answer, first)}{over}: the only variant, so that nothing is compared."
+    if not answer.is_decided_by_seeds:
+        return (
+            f"{where}: not decided. {_number(answer, first)}{over}, is the highest of {len(names)} variants, but its "
+            "seeds are too few to say whether that would repeat."
+        )
+    below = [name for name in others if name not in answer.tied]
+    sure = f" All comparisons with the best together: {LEVEL:.0%}." if len(others) > 1 else ""
+    if not below:
+        rest = f"is separated from none of the {len(others)} others"
+        rest = rest if len(others) > 1 else f"is not separated from {_name(others[0])}"
+        return f"{where}: not decided. {_number(answer, first)}{over}, {rest}.{sure}"
+    if not answer.tied:
+        rest = f"all {len(below)} others" if len(below) > 1 else _name(below[0])
+        return f"Best {_lower(where)}: {_number(answer, first)}{over}; above {rest}.{sure}"
+    rest = f"the other {len(below)}" if len(below) > 2 else _listed(below)
+    tied = _listed([_number(answer, name, brief=True) for name in answer.tied], shown=True)
+    between = f"{_number(answer, first)}{over}, and {tied}"
+    return f"{where}: not decided between {between}; {_name(first)} is above {rest}.{sure}"
+
+
+def _where(results: Results, splits: Sequence[str]) -> str:
+    shifts = {results.split_document(split).get("shift") for split in splits}
+    return "Out of distribution" if shifts == {"out_of_distribution"} else "On the test tasks"
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _over(answer: Contest) -> str:
+    return f" over {len(answer.splits)} splits" if len(answer.splits) > 1 else f" on {answer.splits[0]}"
+
+
+def _number(answer: Contest, variant: str, brief: bool = False) -> str:
+    estimate = dict(answer.entries)[variant]
+    seeds = f" (n = {estimate.n})" if not brief else ""
+    what = "" if brief else f"{answer.what} "
+    return f"{_name(variant)}, {what}{style.interval(estimate.mean, estimate.low, estimate.high)}{seeds}"
+
+
+def _partial(answer: Contest) -> list[str]:
+    """Who takes no part because splits are missing."""
+    if not answer.partial:
+        return []
+    listed = ", ".join(f"{_name(v)} ({number} of {len(answer.splits)} splits)" for v, number in answer.partial)
+    return [f"Not ranked over all splits: {listed}."]
+
+
+def _listed(names: Sequence[str], shown: bool = False) -> str:
+    texts = list(names) if shown else [_name(name) for name in names]
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def _name(variant: str) -> str:
+    return style.look(variant).name

@@ -1,0 +1,111 @@
+from reports.numbers.contest import contest
+from reports.page import heat
+from reports.page.headline import headline
+from reports.reading.load import load
+
+SCALE = 400  # of the synthetic split: -500 is score 0, -100 is score 1
+
+
+def runs(folder, synthetic, scores, splits=("a.b",)):
+    """Variants with a score per seed on each of the splits."""
+    for variant, values in scores.items():
+        for split in splits:
+            for seed, score in enumerate(values):
+                training = f"t-{variant}-{split}-{seed}"
+                synthetic.simple_run(folder, variant, seed, test=[[-500 + SCALE * score]], split=split,
+                                     training=training)  # fmt: skip
+
+
+def test_one_that_is_above_all_others_is_the_best(tmp_path, synthetic):
+    runs(tmp_path, synthetic, {"mier": (0.70, 0.71, 0.72), "pearl": (0.3, 0.31, 0.32), "mql": (0.1, 0.11, 0.12)})
+    (answer,) = headline(load(tmp_path))
+    assert answer == (
+        "Best out of distribution: MIER, mean score 0.710 [0.685, 0.735] (n = 3) on a.b; above all 2 others. "
+        "All comparisons with the best together: 95%."
+    )
+
+
+def test_what_the_seeds_do_not_separate_is_not_decided(tmp_path, synthetic):
+    scores = {"mier": (0.70, 0.71, 0.72), "pearl": (0.69, 0.71, 0.70), "mql": (0.1, 0.11, 0.12)}
+    runs(tmp_path, synthetic, scores, splits=("a.b", "c.d"))
+    (answer,) = headline(load(tmp_path))
+    assert answer.startswith("Out of distribution: not decided between MIER, mean score 0.710 [0.")
+    assert "(n = 3) over 2 splits, and PEARL, 0.700 [" in answer
+    assert "; MIER is above MQL." in answer
+    assert contest(load(tmp_path)).tied == ("pearl",)
+
+
+def test_when_nothing_is_separated_no_one_is_named_the_best(tmp_path, synthetic):
+    runs(tmp_path, synthetic, {"mier": (0.5, 0.9), "pearl": (0.4, 0.9), "mql": (0.3, 0.9)})
+    (answer,) = headline(load(tmp_path))
+    assert "not decided. MIER, mean score 0.70 [" in answer
+    assert "is separated from none of the 2 others" in answer
+    assert "Best" not in answer
+
+
+def test_one_seed_decides_nothing(tmp_path, synthetic):
+    runs(tmp_path, synthetic, {"mier": (0.9,), "pearl": (0.1,)})
+    results = load(tmp_path)
+    (answer,) = headline(results)
+    assert answer == (
+        "Out of distribution: not decided. MIER, mean score 0.900 (n = 1) on a.b, is the highest of 2 variants, but "
+        "its seeds are too few to say whether that would repeat."
+    )
+    assert {cell.mark for _, _, cells in heat.heat_table(results).rows for cell in cells} == {""}
+
+
+def test_a_variant_that_lacks_splits_is_not_ranked(tmp_path, synthetic):
+    runs(tmp_path, synthetic, {"mier": (0.70, 0.71, 0.72), "pearl": (0.3, 0.31, 0.32)}, splits=("a.b", "c.d"))
+    runs(tmp_path, synthetic, {"grbal": (0.9, 0.91, 0.92)}, splits=("c.d",))
+    results = load(tmp_path)
+    answer, rest = headline(results)
+    assert answer.startswith("Best out of distribution: MIER")
+    assert rest == "Not ranked over all splits: GrBAL (1 of 2 splits)."
+    table = heat.heat_table(results)
+    assert [name for name, _, _ in table.rows] == ["MIER", "PEARL", "GrBAL"]
+    whole = {name: cell for name, cell, _ in table.rows}
+    assert (whole["MIER"].mark, whole["MIER"].rank) == ("best", 1)
+    assert whole["GrBAL"].text.endswith("(1 of 2 splits)")
+    assert (whole["GrBAL"].mark, whole["GrBAL"].rank) == ("", 0)
+    (_, _, (absent, best)) = table.rows[2]
+    assert (absent.mark, absent.target) == ("absent", "")
+    assert (best.text, best.rank, best.mark) == ("0.91", 1, "best")
+    assert best.details.startswith("return -136.0 [")
+
+
+def test_returns_serve_on_one_split_without_a_scale_and_several_have_no_answer(tmp_path, synthetic):
+    for split in ("a.b", "c.d"):
+        document = synthetic.document()["split"] | {"references": None, "full_name": split}
+        for variant, up in (("mier", 100), ("pearl", 0)):
+            for seed in (0, 1, 2):
+                rows = [{"variant": variant, "split": split, "return": up + seed, "split_hash": "s" * 12}]
+                metadata = synthetic.document(variant, seed, split)
+                synthetic.write_run(tmp_path / split, rows, metadata | {"split": document})
+    (answer,) = headline(load(tmp_path / "a.b"))
+    assert answer.startswith("Best out of distribution: MIER, return 101.0 [98.5, 103.5] (n = 3) on a.b; above PEARL")
+    assert headline(load(tmp_path))[0].startswith("Not decided: 2 splits")
+
+
+def test_no_result_and_no_rival(tmp_path, synthetic):
+    synthetic.write_cells(tmp_path, [("mier", synthetic.SPLIT, 0, None, "failed", "killed")])
+    assert headline(load(tmp_path)) == ["No result yet."]
+    runs(tmp_path, synthetic, {"pearl": (0.3, 0.4)})
+    assert "the only variant" in headline(load(tmp_path))[0]
+
+
+def test_references_stand_last_and_are_never_the_best(tmp_path, synthetic):
+    runs(tmp_path, synthetic, {"mier": (0.70, 0.71, 0.72), "pearl": (0.3, 0.31, 0.32), "oracle": (0.99,)})
+    results = load(tmp_path)
+    assert headline(results)[0].startswith("Best out of distribution: MIER")
+    names = [name for name, _, _ in heat.heat_table(results).rows]
+    assert names == ["MIER", "PEARL", "oracle (reference)"]
+
+
+def test_seeds_are_listed_under_the_target_of_their_cell(golden, synthetic):
+    results = load(golden)
+    first, second = heat.seed_table(results, synthetic.SPLIT)
+    target = heat.anchor(results, synthetic.SPLIT, "mier")
+    assert first == (target, "MIER, test", ["0: 22.5", "1: 32.5", "2: 42.5"])
+    assert second == ("", "MIER, test_id", ["0: 60.0", "1: 70.0", "2: 80.0"])
+    ((_, _, (cell,)),) = heat.heat_table(results).rows
+    assert cell.target == target

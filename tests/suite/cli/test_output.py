@@ -1,0 +1,52 @@
+"""Tables on screens of any width: no word is broken, and columns that have no room are named."""
+
+import pytest
+from rich.console import Console
+
+from suite.cli import output
+
+COLUMNS = ("variant", "split", "seed", "run", "state", "reason")
+ROWS = [
+    (
+        "mier-without-relabeling",
+        "cheetah-velocity.medium-with-a-long-name",
+        0,
+        "0123456789ab",
+        "failed",
+        "out of memory",
+    ),
+    ("pearl", "ant-direction.ood", 11, "ba9876543210", "done", ""),
+]
+
+
+def printed(capsys, monkeypatch, width, least=()):
+    monkeypatch.setattr(output, "console", lambda: Console(width=width))
+    output.print_table("", COLUMNS, ROWS, least)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 160])
+def test_no_name_or_hash_is_broken(capsys, monkeypatch, width):
+    text = printed(capsys, monkeypatch, width)
+    words = set(text.replace("(", " ").replace(")", " ").replace(",", " ").split())
+    known = {word for row in [COLUMNS, *ROWS] for cell in row for word in str(cell).split()} | {"no", "room", "for:"}
+    if width >= 23:  # where even the first column has room
+        assert words <= known
+        assert "mier-without-relabeling" in words
+    assert all(name in text for name in COLUMNS)  # shown, or said to be left out
+    assert ("no room for" in text) == (width < 101)
+
+
+def test_what_matters_least_goes_first(capsys, monkeypatch):
+    text = printed(capsys, monkeypatch, 95, least=("run", "seed"))
+    assert text.splitlines()[-1] == "(no room for: run)"
+    assert "out of" in text
+    assert "0123456789ab" not in text
+
+
+def test_columns_that_fit():
+    widths = {"a": 10, "b": 10, "c": 10}
+    assert output.fitting(widths, 34) == ["a", "b", "c"]
+    assert output.fitting(widths, 33) == ["a", "b"]
+    assert output.fitting(widths, 33, least=("b", "unknown")) == ["a", "c"]
+    assert output.fitting(widths, 5) == ["a"]
