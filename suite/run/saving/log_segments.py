@@ -52,7 +52,7 @@ def append_segment(folder: Path, log: Tensor | None) -> None:
         scratch = path.with_name(f".{path.name}.partial")
         try:
             rows = log[written:].detach().cpu().contiguous()
-            save_tensors({"rows": rows}, scratch, {"sha256": _digest_of(rows)})
+            save_tensors({"rows": rows}, scratch, {"sha256": _digest_of(rows), "segment": path.stem})
             sync(scratch)
             scratch.replace(path)
         except OSError:
@@ -100,7 +100,7 @@ def _rows_in(path: Path) -> int:
     Raises:
         OSError: the disk does not answer.
         DamagedFile: it is no ordinary file.
-        SafetensorError: it is cut, or its rows are not those that were written.
+        SafetensorError: it is cut, its rows are not those that were written, or it is another segment.
     """
     try:
         with safe_open(require_regular(path), framework="pt") as segment:
@@ -110,6 +110,8 @@ def _rows_in(path: Path) -> int:
         raise
     if written is not None and _digest_of(rows) != written.get("sha256"):
         raise SafetensorError("its rows do not match their digest")
+    if written is not None and written.get("segment", path.stem) != path.stem:  # those of before 2026-12 do not say
+        raise SafetensorError(f"it holds segment {written['segment'][:40]}")
     return len(rows)
 
 

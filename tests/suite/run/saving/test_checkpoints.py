@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 import suite.run.saving.steady_files
 from suite.errors import UserError
 from suite.results.json_files import read_json, write_json
+from suite.run.saving import log_segments
 from suite.run.saving.checkpoints import checkpoint_names, load_checkpoint, prune_checkpoints, save_checkpoint
 from suite.run.saving.recovery import clear_log_after, discard_partials, newest_checkpoint, recover
 
@@ -126,7 +127,7 @@ DAMAGES = {
     "segment cut": (lambda folder: cut(folder / SEGMENT), "cannot be read"),
     "one bit of a segment": (lambda folder: flip(folder / SEGMENT), "its rows do not match their digest"),
     "a segment too many": (lambda folder: (folder / SEGMENT).rename(
-        folder / "log/000000000012-000000000021.safetensors"), "does not follow"),
+        folder / "log/000000000012-000000000021.safetensors"), "it holds segment"),
     "a pipe for the tensors": (lambda folder: pipe(folder / f"{NEWEST}.safetensors"), "is no ordinary file"),
     "a pipe for the document": (lambda folder: pipe(folder / f"{NEWEST}.json"), "is no ordinary file"),
     "a pipe for a segment": (lambda folder: pipe(folder / SEGMENT), "is no ordinary file"),
@@ -332,3 +333,13 @@ def test_json_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_json(tmp_path / "a.json", {"x": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert read_json(tmp_path / "a.json") == {"x": 1}
+
+
+def test_a_segment_under_the_name_of_another_of_its_length_is_noticed(tmp_path):
+    log = torch.arange(12.0).reshape(6, 2)
+    for rows in (2, 4, 6):
+        log_segments.append_segment(tmp_path / "log", log[:rows])
+    assert log_segments.log_fault(tmp_path / "log", 6) is None
+    _, second, third = log_segments.segments(tmp_path / "log")
+    second.path.write_bytes(third.path.read_bytes())
+    assert f"it holds segment {third.path.stem}" in log_segments.log_fault(tmp_path / "log", 6)
