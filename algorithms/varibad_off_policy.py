@@ -64,7 +64,9 @@ class VaribadOffPolicyTrain(BeliefTrain, ReplayTrainConfig):
         description="per training task, a trial of the untrained policy (code: 5 of 400, random)",
     )
     trials_per_iteration: PositiveInt = Field(default=25, description="trials side by side (code)")
-    kl_weight: float = Field(default=1.0, ge=0, description="w of the bound, for sums over whole trials (code: 1.0)")
+    kl_weight: float = Field(
+        default=1.0, ge=0, description="w of the bound, for sums over whole trials (code: 1.0, its sums perhaps scaled "
+        "otherwise)")  # fmt: skip
     vae_updates: PositiveInt = Field(default=20, description="steps of encoder and decoders per iteration (code)")
     vae_learning_rate: float = Field(default=3e-4, gt=0, description="Adam of encoder and decoders (code)")
     across_episodes: bool = Field(

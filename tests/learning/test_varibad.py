@@ -18,6 +18,8 @@ from suite.run.rollout import Meter
 from suite.run.training import open_training, train
 from tasks.registry import get_family, get_split
 
+pytestmark = pytest.mark.slow
+
 SPLIT = get_split("point-goal.ood")
 BUDGETS = {"varibad": 60_000, "varibad-off-policy": 14_400}
 
