@@ -52,8 +52,9 @@ from algorithms.kit.networks import (
 )
 from algorithms.kit.off_policy.fine_tuning import FineTuning, StopSettings, fine_tuned
 from algorithms.kit.off_policy.gaussian_policy import act
-from algorithms.kit.off_policy.sac import Also, SacSettings, SoftActorCritic
+from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
 from algorithms.kit.off_policy.sac_value import ValueSacSettings, ValueSoftActorCritic
+from algorithms.kit.off_policy.twin_critics import Also
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.state import Part
 from algorithms.kit.trial_data import TrialData

@@ -135,8 +135,8 @@ def test_the_papers_preset_trains_the_initial_context_and_the_default_keeps_it_z
         mier = explored(small_mier, predicts=train.predicts, learn_initial_context=train.learn_initial_context)
         for expected in (2, 4):
             mier.iterate()
-            moments = mier.model_optimiser.state.get(mier.initial_context, {})
-            assert moments.get("step", 0) == (expected if is_trained else 0)
+            assert mier.model_optimiser.steps == expected
+            assert any(one is mier.initial_context for one in mier.model_optimiser.parameters) is is_trained
         assert bool((mier.initial_context != 0).all()) is is_trained
         assert mier.initial_context.requires_grad is is_trained
         agent = mier.agent(get_algorithm("mier-wr").load("adapt")(), seed=0)
