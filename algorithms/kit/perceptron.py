@@ -17,7 +17,7 @@ from torch import Tensor
 
 from algorithms.kit.networks import Parameters, Precision
 
-AT_ONCE = {"cpu": 2**22, "cuda": 2**26}  # activations of a layer: what stays in a core's cache, or in a GPU's memory
+AT_ONCE = {"cpu": 2**20, "cuda": 2**26}  # activations of a layer: what stays in the last cache, or in a GPU's memory
 
 rectifier_gradient = torch.ops.aten.threshold_backward.grad_input
 
@@ -67,7 +67,7 @@ def backward(
         before = _backward(layers, read, given, own)
         of_parameters.append(own[::-1])
         if with_inputs:
-            of_inputs.append(_product(before, layers[0].transposed))
+            of_inputs.append(product(before, layers[0].transposed))
     return [_joined(parts) for parts in zip(*of_parameters)], _joined(of_inputs) if with_inputs else None
 
 
@@ -75,7 +75,7 @@ def input_gradient(weights: Weights, past: Pass, gradient: Tensor, first: int) -
     """The gradient of the inputs alone, from number `first` on, (ensemble, row, in - first), from that of the outputs."""
     of_inputs = []
     for layers, read, given in zip(weights, past, _split(weights, gradient)):
-        of_inputs.append(_product(_backward(layers, read, given, None), layers[0].transposed[:, :, first:]))
+        of_inputs.append(product(_backward(layers, read, given, None), layers[0].transposed[:, :, first:]))
     return _joined(of_inputs)
 
 
@@ -153,7 +153,7 @@ def _backward(layers: list[Layer], read: list[Tensor], gradient: Tensor, into: P
         inputs, backwards = read[index], layers[index].transposed
         if into is not None:
             into.append(gradient.sum(1, keepdim=True, dtype=dtype))
-            into.append(_product(inputs.transpose(1, 2), gradient).to(dtype).contiguous())
+            into.append(product(inputs.transpose(1, 2), gradient).to(dtype).contiguous())
         if index:
             before = gradient * backwards if backwards.shape[1] == 1 else torch.bmm(gradient, backwards)
             rectifier_gradient(before, inputs, 0, grad_input=before)
@@ -161,7 +161,7 @@ def _backward(layers: list[Layer], read: list[Tensor], gradient: Tensor, into: P
     return gradient
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor:
+def product(left: Tensor, right: Tensor) -> Tensor:
     """The batched product, computed the other way round where it has few columns: processors work along rows."""
     if right.shape[2] % 16 == 0:
         return torch.bmm(left, right)
