@@ -253,10 +253,7 @@ class Mier(Algorithm):
         return metrics | self._policy_step(tasks, judge_data, contexts)
 
     def _model_step(self, adapt_data: Transitions, judge_data: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
-        """A step on the exact second-order gradient, each variable's clipped by itself (code), and phi_0's if trained.
-
-        Returns the contexts that were adapted, (task, context), and metrics.
-        """
+        """A step on the exact second-order gradient, each variable's clipped by itself (code): contexts and metrics."""
         clip, start = self.config.gradient_clip, self._prior_contexts(len(adapt_data.rewards)).detach()
         meta = meta_gradient(self.model, self.theta, start, adapt_data, judge_data, self.inner_rates, clip)
         initial = [meta.initial.sum(0, keepdim=True)] if self.config.learn_initial_context else []
@@ -268,8 +265,7 @@ class Mier(Algorithm):
         if self.config.policy_batch is not None:
             share = -(-self.config.policy_batch // len(tasks))
             data = self.store.gather(self.everything.sample(tasks, share, self.generator))
-        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in with_embedding(data, contexts)))
-        losses = self.sac.update(flat, self.generator)
+        losses = self.sac.update(with_embedding(data, contexts).pooled(), self.generator)
         return {name: value[0] for name, value in losses.items()}
 
     def _prior_contexts(self, number: int) -> Tensor:

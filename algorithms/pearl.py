@@ -263,11 +263,8 @@ class Pearl(Algorithm):
         latents = mean + variance.sqrt() * noise
         kl = kl_to_standard_normal(mean, variance).sum()
         data = self.store.gather(self.replay.sample(tasks, config.batch, self.generator))
-        conditioned = with_embedding(data, latents.unsqueeze(1).expand(-1, config.batch, -1))
-        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in conditioned))
-        losses = self.sac.update(
-            flat, self.generator, Also(self.encoder, self.encoder_optimiser, config.kl_weight * kl)
-        )
+        also = Also(self.encoder, self.encoder_optimiser, config.kl_weight * kl)
+        losses = self.sac.update(with_embedding(data, latents).pooled(), self.generator, also)
         return {name: value[0] for name, value in losses.items()} | {"kl": kl.detach() / config.meta_batch}
 
     def posterior(self, context: Transitions) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,10 @@
-"""What a multi-layer perceptron of `networks` gives, and its gradient written out: for steps taken a hundred thousand times.
+"""What a multi-layer perceptron of `networks` gives, and its gradient written out: for steps taken 100,000 times.
 
-At the sizes of off-policy methods (256 rows, 256 x 2) more than half of a step under autograd is not arithmetic: casts of
-every weight in every pass, a graph of small operations, an optimiser's bookkeeping, and activations that wander out of
-the core's cache and back. Here weights are cast once for as long as they stay what they are (`ready`), a pass leaves
-what its gradient reads, the gradient is the products themselves, and an ensemble is evaluated a few members at a time,
-as many as stay in the cache. Numbers are those of `networks.mlp` and autograd up to rounding.
+At the sizes of off-policy methods (256 rows, 256 x 2) most of a step under autograd is not arithmetic: casts of every
+weight in every pass, a graph of small operations, an optimiser's bookkeeping. Here weights are cast once for as long as
+they stay what they are (`ready`), a pass leaves what its gradient reads, the gradient is the products themselves, and
+an ensemble whose activations would not stay in the cache is evaluated a few members at a time. Numbers are those of
+`networks.mlp` and autograd up to rounding.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def backward(
 
 
 def input_gradient(weights: Weights, past: Pass, gradient: Tensor, first: int) -> Tensor:
-    """The gradient of the inputs alone, from number `first` on, (ensemble, row, in - first), from that of the outputs."""
+    """The gradient of the inputs alone, from number `first` on, (ensemble, row, some of in), from that of outputs."""
     of_inputs = []
     for layers, read, given in zip(weights, past, _split(weights, gradient)):
         of_inputs.append(product(_backward(layers, read, given, None), layers[0].transposed[:, :, first:]))
@@ -147,7 +147,7 @@ def _forward(layers: list[Layer], inputs: Tensor) -> tuple[Tensor, list[Tensor]]
 
 
 def _backward(layers: list[Layer], read: list[Tensor], gradient: Tensor, into: Parameters | None) -> Tensor:
-    """The gradient before the first rectifier, (member, row, unit); those of parameters are appended, the last first."""
+    """The gradient before the first rectifier, (member, row, unit); those of parameters are appended, last first."""
     dtype = layers[0].weight.dtype
     for index in range(len(layers) - 1, -1, -1):
         inputs, backwards = read[index], layers[index].transposed

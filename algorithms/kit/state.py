@@ -64,4 +64,3 @@ def _load_tensors(name: str, targets: list[Tensor], sources: list[Tensor]) -> No
         raise ValueError(f"{name} has tensors of shapes {held}, its state {given}")
     for target, source in zip(targets, sources):
         target.copy_(source)
-

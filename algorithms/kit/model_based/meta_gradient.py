@@ -3,7 +3,7 @@
 phi is adapted by steps phi - rate * clip(grad_phi L(phi)), and theta moves by the gradient of the judged loss through
 these steps. What comes back through a step to phi and theta is the derivative of their gradients of L along one
 direction v per task: a forward pass of tangents and a backward pass of two streams (Pearlmutter, "Fast Exact
-Multiplication by the Hessian", 1994). Autograd gets the same numbers, up to rounding, in about twice the time.
+Multiplication by the Hessian", 1994). Autograd gets the same numbers, up to rounding, in a fifth more time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from algorithms.kit.model_based.context_model import BOUND_WEIGHT, ContextModel
 from algorithms.kit.networks import Parameters
-from algorithms.kit.perceptron import Layer, product, ready
+from algorithms.kit.perceptron import product, ready
 from algorithms.kit.replay import Transitions
 
 rectifier_gradient = torch.ops.aten.leaky_relu_backward
@@ -54,7 +54,7 @@ class Step(NamedTuple):
 
 
 class _Data(NamedTuple):
-    """Transitions of all tasks as one batch: inputs (1, row, in), targets (1, row, target), and the first layer's part."""
+    """Transitions of all tasks as one batch: inputs, targets, and what the first layer makes of them, (1, row, ...)."""
 
     inputs: Tensor
     targets: Tensor

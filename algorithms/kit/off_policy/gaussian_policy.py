@@ -64,9 +64,7 @@ def halves(draw: Draw) -> tuple[Draw, Draw]:
     return Draw(*(first for first, _ in pairs)), Draw(*(second for _, second in pairs))
 
 
-def draw_gradient(
-    draw: Draw, of_actions: Tensor, of_log_density: Tensor, of_pre_tanh: Tensor | None = None
-) -> Tensor:
+def draw_gradient(draw: Draw, of_actions: Tensor, of_log_density: Tensor, of_pre_tanh: Tensor | None = None) -> Tensor:
     """The gradient of a network's outputs (..., 2 * action), from those of the actions and of the densities (..., 1).
 
     d log density / d pre-tanh is 2 tanh(pre-tanh), as the noise does not depend on it. of_pre_tanh: what else comes

@@ -62,9 +62,7 @@ class ValueSoftActorCritic:
         self.value = as_leaves(value)
         self.target = [parameter.clone() for parameter in frozen(self.value)]
         self.num_learners = len(self.policy[0])
-        self.optimisers = {
-            name: adam(getattr(self, name), settings.learning_rate) for name in NAMES
-        }
+        self.optimisers = {name: adam(getattr(self, name), settings.learning_rate) for name in NAMES}
 
     @classmethod
     def initial(

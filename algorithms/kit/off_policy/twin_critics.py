@@ -36,13 +36,13 @@ def twin_pass(critics: Weights, inputs: Tensor, actions: Tensor) -> tuple[Tensor
 
 
 def action_gradient(critics: Weights, past: Pass, of_values: Tensor, first: int) -> Tensor:
-    """The gradient of the actions, which are inputs from number `first` on, from that of the values (learner, twin, row)."""
+    """The gradient of the actions, the inputs from number `first` on, from that of the values (learner, twin, row)."""
     of_inputs = input_gradient(critics, past, of_values.view(-1, of_values.shape[2], 1), first)
     return of_inputs.unflatten(0, (-1, 2)).sum(1)
 
 
 def least_gradient(values: Tensor, weight: float) -> Tensor:
-    """`weight` times the gradient of the lesser of two values (learner, twin, row); each has half of it if they are equal."""
+    """`weight` times the gradient of the lesser of two values (learner, twin, row); half to each if they are equal."""
     first, second = values.unbind(1)
     which = torch.sign(first - second).mul_(0.5 * weight)
     return torch.stack([0.5 * weight - which, 0.5 * weight + which], dim=1)
@@ -69,9 +69,7 @@ def critic_gradients(
 
 def detached(batch: Transitions) -> Transitions:
     """The batch without the graphs of its observations."""
-    return batch._replace(
-        observations=batch.observations.detach(), next_observations=batch.next_observations.detach()
-    )
+    return batch._replace(observations=batch.observations.detach(), next_observations=batch.next_observations.detach())
 
 
 def also_step(also: Also, observations: Tensor, gradient: Tensor) -> None:
