@@ -90,7 +90,7 @@ def _step_of(algorithm: Any) -> Callable[[], Any]:
     if isinstance(algorithm, Mier):
         tasks = np.arange(algorithm.config.meta_batch)
         return lambda: algorithm._gradient_step(tasks)
-    return algorithm.gradient_step  # type: ignore[no-any-return]
+    return algorithm.gradient_step
 
 
 def _update_of(algorithm: Any) -> Callable[[], Any]:
