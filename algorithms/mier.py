@@ -40,6 +40,7 @@ from algorithms.base import (
 )  # fmt: skip
 from algorithms.kit.model_based.context_model import ContextModel, adapt_context, adapt_model, clipped_gradients
 from algorithms.kit.model_based.gate import GateSettings, LeftOutSettings
+from algorithms.kit.model_based.meta_gradient import meta_gradient
 from algorithms.kit.model_based.relabeling import (
     AdaptedModel,
     Relabeling,
@@ -47,7 +48,7 @@ from algorithms.kit.model_based.relabeling import (
     StoredExperience,
     with_embedding,
 )  # fmt: skip
-from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, resolve_precision
+from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, resolve_precision, step_by
 from algorithms.kit.off_policy.fine_tuning import FineTuning, StopSettings, fine_tuned
 from algorithms.kit.off_policy.gaussian_policy import act
 from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
@@ -248,36 +249,23 @@ class Mier(Algorithm):
         config = self.config
         adapt_data = self.store.gather(self.prior.sample(tasks, config.task_batch, self.generator))
         judge_data = self.store.gather(self.everything.sample(tasks, config.task_batch, self.generator))
-        loss, contexts = self.meta_loss(self.theta, self._prior_contexts(len(tasks)), adapt_data, judge_data)
-        likelihood = loss.detach() - self.model.bound_term(frozen(self.theta)).mean()
-        for parameter, gradient in zip(self.trained, self._meta_gradient(loss)):
-            parameter.grad = gradient
-        self.model_optimiser.step()
-        return {"model_loss": likelihood, **self._policy_step(tasks, judge_data, contexts.detach())}
+        contexts, metrics = self._model_step(adapt_data, judge_data)
+        return metrics | self._policy_step(tasks, judge_data, contexts)
 
-    def meta_loss(
-        self, theta: Parameters, contexts: Tensor, adapt_data: Transitions, judge_data: Transitions
-    ) -> tuple[Tensor, Tensor]:
-        """Mean over tasks of the judged loss after the inner steps, with its graph, and the adapted contexts."""
-        contexts = adapt_context(
-            self.model, theta, contexts, adapt_data, self.inner_rates, clip=self.config.gradient_clip,
-            differentiable=True,
-        )  # fmt: skip
-        losses = self.model.losses_on(theta, judge_data, contexts)
-        return losses.mean() + self.model.bound_term(theta).mean(), contexts
-
-    def _meta_gradient(self, loss: Tensor) -> list[Tensor]:
-        """Exact second-order gradients, each variable's clipped by itself (code), and so phi_0's if it is trained."""
-        gradients, number = torch.autograd.grad(loss, self.trained), len(self.theta)
-        return clipped_gradients(gradients[:number], gradients[number:], self.config.gradient_clip)
+    def _model_step(self, adapt_data: Transitions, judge_data: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
+        """A step on the exact second-order gradient, each variable's clipped by itself (code): contexts and metrics."""
+        clip, start = self.config.gradient_clip, self._prior_contexts(len(adapt_data.rewards)).detach()
+        meta = meta_gradient(self.model, self.theta, start, adapt_data, judge_data, self.inner_rates, clip)
+        initial = [meta.initial.sum(0, keepdim=True)] if self.config.learn_initial_context else []
+        step_by(self.model_optimiser, self.trained, clipped_gradients(meta.theta, initial, clip))
+        return meta.contexts, {"model_loss": meta.likelihood}
 
     def _policy_step(self, tasks: np.ndarray, data: Transitions, contexts: Tensor) -> dict[str, Tensor]:
         """SAC on the judged data of all tasks as one batch, each row with its task's context."""
         if self.config.policy_batch is not None:
             share = -(-self.config.policy_batch // len(tasks))
             data = self.store.gather(self.everything.sample(tasks, share, self.generator))
-        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in with_embedding(data, contexts)))
-        losses = self.sac.update(flat, self.generator)
+        losses = self.sac.update(with_embedding(data, contexts).pooled(), self.generator)
         return {name: value[0] for name, value in losses.items()}
 
     def _prior_contexts(self, number: int) -> Tensor:

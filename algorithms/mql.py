@@ -36,14 +36,8 @@ from algorithms.base import (
     evaluation_points,
     require_finite,
 )  # fmt: skip
-from algorithms.kit.context.propensity import effective_sample_size, logistic_regression, propensity_weights
-from algorithms.kit.context.recurrent_context import (
-    EpisodeWindows,
-    RunningHistory,
-    TrialWindows,
-    Windowed,
-    last_hidden,
-)
+from algorithms.kit.context import propensity
+from algorithms.kit.context.recurrent_context import EpisodeWindows, RunningHistory, TrialWindows, Windowed, contexts_of
 from algorithms.kit.networks import frozen, resolve_precision
 from algorithms.kit.off_policy.td3 import Network, Sizes, Td3Settings, TwinDelayed, Weighting, policy_actions
 from algorithms.kit.replay import EpisodeStore, TaskIndex
@@ -350,17 +344,17 @@ class FineTuning:
         self.anchors = mql.learner.actor.map(frozen), mql.learner.critics.map(frozen)
         self._replay = self._snapshot(tasks, number)
         of_new, of_replay = self._features(new.everything()), self._features(self._replay)
-        self.classifier = logistic_regression(of_new, of_replay, config.inverse_penalty)
-        if config.correct_prior:
-            bias = self.classifier.bias - np.log(of_replay.shape[1] / of_new.shape[1])
-            self.classifier = self.classifier._replace(bias=bias)
+        self.classifier = propensity.logistic_regression(
+            of_new, of_replay, config.inverse_penalty, config.correct_prior
+        )
 
     def fitted(self) -> dict[str, Tensor]:
         """Effective sample size, mean and largest weight of the replay that the classifier was fitted on, (task,)."""
         weights = self._weights(self._replay)
         return {
-            "effective_sample_size": effective_sample_size(weights), "weight_mean": weights.mean(1),
-            "weight_max": weights.amax(1), "proximal_weight": self._strength(weights),
+            "effective_sample_size": propensity.effective_sample_size(weights), "weight_mean": weights.mean(1),
+            "weight_max": weights.amax(1),
+            "proximal_weight": propensity.proximal_strength(weights, self.config.proximal),
         }  # fmt: skip
 
     def update(self) -> dict[str, Tensor]:
@@ -371,10 +365,10 @@ class FineTuning:
             return self.learners.update(self.new.sample(self.generator), self.generator, self._moves_actor(number))
         batch = mql.sample(len(self.new.steps), config.replay_batch, self.generator)
         weights = self._weights(batch)
-        weighting = Weighting(weights, self._strength(weights), *self.anchors)
+        weighting = Weighting(weights, propensity.proximal_strength(weights, self.config.proximal), *self.anchors)
         moves_actor = self._moves_actor(number - config.new_data_updates)
         losses = self.learners.update(batch, self.generator, moves_actor, weighting)
-        size = effective_sample_size(weights)
+        size = propensity.effective_sample_size(weights)
         return losses | {"effective_sample_size": size, "proximal_weight": weighting.strength}
 
     def _moves_actor(self, number: int) -> bool:
@@ -391,25 +385,14 @@ class FineTuning:
         """beta of each transition, (task, row)."""
         adapted = self.config.classify_with == "adapted"
         log_odds = self.classifier.log_odds(self._features(batch, self.learners.actor if adapted else None))
-        return propensity_weights(log_odds, self.config.beta_clip, self.config.beta_floor)
-
-    def _strength(self, weights: Tensor) -> Tensor:
-        """lambda, (task,)."""
-        if self.config.proximal == "ess":
-            return 1 - effective_sample_size(weights)
-        return torch.full_like(weights[:, 0], self.config.proximal)
+        return propensity.propensity_weights(log_odds, self.config.beta_clip, self.config.beta_floor)
 
     @torch.no_grad()
     def _features(self, batch: Windowed, actor: Network | None = None) -> Tensor:
         """What the classifier sees, (task, row, feature): the context before a transition, of the meta-trained actor
         unless another is given, and perhaps the observation.
         """  # noqa: D205
-        history = batch.history
-        if actor is None:  # one network reads the rows of all tasks
-            context = last_hidden(self.anchors[0].gru, history.flatten(1, 2).unsqueeze(1))[0]
-            context = context.unflatten(0, history.shape[1:3])
-        else:
-            context = last_hidden(actor.gru, history)
+        context = contexts_of((actor or self.anchors[0]).gru, batch.history)
         if not self.config.classify_observations:
             return context
         return torch.cat([context, batch.transitions.observations], dim=-1)

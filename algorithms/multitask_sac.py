@@ -26,7 +26,7 @@ that 2 pi lies next to 0 (the oracle, which never extrapolates, has the angle).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -48,12 +48,12 @@ from algorithms.base import (
 )  # fmt: skip
 from algorithms.kit.model_based.relabeling import with_embedding
 from algorithms.kit.networks import Parameters, frozen, repeat_ensemble, resolve_precision
-from algorithms.kit.off_policy.fine_tuning import FineTuning, Learners, StopSettings, fine_tuned
+from algorithms.kit.off_policy.fine_tuning import FineTuning, StopSettings, StoredAsItWas, fine_tuned
 from algorithms.kit.off_policy.gaussian_policy import act
 from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
-from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions, on_device
+from algorithms.kit.replay import EpisodeStore, TaskIndex, on_device
 from algorithms.kit.state import Part
-from algorithms.kit.trial_data import TrialData, rows_of
+from algorithms.kit.trial_data import TrialData
 from algorithms.registry import AlgorithmEntry
 from tasks.spec import EpisodeBatch, RevealingSource, SpaceSpec, TaskSource
 
@@ -234,8 +234,7 @@ class MultitaskSac(Algorithm):
         tasks = self.choices.integers(self.source.num_tasks, size=self.config.batch)
         data = self.store.gather(self.replay.sample(tasks, 1, self.generator))
         conditioned = with_embedding(data, self.conditions[on_device(tasks, self.device)].unsqueeze(1))
-        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in conditioned))
-        return {name: value[0] for name, value in self.sac.update(flat, self.generator).items()}
+        return {name: value[0] for name, value in self.sac.update(conditioned.pooled(), self.generator).items()}
 
     def parts(self) -> dict[str, Part]:
         """Weights, moments and the replay; conditions follow from the tasks."""
@@ -375,34 +374,12 @@ class FineTuneAgent(TaskBlindAgent):
         yield Adaptation(0, {})
         fit, held_out = self.data.split(config.fit_fraction, self.generator, multitask.device)
         real = self.data.everything(multitask.device) if config.stop_patience is None else fit
-        experience = Unrelabeled(multitask, real, int(config.real_fraction * config.batch), config.batch)
+        experience = StoredAsItWas(
+            multitask.store, multitask.replay, real, int(config.real_fraction * config.batch), config.batch
+        )
         number = len(real.rewards)
         tuning = FineTuning(multitask.sac.copies(number), experience, config.rule(held_out))
         self.policy, everyone = repeat_ensemble(self.policy, number), torch.arange(number, device=multitask.device)
         points = evaluation_points(every, config.capped_updates(limit))
         for point, diagnostics in fine_tuned(tuning, self.policy, everyone, points, self.generator):
             yield Adaptation(point, as_arrays(diagnostics))
-
-
-class Unrelabeled(NamedTuple):
-    """Batches of `number` transitions per test task: `num_real` of its own, the rest stored ones of training tasks.
-
-    real: adaptation data (task, row, ...). Training tasks are drawn uniformly; what is stored stays as it was.
-    """
-
-    multitask: MultitaskSac
-    real: Transitions
-    num_real: int
-    number: int
-
-    def batch(self, learners: Learners, generator: torch.Generator) -> Transitions:
-        """A batch (task, row, ...), real rows first."""
-        del learners  # what is stored depends on no policy
-        num_tasks, available = self.real.rewards.shape
-        chosen = torch.rand((num_tasks, self.num_real), generator=generator, device=generator.device)
-        own = rows_of(self.real, (chosen * available).long())
-        shape = (num_tasks, self.number - self.num_real)
-        tasks = torch.randint(self.multitask.source.num_tasks, shape, generator=generator, device=generator.device)
-        slots = self.multitask.replay.sample(tasks.flatten().cpu().numpy(), 1, generator)
-        stored = self.multitask.store.gather(slots.reshape(shape))
-        return Transitions(*(torch.cat(pair, dim=1) for pair in zip(own, stored)))

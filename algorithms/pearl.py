@@ -52,8 +52,9 @@ from algorithms.kit.networks import (
 )
 from algorithms.kit.off_policy.fine_tuning import FineTuning, StopSettings, fine_tuned
 from algorithms.kit.off_policy.gaussian_policy import act
-from algorithms.kit.off_policy.sac import Also, SacSettings, SoftActorCritic
+from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
 from algorithms.kit.off_policy.sac_value import ValueSacSettings, ValueSoftActorCritic
+from algorithms.kit.off_policy.twin_critics import Also
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.state import Part
 from algorithms.kit.trial_data import TrialData
@@ -262,11 +263,8 @@ class Pearl(Algorithm):
         latents = mean + variance.sqrt() * noise
         kl = kl_to_standard_normal(mean, variance).sum()
         data = self.store.gather(self.replay.sample(tasks, config.batch, self.generator))
-        conditioned = with_embedding(data, latents.unsqueeze(1).expand(-1, config.batch, -1))
-        flat = Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in conditioned))
-        losses = self.sac.update(
-            flat, self.generator, Also(self.encoder, self.encoder_optimiser, config.kl_weight * kl)
-        )
+        also = Also(self.encoder, self.encoder_optimiser, config.kl_weight * kl)
+        losses = self.sac.update(with_embedding(data, latents).pooled(), self.generator, also)
         return {name: value[0] for name, value in losses.items()} | {"kl": kl.detach() / config.meta_batch}
 
     def posterior(self, context: Transitions) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from algorithms.kit.optimiser import Adam
+
 Parameters = list[Tensor]
 Precision = Literal["fp32", "bf16"]
 
@@ -137,9 +139,9 @@ def polyak(targets: Sequence[Tensor], sources: Sequence[Tensor], rate: float) ->
     torch._foreach_lerp_(list(targets), list(frozen(sources)), rate)
 
 
-def adam(parameters: Sequence[Tensor], learning_rate: float) -> torch.optim.Adam:
-    """A fused Adam with the default moments."""
-    return torch.optim.Adam(list(parameters), lr=learning_rate, fused=True)
+def adam(parameters: Sequence[Tensor], learning_rate: float) -> Adam:
+    """An Adam with the default moments."""
+    return Adam(parameters, learning_rate)
 
 
 def norm_clipped(gradients: Sequence[Tensor], most: float | None) -> list[Tensor]:
@@ -151,8 +153,13 @@ def norm_clipped(gradients: Sequence[Tensor], most: float | None) -> list[Tensor
     return [gradient * scale for gradient in gradients]
 
 
-def step(optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], loss: Tensor) -> None:
+def step(optimiser: Adam, parameters: Sequence[Tensor], loss: Tensor) -> None:
     """One optimiser step on `loss` for `parameters` alone; no other tensor gets a gradient."""
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, list(parameters))):
+    step_by(optimiser, parameters, torch.autograd.grad(loss, list(parameters)))
+
+
+def step_by(optimiser: Adam, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """One optimiser step with the gradients of its parameters, which become their `grad`."""
+    for parameter, gradient in zip(parameters, gradients):
         parameter.grad = gradient
     optimiser.step()

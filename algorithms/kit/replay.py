@@ -26,6 +26,10 @@ class Transitions(NamedTuple):
     next_observations: Tensor
     terminated: Tensor
 
+    def pooled(self) -> Transitions:
+        """The rows of all tasks, fields (task, row, ...), as the batch of one learner, (1, task * row, ...)."""
+        return Transitions(*(field.flatten(0, 1).unsqueeze(0) for field in self))
+
 
 class EpisodeStore:
     """Append-only frames (slot, observation + action + reward + terminated), float32 on the learner's device."""

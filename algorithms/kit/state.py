@@ -19,8 +19,8 @@ class Stateful(Protocol):
         """Put back what `state` returned, in place."""
 
 
-Part = Tensor | list[Tensor] | torch.optim.Adam | Stateful | Mapping[str, Any] | None
-"""Weights, one or many; an optimiser (its moments); an object with a state of its own; parts of a part; or nothing."""
+Part = Tensor | list[Tensor] | Stateful | Mapping[str, Any] | None
+"""Weights, one or many; an object with a state of its own, such as an optimiser; parts of a part; or nothing."""
 
 
 def state_of(parts: Mapping[str, Part]) -> dict[str, Any]:
@@ -42,8 +42,6 @@ def load_state_of(parts: Mapping[str, Part], state: Mapping[str, Any]) -> None:
             _load_tensors(name, [part], [state[name]])
         elif isinstance(part, list):
             _load_tensors(name, part, state[name])
-        elif isinstance(part, torch.optim.Adam):
-            _load_moments(part, state[name])
         elif part is not None:
             part.load_state(state[name])
 
@@ -57,7 +55,7 @@ def _state(part: Part) -> Any:
         return part.detach()
     if isinstance(part, list):
         return [tensor.detach() for tensor in part]
-    return _moments(part) if isinstance(part, torch.optim.Adam) else part.state()
+    return part.state()
 
 
 def _load_tensors(name: str, targets: list[Tensor], sources: list[Tensor]) -> None:
@@ -66,24 +64,3 @@ def _load_tensors(name: str, targets: list[Tensor], sources: list[Tensor]) -> No
         raise ValueError(f"{name} has tensors of shapes {held}, its state {given}")
     for target, source in zip(targets, sources):
         target.copy_(source)
-
-
-def _moments(optimiser: torch.optim.Adam) -> list[Tensor]:
-    """Adam's moments and step counts as a flat list, (exp_avg, exp_avg_sq, step) per parameter; empty before use."""
-    if not optimiser.state:
-        return []
-    parameters = optimiser.param_groups[0]["params"]
-    return [optimiser.state[parameter][name] for parameter in parameters for name in ("exp_avg", "exp_avg_sq", "step")]
-
-
-def _load_moments(optimiser: torch.optim.Adam, moments: list[Tensor]) -> None:
-    optimiser.state.clear()
-    if not len(moments):
-        return
-    for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
-        exp_avg, exp_avg_sq, count = moments[3 * index : 3 * index + 3]
-        optimiser.state[parameter] = {
-            "exp_avg": exp_avg.to(parameter.device, copy=True),
-            "exp_avg_sq": exp_avg_sq.to(parameter.device, copy=True),
-            "step": count.to(parameter.device, torch.float32, copy=True),
-        }

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from suite.bench.measurement import Figure
 from suite.run.processes import worker_environment
 
-PARTS = ("training", "on-policy", "rl2", "planning", "simulation", "commands", "report", "memory", "scale")
+PARTS = ("training", "lite", "on-policy", "rl2", "planning", "simulation", "commands", "report", "memory", "scale")
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
@@ -24,6 +24,10 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.training import training_figures
 
         return training_figures(device)
+    if part == "lite":
+        from suite.bench.lite import lite_figures
+
+        return lite_figures()
     if part == "on-policy":
         from suite.bench.on_policy import on_policy_figures
 

@@ -50,7 +50,7 @@ def training_figures(device: str = "cpu", rounds: int = ROUNDS) -> list[Figure]:
     native = native_precision(where.type)
     left, right = torch.rand(2, PRODUCT_SIZE, PRODUCT_SIZE, device=where)
     work: dict[str, Callable[[], Any]] = {"product": lambda: torch.mm(left, right)} | _steps(where, native)
-    flop = {name: _gflop(function) for name, function in work.items()}
+    flop = {name: gflop(function) for name, function in work.items()}
     waiting = {name: _waited(function, where) for name, function in work.items()}
     seconds = least_seconds(waiting, rounds, time.process_time if where.type == "cpu" else time.perf_counter)
     rate = PRODUCT_GFLOP / seconds["product"]
@@ -131,7 +131,7 @@ def adaptation_step(mier: Mier, tasks: int) -> Callable[[], Any]:
     return lambda: tuning.run_to(tuning.updates + 1, mier.generator)
 
 
-def _gflop(function: Callable[[], Any]) -> float:
+def gflop(function: Callable[[], Any]) -> float:
     """Operations in the matrix products of one call, forwards and backwards."""
     with FlopCounterMode(display=False) as counter:
         function()

@@ -4,6 +4,7 @@ import torch
 
 from algorithms.base import Diverged
 from algorithms.kit.model_based.context_model import adapt_context, context_step
+from algorithms.kit.model_based.meta_gradient import meta_gradient
 from algorithms.kit.networks import as_leaves, frozen
 from algorithms.kit.replay import Transitions
 
@@ -33,21 +34,28 @@ def meta_problem(small_mier, predicts, gradient_clip=10.0):
     return mier, theta, contexts, adapt, judge
 
 
+def meta_loss(mier, theta, contexts, adapt, judge):
+    """Mean over tasks of the judged loss after the inner steps, with autograd's graph, and the adapted contexts."""
+    rates, clip = mier.inner_rates, mier.config.gradient_clip
+    contexts = adapt_context(mier.model, theta, contexts, adapt, rates, clip=clip, differentiable=True)
+    return mier.model.losses_on(theta, judge, contexts).mean() + mier.model.bound_term(theta).mean(), contexts
+
+
 @pytest.mark.parametrize("predicts", ["reward", "dynamics"])
 @pytest.mark.parametrize("gradient_clip", [10.0, 0.05])
 def test_meta_gradient_matches_finite_differences_in_float64(small_mier, finite_differences, predicts, gradient_clip):
     mier, theta, contexts, adapt, judge = meta_problem(small_mier, predicts, gradient_clip)
-    loss, _ = mier.meta_loss(theta, contexts, adapt, judge)
+    loss, _ = meta_loss(mier, theta, contexts, adapt, judge)
     gradients = torch.autograd.grad(loss, [*theta, contexts])
     for tensor, gradient in zip([*theta, contexts], gradients):
-        numeric = finite_differences(lambda: mier.meta_loss(theta, contexts, adapt, judge)[0], tensor)
+        numeric = finite_differences(lambda: meta_loss(mier, theta, contexts, adapt, judge)[0], tensor)
         torch.testing.assert_close(gradient, numeric, rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize("predicts", ["reward", "dynamics"])
 def test_meta_gradient_is_second_order(small_mier, predicts):
     mier, theta, contexts, adapt, judge = meta_problem(small_mier, predicts)
-    loss, adapted = mier.meta_loss(theta, contexts, adapt, judge)
+    loss, adapted = meta_loss(mier, theta, contexts, adapt, judge)
     exact = torch.cat([g.flatten() for g in torch.autograd.grad(loss, theta)])
     model = mier.model
     judged = model.first_layer(theta, model.inputs(judge))
@@ -117,7 +125,7 @@ def test_the_trained_initial_context_gets_the_meta_gradient(small_mier, finite_d
     mier.initial_context = context
 
     def loss():
-        return mier.meta_loss(theta, mier._prior_contexts(3), adapt, judge)[0]
+        return meta_loss(mier, theta, mier._prior_contexts(3), adapt, judge)[0]
 
     (gradient,) = torch.autograd.grad(loss(), context)
     assert float(gradient.abs().min()) > 1e-4
@@ -135,8 +143,8 @@ def test_the_papers_preset_trains_the_initial_context_and_the_default_keeps_it_z
         mier = explored(small_mier, predicts=train.predicts, learn_initial_context=train.learn_initial_context)
         for expected in (2, 4):
             mier.iterate()
-            moments = mier.model_optimiser.state.get(mier.initial_context, {})
-            assert moments.get("step", 0) == (expected if is_trained else 0)
+            assert mier.model_optimiser.steps == expected
+            assert any(one is mier.initial_context for one in mier.model_optimiser.parameters) is is_trained
         assert bool((mier.initial_context != 0).all()) is is_trained
         assert mier.initial_context.requires_grad is is_trained
         agent = mier.agent(get_algorithm("mier-wr").load("adapt")(), seed=0)
@@ -152,16 +160,20 @@ def test_the_initial_context_survives_a_checkpoint(small_mier):
     assert again.initial_context is again.trained[-1]
 
 
-def test_the_outer_gradient_is_clipped_as_the_code_does(small_mier):
+def test_the_outer_gradient_is_clipped_as_the_code_does(small_mier, monkeypatch):
     """The network as one vector, the bounds of reward and state as four, phi_0 by itself; each keeps its direction."""
     mier, _, _, adapt, judge = meta_problem(small_mier, "dynamics", gradient_clip=1e6)
     adapt, judge = (Transitions(*(field.float() for field in data)) for data in (adapt, judge))
 
+    start = [parameter.detach().clone() for parameter in mier.trained]
+    monkeypatch.setattr("algorithms.mier.meta_gradient", lambda *given: meta_gradient(*given[:-1], 1e6))
+
     def gradients(limit):
-        mier.config = mier.config.model_copy(update={"gradient_clip": 1e6})
-        loss, _ = mier.meta_loss(mier.theta, mier._prior_contexts(3), adapt, judge)
         mier.config = mier.config.model_copy(update={"gradient_clip": limit})
-        return mier._meta_gradient(loss)
+        for parameter, value in zip(mier.trained, start):
+            parameter.data.copy_(value)
+        mier._model_step(adapt, judge)
+        return [parameter.grad for parameter in mier.trained]
 
     def variables(values):
         network, (upper, lower, phi) = values[:-3], values[-3:]
@@ -232,7 +244,7 @@ def test_a_gradient_step_is_adam_on_the_model_then_sac_with_the_contexts_it_adap
     assert len(set(slots["everything"][1].tolist())) > 2
     adapt, judge = (mier.store.gather(slots[name]) for name in ("prior", "everything"))
     zeros = torch.zeros(3, 2)
-    loss, contexts = mier.meta_loss(before, zeros, adapt, judge)
+    loss, contexts = meta_loss(mier, before, zeros, adapt, judge)
     gradients = torch.autograd.grad(loss, before)
     for old, new, gradient in zip(before, mier.theta, gradients):
         step = -1e-3 * gradient / (gradient.abs() + 1e-8)

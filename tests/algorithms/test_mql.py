@@ -304,7 +304,7 @@ def test_updates_on_new_data_then_on_weighted_replay(mql, monkeypatch):
 def test_learners_have_a_rate_of_their_own_and_each_phase_starts_with_an_actor_step(mql, monkeypatch):
     tuning = tuning_of(agent_with_data(mql, new_data_updates=3, learning_rate=0.123))
     optimisers = (tuning.learners.actor_optimiser, tuning.learners.critic_optimiser)
-    assert [optimiser.param_groups[0]["lr"] for optimiser in optimisers] == [0.123, 0.123]
+    assert [optimiser.learning_rate for optimiser in optimisers] == [0.123, 0.123]
     moved, drawn, original = [], [], tuning.learners.update
 
     def update(batch, generator, with_policy, weighting=None):

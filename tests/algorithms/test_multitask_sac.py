@@ -209,7 +209,7 @@ def batches(monkeypatch):
 
         def copies(number):
             watch.learners = original(number)
-            assert not watch.learners.policy_optimiser.state
+            assert not watch.learners.policy_optimiser.steps
             update = watch.learners.update
             watch.learners.update = lambda batch, generator: seen.append(batch) or update(batch, generator)
             return watch.learners

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from algorithms.kit.networks import adam
 from algorithms.kit.on_policy.policy_gradient import distribution, inner_step, kl_divergence, policy_per_task, ratios
 from algorithms.promp import Promp, PrompTrain, adapted_weights
 
@@ -83,7 +84,7 @@ def test_the_weights_adapt_only_if_asked_to(small_promp, on_policy):
     for target, expected in ((None, 0.3), (1e-9, 0.6), (1e9, 0.15)):
         promp = small_promp(target_kl=target, inner_steps=2, outer_steps=2)
         inner, outer = on_policy(promp, 2)
-        promp.optimiser = torch.optim.Adam(promp.theta, lr=1e-2)
+        promp.optimiser = adam(promp.theta, 1e-2)
         metrics = promp.outer_step(inner, outer)
         assert promp.kl_weights.tolist() == pytest.approx([expected, expected])
         assert metrics["kl_weight"] == pytest.approx(expected)
@@ -93,7 +94,7 @@ def test_the_weights_adapt_only_if_asked_to(small_promp, on_policy):
 def test_adams_moments_are_kept_from_one_iteration_to_the_next(small_promp, on_policy):
     promp = small_promp(outer_steps=3)
     inner, outer = on_policy(promp)
-    promp.optimiser = torch.optim.Adam(promp.theta, lr=1e-3)
+    promp.optimiser = adam(promp.theta, 1e-3)
     for iteration in (1, 2):
         promp.outer_step(inner, outer)
-        assert {int(state["step"]) for state in promp.optimiser.state.values()} == {3 * iteration}
+        assert promp.optimiser.steps == 3 * iteration

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from tests_support import TINY_ADAPT, build_algorithm
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from algorithms.base import Transition
+from algorithms.kit.optimiser import Adam
 from algorithms.registry import ALGORITHMS
 from tasks.registry import get_family, get_split
 
@@ -22,12 +22,11 @@ TRAININGS = {entry.training: split_of(name) for name, entry in ALGORITHMS.items(
 
 
 @pytest.fixture
-def optimiser_steps():
+def optimiser_steps(monkeypatch):
     """A list that grows with every step of an optimiser."""
-    steps = []
-    hook = register_optimizer_step_post_hook(lambda *arguments: steps.append(arguments))
-    yield steps
-    hook.remove()
+    steps, begin = [], Adam.begin_step
+    monkeypatch.setattr(Adam, "begin_step", lambda optimiser: steps.append(optimiser) or begin(optimiser))
+    return steps
 
 
 def grows_evenly(counts):

@@ -44,6 +44,14 @@ def last_hidden(parameters: Sequence[Tensor], inputs: Tensor, present: Tensor | 
     return hidden.transpose(1, 2)
 
 
+def contexts_of(parameters: Sequence[Tensor], inputs: Tensor) -> Tensor:
+    """`last_hidden` of one network per learner, or of one alone, which then reads the rows of all; without a graph."""
+    with torch.no_grad():
+        if len(parameters[0]) == inputs.shape[1]:
+            return last_hidden(parameters, inputs)
+        return last_hidden(parameters, inputs.flatten(1, 2).unsqueeze(1))[0].unflatten(0, inputs.shape[1:3])
+
+
 class _LastHidden(torch.autograd.Function):
     """The recurrence with rows as the last axis, so that a gate is one contiguous block, and its gradient by hand.
 

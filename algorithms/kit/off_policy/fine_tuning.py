@@ -19,7 +19,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from algorithms.kit.networks import Parameters, frozen
-from algorithms.kit.replay import Transitions
+from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
+from algorithms.kit.trial_data import rows_of
 from tasks.spec import Frozen
 
 NOISE_SEED = (
@@ -47,6 +48,32 @@ class Experience(Protocol):
 
     def batch(self, learners: Learners, generator: torch.Generator) -> Transitions:
         """A batch (learner, row, ...), embeddings appended to both observations."""
+
+
+class StoredAsItWas(NamedTuple):
+    """Batches of `number` transitions per test task: `num_real` of its own, the rest stored ones of training tasks.
+
+    view: what is stored, by training task, of which all have some; they are drawn uniformly, and what is stored stays
+    as it was. real: adaptation data (task, row, ...).
+    """
+
+    store: EpisodeStore
+    view: TaskIndex
+    real: Transitions
+    num_real: int
+    number: int
+
+    def batch(self, learners: Learners, generator: torch.Generator) -> Transitions:
+        """A batch (task, row, ...), real rows first."""
+        del learners  # what is stored depends on no policy
+        num_tasks, available = self.real.rewards.shape
+        chosen = torch.rand((num_tasks, self.num_real), generator=generator, device=generator.device)
+        own = rows_of(self.real, (chosen * available).long())
+        shape = (num_tasks, self.number - self.num_real)
+        tasks = torch.randint(len(self.view.counts), shape, generator=generator, device=generator.device)
+        slots = self.view.sample(tasks.flatten().cpu().numpy(), 1, generator)
+        stored = self.store.gather(slots.reshape(shape))
+        return Transitions(*(torch.cat(pair, dim=1) for pair in zip(own, stored)))
 
 
 class StopSettings(Frozen):

@@ -7,6 +7,7 @@ with its own loss, so that gradients never mix (the losses are sums over learner
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,14 +20,33 @@ from algorithms.kit.networks import (
     as_leaves,
     frozen,
     glorot_uniform,
-    mlp,
     polyak,
     repeat_ensemble,
-    step,
+    step_by,
 )  # fmt: skip
-from algorithms.kit.off_policy.gaussian_policy import split_heads, squashed_sample, standard_normal
+from algorithms.kit.off_policy.gaussian_policy import (
+    Draw,
+    draw_gradient,
+    drawn,
+    halves,
+    sample_one,
+    standard_normal,
+)  # fmt: skip
+from algorithms.kit.off_policy.twin_critics import (
+    Also,
+    action_gradient,
+    also_step,
+    critic_gradients,
+    detached,
+    least_gradient,
+    twin_pass,
+)  # fmt: skip
+from algorithms.kit.optimiser import Moments
+from algorithms.kit.perceptron import backward, by_learners, forward, ready
 from algorithms.kit.replay import Transitions
 from algorithms.kit.state import Part
+
+CRITIC_WEIGHT = 0.5  # of the twins' squared errors
 
 
 class SacSettings(NamedTuple):
@@ -39,14 +59,6 @@ class SacSettings(NamedTuple):
     temperature: float | Literal["auto"]
     target_entropy: float
     precision: Precision
-
-
-class Also(NamedTuple):
-    """Further parameters that the critics' loss trains, such as an encoder's, with a loss of their own."""
-
-    parameters: Parameters
-    optimiser: torch.optim.Adam
-    loss: Tensor
 
 
 class SoftActorCritic:
@@ -62,7 +74,7 @@ class SoftActorCritic:
         self.targets = frozen(targets)
         self.num_learners = len(self.policy[0])
         initial = 0.0 if settings.temperature == "auto" else math.log(settings.temperature)
-        self.log_temperature = torch.full((self.num_learners,), initial, device=self.policy[0].device)
+        self.log_temperature = self.policy[0].new_full((self.num_learners,), initial).detach()
         self.log_temperature.requires_grad_(settings.temperature == "auto")
         self.reset_optimisers()
 
@@ -100,89 +112,83 @@ class SoftActorCritic:
             adam([self.log_temperature], self.settings.learning_rate) if self.log_temperature.requires_grad else None
         )
 
+    @torch.no_grad()
     def update(self, batch: Transitions, generator: torch.Generator, also: Also | None = None) -> dict[str, Tensor]:
-        """One step of critics, policy, temperature and targets; returns detached losses, each (learner,).
+        """One step of critics, policy, temperature and targets; returns losses, each (learner,).
 
         batch: fields (learner, row, ...), both observations with the embedding appended. Only the critics' loss
         reaches the embedding, and only if `also` names what is to be trained through it.
         """
+        noise = torch.cat([standard_normal(batch.actions, generator) for _ in range(2)], dim=1)
         temperature = self.log_temperature.detach().exp().unsqueeze(1)
-        critic_losses = self._critic_losses(batch, temperature, generator)
-        critic_step(self.critic_optimiser, self.critics, critic_losses.sum(), also)
-        inputs = batch.observations.detach()
-        actions, log_density = self.sample(inputs, generator)
-        values = self.values(frozen(self.critics), inputs, actions).amin(1)
-        policy_losses = (temperature * log_density - values).mean(1)
-        step(self.policy_optimiser, self.policy, policy_losses.sum())
+        for optimiser in (self.critic_optimiser, self.policy_optimiser):
+            optimiser.begin_step()
+        critic_losses, policy_losses, entropy, of_observations = by_learners(
+            partial(self._update, also is not None), self.critics, batch.observations.detach(),
+            detached(batch), noise, temperature, self.policy, self.targets, self.critic_optimiser.moments,
+            self.policy_optimiser.moments,
+        )  # fmt: skip
+        if also is not None:
+            also_step(also, batch.observations, of_observations)
         if self.temperature_optimiser is not None:
-            gap = log_density.detach().mean(1) + self.settings.target_entropy
-            step(self.temperature_optimiser, [self.log_temperature], -(self.log_temperature * gap).sum())
+            step_by(self.temperature_optimiser, [self.log_temperature], [entropy - self.settings.target_entropy])
         polyak(self.targets, self.critics, self.settings.target_rate)
-        return {
-            "critic_loss": critic_losses.detach(),
-            "policy_loss": policy_losses.detach(),
-            "entropy": -log_density.detach().mean(1),
-            "temperature": temperature.squeeze(1),
-        }
+        losses = {"critic_loss": critic_losses, "policy_loss": policy_losses}
+        return losses | {"entropy": entropy, "temperature": temperature.squeeze(1)}
+
+    def _update(
+        self, reaches_inputs: bool, critics: Parameters, observations: Tensor, batch: Transitions, noise: Tensor,
+        temperature: Tensor, policy: Parameters, targets: Parameters, of_critics: Moments, of_policy: Moments,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+        """The step of critics, then of policies, of some learners: their losses and entropies, each (learner,).
+
+        noise: (learner, twice the rows, action), for the next actions first. Also the critics' gradient of the
+        observations if it is to reach them.
+        """
+        settings, rows = self.settings, observations.shape[1]
+        actor = ready(policy, settings.precision, 2 * rows)
+        # The policy changes last: one pass serves next and current actions.
+        outputs, past = forward(actor, torch.cat([batch.next_observations, observations], dim=1))
+        following, draw = halves(drawn(outputs, noise))
+        bellman = self._bellman(targets, batch, following, temperature)
+        critic_losses, gradients, of_observations = critic_gradients(
+            ready(critics, settings.precision, rows), observations, batch.actions, bellman, CRITIC_WEIGHT,
+            reaches_inputs,
+        )  # fmt: skip
+        self.critic_optimiser.move(of_critics, gradients)
+        judges = ready(critics, settings.precision, rows)
+        values, judged = twin_pass(judges, observations, draw.actions)
+        entropy = draw.log_density.sum(1).mul_(-1 / rows)
+        policy_losses = values.amin(1).sum(1).mul_(-1 / rows).sub_(temperature.squeeze(1) * entropy)
+        of_actions = action_gradient(judges, judged, least_gradient(values, -1 / rows), observations.shape[2])
+        of_outputs = draw_gradient(draw, of_actions, temperature.unsqueeze(2) / rows)
+        current = [[layer[:, rows:] for layer in read] for read in past]
+        self.policy_optimiser.move(of_policy, backward(actor, current, of_outputs)[0])
+        return critic_losses, policy_losses, entropy, of_observations
 
     @torch.no_grad()
     def bellman_error(self, batch: Transitions, generator: torch.Generator) -> Tensor:
         """The critics' loss on a batch (learner, row, ...), without a step: (learner,)."""
-        return self._critic_losses(batch, self.log_temperature.detach().exp().unsqueeze(1), generator)
+        noise, temperature = standard_normal(batch.actions, generator), self.log_temperature.exp().unsqueeze(1)
+        rows, precision = noise.shape[1], self.settings.precision
+        draw = drawn(forward(ready(self.policy, precision, rows), batch.next_observations)[0], noise)
+        bellman = self._bellman(self.targets, batch, draw, temperature)
+        values, _ = twin_pass(ready(self.critics, precision, rows), batch.observations, batch.actions)
+        return CRITIC_WEIGHT * (values - bellman.unsqueeze(1)).square().mean(2).sum(1)
 
-    def _critic_losses(self, batch: Transitions, temperature: Tensor, generator: torch.Generator) -> Tensor:
-        """Sum over the twins of 0.5 * mean squared Bellman error, (learner,)."""
-        with torch.no_grad():
-            next_actions, next_log_density = self.sample(batch.next_observations, generator)
-            next_values = self.values(self.targets, batch.next_observations, next_actions).amin(1)
-            bootstrap = (1 - batch.terminated) * (next_values - temperature * next_log_density)
-            bellman = self.settings.reward_scale * batch.rewards + self.settings.discount * bootstrap
-        values = self.values(self.critics, batch.observations, batch.actions)
-        return 0.5 * (values - bellman.unsqueeze(1)).square().mean(2).sum(1)
+    def _bellman(self, targets: Parameters, batch: Transitions, draw: Draw, temperature: Tensor) -> Tensor:
+        """scale * r + discount * (min Q'(s', a') - temperature * log density(a')), (learner, row)."""
+        settings, following = self.settings, batch.next_observations
+        values, _ = twin_pass(ready(targets, settings.precision, following.shape[1]), following, draw.actions)
+        bootstrap = values.amin(1).sub_(temperature * draw.log_density).mul_(1 - batch.terminated)
+        return torch.add(settings.reward_scale * batch.rewards, bootstrap, alpha=settings.discount)
 
-    def sample(self, inputs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Reparameterised actions (learner, row, action) and log densities (learner, row)."""
-        mean, log_std = split_heads(mlp(self.policy, inputs, self.settings.precision))
-        return squashed_sample(mean, log_std, standard_normal(mean, generator))
-
-    @torch.no_grad()
     def sample_one(self, learner: int, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Actions (1, row, action) of one learner's policy for its inputs (1, row, input)."""
         return sample_one(self.policy, learner, inputs, self.settings.precision, generator)
-
-    def values(self, critics: Parameters, inputs: Tensor, actions: Tensor) -> Tensor:
-        """Both critics' values, (learner, twin, row), of inputs (learner, row, ...) and actions."""
-        return twin_values(critics, inputs, actions, self.settings.precision)
 
     def parts(self) -> dict[str, Part]:
         """All weights and optimiser moments, for a checkpoint."""
         names = ("policy", "critics", "targets", "log_temperature")
         optimisers = ("policy_optimiser", "critic_optimiser", "temperature_optimiser")
         return {name: getattr(self, name) for name in (*names, *optimisers)}
-
-
-def sample_one(
-    policies: Parameters, learner: int, inputs: Tensor, precision: Precision, generator: torch.Generator
-) -> Tensor:
-    """Actions (1, row, action) of one of an ensemble of policies for its inputs (1, row, input)."""
-    mean, log_std = split_heads(mlp([parameter[learner : learner + 1] for parameter in policies], inputs, precision))
-    return squashed_sample(mean, log_std, standard_normal(mean, generator))[0]
-
-
-def twin_values(critics: Parameters, inputs: Tensor, actions: Tensor, precision: Precision) -> Tensor:
-    """Values (learner, twin, row) of twin critics, an ensemble of 2 * learner in learner-major order."""
-    joined = torch.cat([inputs, actions], dim=-1)
-    twice = joined.unsqueeze(1).expand(-1, 2, -1, -1).flatten(0, 1)
-    return mlp(critics, twice, precision).squeeze(-1).unflatten(0, (-1, 2))
-
-
-def critic_step(optimiser: torch.optim.Adam, critics: Parameters, loss: Tensor, also: Also | None) -> None:
-    """A step on the critics' loss, for the critics and for what `also` names."""
-    if also is None:
-        step(optimiser, critics, loss)
-        return
-    gradients = torch.autograd.grad(loss + also.loss, [*critics, *also.parameters])
-    for parameter, gradient in zip([*critics, *also.parameters], gradients):
-        parameter.grad = gradient
-    optimiser.step()
-    also.optimiser.step()

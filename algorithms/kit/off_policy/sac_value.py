@@ -5,6 +5,7 @@ The variant that PEARL was published with: the entropy trade-off is set by the r
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,15 +18,25 @@ from algorithms.kit.networks import (
     as_leaves,
     fan_out_uniform,
     frozen,
-    mlp,
     polyak,
     repeat_ensemble,
-    step,
 )  # fmt: skip
-from algorithms.kit.off_policy.gaussian_policy import split_heads, squashed_sample, standard_normal
-from algorithms.kit.off_policy.sac import Also, critic_step, sample_one, twin_values
+from algorithms.kit.off_policy.gaussian_policy import Draw, draw_gradient, drawn, sample_one, standard_normal
+from algorithms.kit.off_policy.twin_critics import (
+    Also,
+    action_gradient,
+    also_step,
+    critic_gradients,
+    detached,
+    least_gradient,
+    twin_pass,
+)  # fmt: skip
+from algorithms.kit.optimiser import Moments
+from algorithms.kit.perceptron import backward, by_learners, forward, ready
 from algorithms.kit.replay import Transitions
 from algorithms.kit.state import Part
+
+NAMES = ("critics", "value", "policy")  # in the order of their steps
 
 
 class ValueSacSettings(NamedTuple):
@@ -51,9 +62,7 @@ class ValueSoftActorCritic:
         self.value = as_leaves(value)
         self.target = [parameter.clone() for parameter in frozen(self.value)]
         self.num_learners = len(self.policy[0])
-        self.optimisers = {
-            name: adam(getattr(self, name), settings.learning_rate) for name in ("policy", "critics", "value")
-        }
+        self.optimisers = {name: adam(getattr(self, name), settings.learning_rate) for name in NAMES}
 
     @classmethod
     def initial(
@@ -70,52 +79,86 @@ class ValueSoftActorCritic:
         networks = (repeat_ensemble(network, number) for network in (self.policy, self.critics, self.value))
         return ValueSoftActorCritic(self.settings, *networks)
 
+    @torch.no_grad()
     def update(self, batch: Transitions, generator: torch.Generator, also: Also | None = None) -> dict[str, Tensor]:
-        """One step of critics (and `also`), value, target and policy; detached losses, each (learner,).
+        """One step of critics (and `also`), value, target and policy; losses, each (learner,).
 
         batch: fields (learner, row, ...), both observations with the embedding appended; see `SoftActorCritic.update`.
         """
-        settings = self.settings
-        critic_losses = self._critic_losses(batch)
-        critic_step(self.optimisers["critics"], self.critics, critic_losses.sum(), also)
-        inputs = batch.observations.detach()
-        mean, log_std = split_heads(mlp(self.policy, inputs, settings.precision))
-        noise = standard_normal(mean, generator)
-        actions, log_density = squashed_sample(mean, log_std, noise)
-        values = twin_values(frozen(self.critics), inputs, actions, settings.precision).amin(1)
-        value_errors = self._state_value(self.value, inputs) - (values - log_density).detach()
-        value_losses = value_errors.square().mean(1)
-        step(self.optimisers["value"], self.value, value_losses.sum())
-        polyak(self.target, self.value, settings.target_rate)
-        regularisers = settings.mean_weight * mean.square().mean((1, 2))
-        regularisers = regularisers + settings.log_std_weight * log_std.square().mean((1, 2))
-        if settings.pre_tanh_weight:
-            pre_tanh = mean + log_std.exp() * noise
-            regularisers = regularisers + settings.pre_tanh_weight * pre_tanh.square().sum(-1).mean(1)
-        policy_losses = (log_density - values).mean(1)
-        step(self.optimisers["policy"], self.policy, (policy_losses + regularisers).sum())
-        losses = {"critic_loss": critic_losses, "value_loss": value_losses, "policy_loss": policy_losses}
-        return {name: loss.detach() for name, loss in losses.items()} | {"entropy": -log_density.detach().mean(1)}
+        noise = standard_normal(batch.actions, generator)
+        for optimiser in self.optimisers.values():
+            optimiser.begin_step()
+        *losses, of_observations = by_learners(
+            partial(self._update, also is not None), self.critics, batch.observations.detach(), detached(batch), noise,
+            self.policy, self.value, self.target, *(self.optimisers[name].moments for name in NAMES),
+        )  # fmt: skip
+        if also is not None:
+            also_step(also, batch.observations, of_observations)
+        polyak(self.target, self.value, self.settings.target_rate)
+        return dict(zip(("critic_loss", "value_loss", "policy_loss", "entropy"), losses))
+
+    def _update(
+        self, reaches_inputs: bool, critics: Parameters, inputs: Tensor, batch: Transitions, noise: Tensor,
+        policy: Parameters, value: Parameters, target: Parameters, of_critics: Moments, of_value: Moments,
+        of_policy: Moments,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        """The step of critics, values and policies of some learners: losses and entropies, each (learner,).
+
+        Also the critics' gradient of the observations if it is to reach them.
+        """
+        precision, rows = self.settings.precision, inputs.shape[1]
+        critic_losses, gradients, of_observations = critic_gradients(
+            ready(critics, precision, rows), inputs, batch.actions, self._bellman(target, batch), 1.0, reaches_inputs
+        )
+        self.optimisers["critics"].move(of_critics, gradients)
+        actor, judges = ready(policy, precision, rows), ready(critics, precision, rows)
+        outputs, past = forward(actor, inputs)
+        draw = drawn(outputs, noise)
+        values, judged = twin_pass(judges, inputs, draw.actions)
+        least = values.amin(1)
+        value_losses, of_values = self._value_gradients(value, inputs, least - draw.log_density)
+        self.optimisers["value"].move(of_value, of_values)
+        of_actions = action_gradient(judges, judged, least_gradient(values, -1 / rows), inputs.shape[2])
+        of_outputs = self._with_regularisers(outputs, draw, of_actions)
+        self.optimisers["policy"].move(of_policy, backward(actor, past, of_outputs)[0])
+        policy_losses, entropy = (draw.log_density - least).mean(1), -draw.log_density.mean(1)
+        return critic_losses, value_losses, policy_losses, entropy, of_observations
+
+    def _value_gradients(self, value: Parameters, inputs: Tensor, wanted: Tensor) -> tuple[Tensor, Parameters]:
+        """Of the mean squared distance from what is `wanted` (learner, row): that loss, (learner,), and gradients."""
+        rows = inputs.shape[1]
+        weights = ready(value, self.settings.precision, rows)
+        outputs, past = forward(weights, inputs)
+        errors = outputs.sub_(wanted.unsqueeze(2))
+        return errors.square().mean((1, 2)), backward(weights, past, errors * (2 / rows))[0]
+
+    def _with_regularisers(self, outputs: Tensor, draw: Draw, of_actions: Tensor) -> Tensor:
+        """The gradient of the policy's outputs: of log density, value, and squared mean, log std and pre-tanh value."""
+        settings, (_, rows, number) = self.settings, of_actions.shape
+        of_pre_tanh = draw.pre_tanh * (2 * settings.pre_tanh_weight / rows) if settings.pre_tanh_weight else None
+        density = torch.full_like(of_actions[:, :1, :1], 1 / rows)
+        gradient = draw_gradient(draw, of_actions, density, of_pre_tanh)
+        of_mean, of_log_std = gradient.chunk(2, dim=-1)
+        of_mean.add_(outputs[..., :number], alpha=2 * settings.mean_weight / (rows * number))
+        log_std = draw.log_std * draw.is_unclamped
+        of_log_std.add_(log_std, alpha=2 * settings.log_std_weight / (rows * number))
+        return gradient
 
     @torch.no_grad()
     def bellman_error(self, batch: Transitions, generator: torch.Generator) -> Tensor:
         """The critics' loss on a batch (learner, row, ...), without a step: (learner,). It needs no noise."""
         del generator
-        return self._critic_losses(batch)
+        critics = ready(self.critics, self.settings.precision, batch.rewards.shape[1])
+        values, _ = twin_pass(critics, batch.observations, batch.actions)
+        return (values - self._bellman(self.target, batch).unsqueeze(1)).square().mean(2).sum(1)
 
-    def _critic_losses(self, batch: Transitions) -> Tensor:
-        """Sum over the twins of the mean squared Bellman error, with target scale * r + gamma * V'(s'), (learner,)."""
-        with torch.no_grad():
-            next_values = self._state_value(self.target, batch.next_observations)
-            bootstrap = self.settings.discount * (1 - batch.terminated) * next_values
-            bellman = self.settings.reward_scale * batch.rewards + bootstrap
-        values = twin_values(self.critics, batch.observations, batch.actions, self.settings.precision)
-        return (values - bellman.unsqueeze(1)).square().mean(2).sum(1)
+    def _bellman(self, target: Parameters, batch: Transitions) -> Tensor:
+        """scale * r + discount * V'(s'), (learner, row)."""
+        settings, following = self.settings, batch.next_observations
+        values, _ = forward(ready(target, settings.precision, following.shape[1]), following)
+        bootstrap = values.squeeze(-1).mul_(1 - batch.terminated)
+        return torch.add(settings.reward_scale * batch.rewards, bootstrap, alpha=settings.discount)
 
-    def _state_value(self, parameters: Parameters, inputs: Tensor) -> Tensor:
-        return mlp(parameters, inputs, self.settings.precision).squeeze(-1)
-
-    @torch.no_grad()
     def sample_one(self, learner: int, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Actions (1, row, action) of one learner's policy for its inputs (1, row, input)."""
         return sample_one(self.policy, learner, inputs, self.settings.precision, generator)

@@ -27,7 +27,7 @@ from algorithms.kit.networks import (
     step,
 )  # fmt: skip
 from algorithms.kit.off_policy.gaussian_policy import standard_normal
-from algorithms.kit.off_policy.sac import twin_values
+from algorithms.kit.off_policy.twin_critics import twin_values
 from algorithms.kit.state import Part
 
 

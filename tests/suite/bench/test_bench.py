@@ -79,7 +79,7 @@ def check_training_figures(device):
         names.add("MIER step, bf16 model")
     assert set(figures) == names
     assert all(figure.value > 0 for figure in figures.values())
-    assert figures["PEARL step"].note == "27.0 GFLOP"  # the public code's 30.7 less the critics' wasted gradients
+    assert figures["PEARL step"].note == "26.9 GFLOP"  # the public code's 30.7 less the critics' wasted gradients
     return figures
 
 
@@ -145,7 +145,7 @@ def test_on_policy_figures(monkeypatch):
     learner = promp.__closure__[[*promp.__code__.co_freevars].index("learner")].cell_contents
     states = []
     for _ in range(2):
-        learner.optimiser.state.clear()
+        learner.optimiser.load_state([])
         promp()
         states.append([parameter.detach().clone() for parameter in learner.theta])
     assert all(torch.equal(left, right) for left, right in zip(*states))
@@ -153,7 +153,7 @@ def test_on_policy_figures(monkeypatch):
 
 def test_the_product_is_counted_right():
     left, right = torch.rand(2, measurement.PRODUCT_SIZE, measurement.PRODUCT_SIZE)
-    assert bench_training._gflop(lambda: torch.mm(left, right)) == pytest.approx(PRODUCT_GFLOP)
+    assert bench_training.gflop(lambda: torch.mm(left, right)) == pytest.approx(PRODUCT_GFLOP)
 
 
 def test_both_simulations_do_the_same_work(monkeypatch):

@@ -6,7 +6,15 @@ import torch
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
 from algorithms.kit.networks import glorot_uniform
-from algorithms.kit.off_policy.gaussian_policy import act, split_heads, squashed_sample, standard_normal
+from algorithms.kit.off_policy.gaussian_policy import (
+    act,
+    draw_gradient,
+    drawn,
+    halves,
+    split_heads,
+    squashed_sample,
+    standard_normal,
+)
 
 
 def seeded(seed=0):
@@ -96,3 +104,25 @@ def test_noise_has_the_type_of_what_it_is_for_and_comes_from_the_generator():
     assert torch.equal(noise, standard_normal(like, seeded(3)))
     assert abs(float(noise.mean())) < 5 / math.sqrt(20_000)
     assert float(noise.std()) == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_draw_and_its_gradient_are_autograds_of_the_squashed_sample():
+    """Log standard deviations below, within and above their bounds: beyond these nothing comes back."""
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn((2, 5, 6), generator=generator, dtype=torch.float64)
+    outputs[0, 0, 3:], outputs[1, 2, 3:] = 2.5, -21.0
+    outputs[0, 1, 4] = 2.0
+    noise, of_actions = torch.randn((2, 2, 5, 3), generator=generator, dtype=torch.float64)
+    of_density = torch.randn((2, 1, 1), generator=generator, dtype=torch.float64)
+    given = outputs.clone().requires_grad_()
+    actions, density = squashed_sample(*split_heads(given), noise)
+    draw = drawn(outputs, noise)
+    torch.testing.assert_close(draw.actions, actions.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(draw.log_density, density.detach(), rtol=1e-12, atol=1e-12)
+    loss = (of_actions * actions).sum() + (of_density[..., 0] * density).sum()
+    (expected,) = torch.autograd.grad(loss, given)
+    torch.testing.assert_close(draw_gradient(draw, of_actions, of_density), expected, rtol=1e-9, atol=1e-12)
+    assert not expected[0, 0, 3:].any()
+    first, second = halves(drawn(outputs.expand(2, -1, -1)[:, :4], noise[:, :4]))
+    assert torch.equal(first.actions, draw.actions[:, :2])
+    assert torch.equal(second.log_density, draw.log_density[:, 2:4])

@@ -5,7 +5,8 @@ import torch
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
 from algorithms.kit.networks import adam, as_leaves, glorot_uniform
-from algorithms.kit.off_policy.sac import Also, SacSettings, SoftActorCritic, twin_values
+from algorithms.kit.off_policy.sac import SacSettings, SoftActorCritic
+from algorithms.kit.off_policy.twin_critics import Also, twin_values
 from algorithms.kit.replay import Transitions
 from algorithms.kit.state import load_state_of, state_of
 
@@ -338,7 +339,7 @@ def test_copies_start_here_with_fresh_moments_and_targets_equal_to_the_critics(f
         assert torch.equal(copy, critic)
     assert torch.equal(copies.log_temperature, learner.log_temperature.expand(3))
     optimisers = (copies.policy_optimiser, copies.critic_optimiser, copies.temperature_optimiser)
-    assert not any(optimiser.state for optimiser in optimisers)
+    assert not any(optimiser.steps for optimiser in optimisers)
     fixed_noise(*noises(3))
     copies.update(batch_of(3), None)
     assert all(torch.equal(left, right) for left, right in zip(before, everything(learner)))

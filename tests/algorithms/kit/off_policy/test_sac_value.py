@@ -5,8 +5,8 @@ import torch
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
 from algorithms.kit.networks import adam, as_leaves
-from algorithms.kit.off_policy.sac import Also
 from algorithms.kit.off_policy.sac_value import ValueSacSettings, ValueSoftActorCritic
+from algorithms.kit.off_policy.twin_critics import Also
 from algorithms.kit.replay import Transitions
 from algorithms.kit.state import load_state_of, state_of
 
@@ -243,7 +243,7 @@ def test_copies_start_here_with_fresh_moments_and_targets_equal_to_the_values(fi
     for target, value in zip(copies.target, copies.value):
         assert torch.equal(target, value)
         assert target.data_ptr() != value.data_ptr()
-    assert not any(optimiser.state for optimiser in copies.optimisers.values())
+    assert not any(optimiser.steps for optimiser in copies.optimisers.values())
     fixed_noise(drawn(3, ROWS, ACTION, seed=9))
     copies.update(batch_of(learners=3), None)
     for name in NETWORKS:

@@ -211,8 +211,8 @@ def test_copies_start_where_the_learner_is_with_targets_and_without_moments():
     for held, kept in zip(everything(copies), everything(learner)):
         for index in range(3):
             assert torch.equal(held.unflatten(0, (3, -1))[index], kept)
-    assert not copies.actor_optimiser.state
-    assert copies.critic_optimiser.param_groups[0]["lr"] == copies.settings.learning_rate == 0.5
+    assert not copies.actor_optimiser.steps
+    assert copies.critic_optimiser.learning_rate == copies.settings.learning_rate == 0.5
     before = everything(learner)
     copies.update(batch_of(3), seeded(), True)
     assert all(torch.equal(held, kept) for held, kept in zip(everything(learner), before))
