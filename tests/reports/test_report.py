@@ -43,7 +43,7 @@ def test_every_figure_comes_with_its_files_and_numbers(built, synthetic):
     assert names == sheets | {f"{kind.name}_{synthetic.SPLIT}.csv" for kind in FIGURES}
     assert {path.name for path in (built.parent / "tables").iterdir()} == {
         *(f"{name}.{ending}" for name in TABLES for ending in ("csv", "md", "tex")),
-        *(f"{name}.{ending}" for name in ("seeds", "runs", "gate") for ending in ("csv", "md")),
+        *(f"{name}.{ending}" for name in ("seeds", "runs", "gate", "verdicts") for ending in ("csv", "md")),
     }
 
 
@@ -120,7 +120,7 @@ def test_the_same_records_give_the_same_bytes_wherever_they_lie(rich, built, tmp
     first, second = built.parent, build(tmp_path / rich.name, tmp_path / "out").parent
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
-    assert len(files) == 1 + 3 * len(FIGURES) + 3 * len(TABLES) + 2 * 3
+    assert len(files) == 1 + 3 * len(FIGURES) + 3 * len(TABLES) + 2 * 4
     for path in files:
         assert (first / path).read_bytes() == (second / path).read_bytes(), path
 
