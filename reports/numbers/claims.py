@@ -108,8 +108,8 @@ def verdicts(results: Results) -> pd.DataFrame:
     for claim in claims(results):
         if claim.split not in here:
             continue
-        values = [_per_training(results, algorithm, claim) for algorithm in (claim.first, claim.second)]
-        estimate = difference(*values) if all(values) else NO_ESTIMATE
+        first, second = (_per_training(results, algorithm, claim) for algorithm in (claim.first, claim.second))
+        estimate = difference(first, second) if first and second else NO_ESTIMATE
         margin = _margin(results, claim.split) if claim.about else float("nan")
         steps = sorted({budgets.get((name, claim.split), "") for name in (claim.first, claim.second)} - {""}, key=int)
         rows.append((claim.text, claim.question, claim.source, claim.first, claim.second, claim.split, claim.task_list,
