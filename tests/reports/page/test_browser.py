@@ -101,7 +101,7 @@ def test_tables_sort_with_the_keyboard_by_number_and_say_so(browser, rich_page):
     from selenium.webdriver.common.keys import Keys
 
     opened(browser, rich_page)
-    table = browser.find_element("css selector", "table.sortable")
+    table = browser.find_element("css selector", "#table-main table.sortable")
     names = column(browser, table, 0)
     button = table.find_elements("css selector", "th button")[1]
     button.send_keys(Keys.ENTER)
