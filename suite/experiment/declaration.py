@@ -20,6 +20,7 @@ from suite.experiment.budgets import AnyBudget
 from suite.experiment.executor import ExecutorSpec
 from suite.experiment.messages import explain
 from suite.experiment.overrides import as_choice, put
+from suite.experiment.shipped import ready_experiments
 from suite.experiment.specs import EvaluationProtocol, Seed
 from suite.experiment.yaml_text import MOST_BYTES, parse_yaml
 from tasks.spec import Frozen
@@ -148,15 +149,20 @@ def _text_of(path: Path) -> str:
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment in a YAML file, with `a.b=c` overrides put in before it is validated.
 
+    A path that is no file may be the name of a shipped experiment, such as `demo` (`shipped.ready_experiments`).
+
     Raises:
         UserError: no such file, not YAML, or not a valid experiment; the message names the place and the remedy.
     """
+    ready = ready_experiments()
     try:
-        document = parse_yaml(_text_of(path))
+        document = parse_yaml(
+            _text_of(path) if str(path) not in ready or path.is_file() else _text_of(ready[str(path)])
+        )
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [found.name for found in path.parent.glob("*.yaml")], n=1)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else "; ready ones are in configs/experiments"
-        raise UserError(f"there is no experiment file {path}{hint}") from None
+        hint = f"did you mean {path.parent / near[0]}?" if near else f"ready ones, by name: {', '.join(ready)}"
+        raise UserError(f"there is no experiment file {path}; {hint}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{shortened(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError as error:

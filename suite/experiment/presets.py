@@ -6,21 +6,18 @@ import functools
 import math
 from collections.abc import Iterator
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from algorithms.registry import ALGORITHMS, AlgorithmEntry
+from algorithms.registry import ALGORITHMS, AlgorithmEntry, training_entry
 from suite.errors import UserError, nearest, shortened
 from suite.experiment.messages import explain
-from suite.experiment.yaml_text import parse_yaml
+from suite.experiment.shipped import shipped
 from tasks.spec import TaskSplit
 
 if TYPE_CHECKING:
     from algorithms.base import AdaptConfig, TrainConfig
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 LARGEST = 1e15
 """Of a number in a configuration: beyond it they are mistakes, and lose digits."""
@@ -32,16 +29,21 @@ NATIVE, LITE_COMPUTE = "native", "lite-compute"
 """The keys of an algorithm's file that are no presets but budgets of its own (`budgets.OwnNumbers`)."""
 
 
-def algorithm_file(training: str) -> Path:
-    """Where the presets and the published numbers of a meta-training stand; it need not exist."""
-    return CONFIGS / "algorithms" / f"{training}.yaml"
+def algorithm_file(training: str) -> str:
+    """Where the presets and the published numbers of a meta-training stand, in words."""
+    return f"configs/algorithms/{training}.yaml"
 
 
 @functools.cache
 def algorithm_document(training: str) -> dict[str, Any]:
-    """What that file holds; empty where there is none."""
-    path = algorithm_file(training)
-    return parse_yaml(path.read_text()) if path.exists() else {}
+    """What that file holds; empty for what trains on nothing, which has none.
+
+    Raises:
+        UserError: the file is not there.
+    """
+    if not training_entry(training).trains_on:
+        return {}
+    return shipped(f"algorithms/{training}.yaml")
 
 
 def presets(training: str) -> dict[str, Any]:

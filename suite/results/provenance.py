@@ -26,7 +26,7 @@ def provenance(command: str, device: str, threads: int) -> dict[str, Any]:
     """
     return {
         **code_revision(Path(__file__).resolve().parents[2]),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **versions()},
         "host": socket.gethostname(),
         "cpu": _processor(),
         "device": device,
@@ -90,6 +90,11 @@ def _ask_git(root: Path, *arguments: str) -> str | None:
     except (OSError, ValueError, subprocess.CalledProcessError):
         return None
     return answer.stdout
+
+
+def versions() -> dict[str, str | None]:
+    """The installed version of each of `PACKAGES`, None where it is not installed."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str | None:
