@@ -9,16 +9,3 @@
 - `experiment`: what is declared, and what it stands for
 - `errors`: a mistake of the user's
 """
-
-from __future__ import annotations
-
-from typing import Any
-
-
-def __getattr__(name: str) -> Any:
-    """`suite.load_agent`, imported when it is asked for: it needs torch, most of what imports `suite` does not."""
-    if name == "load_agent":
-        from suite.run.agents import load_agent
-
-        return load_agent
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,7 +23,7 @@ from suite.experiment.shipped import CONFIGS, ready_experiments
 pytestmark = [pytest.mark.wheel, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("tasks", "algorithms", "suite", "reports", "configs")
+PACKAGES = ("offmap", "tasks", "algorithms", "suite", "reports", "configs")
 BESIDE = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "MANIFEST.in",
           "Makefile", "requirements.lock")  # fmt: skip
 LEFT_OUT = ("__pycache__", "*.egg-info", ".*")

@@ -99,8 +99,8 @@ def render(
 
     Bodies (NAME.body.png) need OpenGL; `offmap report` shows those that lie in `pictures` of a results folder.
     """
+    from tasks.environments.rendering import RenderingUnavailable
     from tasks.pictures.body import has_body_picture, save_body
-    from tasks.pictures.rendering import RenderingUnavailable
     from tasks.pictures.split import save_split
 
     chosen = [split for name in names for split in splits_of(name)] if names else splits_of(None)

@@ -14,7 +14,11 @@ from suite.results.provenance import REVISION_FILE, changed_files, code_revision
 
 FOLDER = "code"  # of a results folder
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("tasks", "algorithms", "suite", "configs")  # all that a run needs
+PACKAGES = ("tasks", "algorithms", "suite", "reports", "offmap", "configs")
+"""All that a run needs, and what a plugin may import besides."""
+
+LEFT_OUT = ("__pycache__", "reference")
+"""Folders that no code is in."""
 
 
 class Code(NamedTuple):
@@ -35,7 +39,7 @@ def launched_code(out: Path, way: Literal["snapshot", "clean"], root: Path = ROO
     if way == "clean":
         _refuse_changes(root)
         return Code(root, known["git_revision"])
-    files = sorted(path for package in PACKAGES for path in (root / package).rglob("*") if _counts(path))
+    files = sorted(path for package in PACKAGES for path in (root / package).rglob("*") if _counts(path, root))
     copy = out.absolute() / FOLDER / _digest(files, root)
     if not copy.exists():
         scratch = copy.with_name(f".{copy.name}.partial")
@@ -65,8 +69,8 @@ def _refuse_changes(root: Path) -> None:
         )
 
 
-def _counts(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+def _counts(path: Path, root: Path) -> bool:
+    return path.is_file() and not {*LEFT_OUT} & {*path.relative_to(root).parts} and not path.name.startswith(".")
 
 
 def _digest(files: list[Path], root: Path) -> str:

@@ -169,9 +169,18 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: an experiment is a mapping of keys such as name, splits, algorithms and budget")
+    return checked_experiment(document, str(path), overrides)
+
+
+def checked_experiment(document: dict[str, Any], where: str, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment that a document declares, with `a.b=c` overrides put in before it is validated.
+
+    Raises:
+        UserError: it is not a valid experiment; `where` says in the message what it is of.
+    """
     for override in overrides:
         put(document, override)
     try:
         return Experiment.model_validate(document)
     except ValidationError as error:
-        raise UserError(explain(error, str(path), Experiment)) from None
+        raise UserError(explain(error, where, Experiment)) from None

@@ -13,7 +13,7 @@ from typing import Any
 from suite.results.json_files import read_json, write_json
 
 REVISION_FILE = "revision.json"  # at the root of a copy of the code, which has no git of its own
-CODE = ("tasks", "algorithms", "suite", "reports", "configs")
+CODE = ("tasks", "algorithms", "suite", "reports", "offmap", "configs")
 """The folders that a run's result may depend on."""
 
 PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")

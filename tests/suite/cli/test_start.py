@@ -16,7 +16,7 @@ from suite.cli.errors import explained
 from suite.errors import UserError
 from suite.experiment.shipped import CONFIGS
 from suite.results.records import RecordsError
-from tasks.pictures.rendering import RenderingUnavailable
+from tasks.environments.rendering import RenderingUnavailable
 from tasks.registry import InvalidDeclaration, UnknownName
 
 VERBS = ("plan", "run", "status", "collect", "report", "video", "schema", "bench", "tasks", "algorithms")
