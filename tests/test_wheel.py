@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from plugin_texts import ALGORITHM, FAMILY
 
 from suite.experiment.declaration import load_experiment
 from suite.experiment.expansion import expand
@@ -30,9 +31,11 @@ LEFT_OUT = ("__pycache__", "*.egg-info", ".*")
 
 SMOKE = """
 name: smoke
-splits: [point-goal.ood]
-algorithms: [null, random]
+plugins: [./far.py]
+splits: [far-point.ood]
+algorithms: ["null", steady]
 budget: smoke
+protocol: {max_tasks: 2}
 """
 
 
@@ -139,13 +142,22 @@ def test_its_experiments_are_ready_by_name_and_an_unknown_one_is_told_them(insta
     assert all(name in said for name in ready_experiments())
 
 
-def test_it_runs_and_reports(installation):
+def test_it_runs_and_reports_an_algorithm_and_a_family_of_ones_own(installation):
+    """A family of a file, and an algorithm of an installed package."""
     (installation.home / "smoke.yaml").write_text(SMOKE)
+    (installation.home / "far.py").write_text(FAMILY)
+    (packages,) = (installation.bin.parent / "lib").glob("python*/site-packages")
+    (packages / "my_lab.py").write_text(ALGORITHM)
+    (packages / "my_lab-1.0.dist-info").mkdir()
+    (packages / "my_lab-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: my-lab\nVersion: 1.0\n")
+    (packages / "my_lab-1.0.dist-info" / "entry_points.txt").write_text("[offmap.algorithms]\nsteady = my_lab\n")
+    assert "steady" in installation.run("offmap", "algorithms", "list")
+    assert "far-point.ood" in installation.run("offmap", "tasks", "list", "--plugin", "far.py")
     said = installation.run("offmap", "run", "smoke.yaml", "--workers", "1")
-    assert "point-goal.ood" in said
+    assert "far-point.ood" in said
     assert (installation.home / "runs/smoke/results.parquet").exists()
     (report,) = (installation.home / "runs" / "smoke").rglob("report.html")
-    assert "random" in report.read_text()
+    assert "Steady" in report.read_text()
 
 
 def test_without_a_configuration_it_runs_nothing(installation):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from suite.cli import algorithms, experiments, plugins, reference, results, runs, tasks
+from suite.cli.plugin_option import Plugins, use
 from suite.cli.version import show_versions
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -17,9 +18,11 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=show_versions, help="Versions of all that counts.")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Measures meta-reinforcement learning on tasks outside the distribution it was trained on."""
     del version
+    use(plugin or ())
 
 
 app.add_typer(tasks.app, name="tasks")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite.cli.output import AsJson, console, print_json, print_lines, print_table
+from suite.cli.plugin_option import given_plugins
 
 if TYPE_CHECKING:
     from suite.experiment.declaration import Experiment
@@ -103,6 +104,7 @@ def _same_command(
     words += ["--out", str(out)] if out else []
     words += ["--executor", executor] if executor else []
     words += ["--workers", str(workers)] if workers else []
+    words += [word for plugin in given_plugins() for word in ("--plugin", plugin)]
     return shlex.join(words)
 
 

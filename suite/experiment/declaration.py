@@ -20,6 +20,7 @@ from suite.experiment.budgets import AnyBudget
 from suite.experiment.executor import ExecutorSpec
 from suite.experiment.messages import explain
 from suite.experiment.overrides import as_choice, put
+from suite.experiment.plugins import use_plugins
 from suite.experiment.shipped import ready_experiments
 from suite.experiment.specs import EvaluationProtocol, Seed
 from suite.experiment.yaml_text import MOST_BYTES, parse_yaml
@@ -66,6 +67,12 @@ class Experiment(Frozen):
     splits: tuple[str, ...] = Field(min_length=1, description="`family.split` names, own splits included")
     own_splits: tuple[SplitDeclaration, ...] = Field(default=(), description="further splits of existing families")
     algorithms: tuple[Annotated[Choice, BeforeValidator(as_choice)], ...] = Field(min_length=1)
+    plugins: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda plugins: not plugins,
+        description="algorithms and families of your own: modules (`my_lab.varibad`) or files (`./mine.py`, from where "
+        "this file is)",
+    )
     axes: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict,
         description="hyper-parameter grid: `label.train.field` or `label.adapt.field` -> values to try",
@@ -169,11 +176,15 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: an experiment is a mapping of keys such as name, splits, algorithms and budget")
-    return checked_experiment(document, str(path), overrides)
+    return checked_experiment(document, str(path), overrides, path.parent)
 
 
-def checked_experiment(document: dict[str, Any], where: str, overrides: Sequence[str] = ()) -> Experiment:
+def checked_experiment(
+    document: dict[str, Any], where: str, overrides: Sequence[str] = (), base: Path = Path()
+) -> Experiment:
     """The experiment that a document declares, with `a.b=c` overrides put in before it is validated.
+
+    Its plugins are in use from then on; those that are files are looked for from the folder `base`.
 
     Raises:
         UserError: it is not a valid experiment; `where` says in the message what it is of.
@@ -181,6 +192,8 @@ def checked_experiment(document: dict[str, Any], where: str, overrides: Sequence
     for override in overrides:
         put(document, override)
     try:
-        return Experiment.model_validate(document)
+        experiment = Experiment.model_validate(document)
     except ValidationError as error:
         raise UserError(explain(error, where, Experiment)) from None
+    use_plugins(experiment.plugins, base)
+    return experiment

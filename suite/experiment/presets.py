@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from algorithms.registry import ALGORITHMS, AlgorithmEntry, training_entry
 from suite.errors import UserError, nearest, shortened
 from suite.experiment.messages import explain
-from suite.experiment.shipped import shipped
+from suite.experiment.plugins import presets_beside
+from suite.experiment.shipped import read_mapping, shipped
 from tasks.spec import TaskSplit
 
 if TYPE_CHECKING:
@@ -31,19 +33,38 @@ NATIVE, LITE_COMPUTE = "native", "lite-compute"
 
 def algorithm_file(training: str) -> str:
     """Where the presets and the published numbers of a meta-training stand, in words."""
-    return f"configs/algorithms/{training}.yaml"
+    path = _file_of_plugin(training)
+    return f"configs/algorithms/{training}.yaml" if path is None else str(path)
+
+
+def algorithm_document(training: str) -> dict[str, Any]:
+    """What that file holds; empty for what trains on nothing, and for a plugin that has none.
+
+    Raises:
+        UserError: the file is not there, or is no mapping in YAML.
+    """
+    path = _file_of_plugin(training)
+    if path is not None:
+        return _read_once(path, path.stat().st_mtime_ns) if path.exists() else {}
+    return _shipped_document(training) if training_entry(training).trains_on else {}
+
+
+def _file_of_plugin(training: str) -> Path | None:
+    """Beside a plugin's file, by the same name; None for an algorithm of ours."""
+    entries = [entry for entry in ALGORITHMS.values() if entry.training == training]
+    return presets_beside(entries[0].path) if entries and entries[0].is_plugin else None
 
 
 @functools.cache
-def algorithm_document(training: str) -> dict[str, Any]:
-    """What that file holds; empty for what trains on nothing, which has none.
-
-    Raises:
-        UserError: the file is not there.
-    """
-    if not training_entry(training).trains_on:
-        return {}
+def _shipped_document(training: str) -> dict[str, Any]:
     return shipped(f"algorithms/{training}.yaml")
+
+
+@functools.cache
+def _read_once(path: Path, changed: int) -> dict[str, Any]:
+    """What a plugin's file holds that was last changed at that time."""
+    del changed
+    return read_mapping(path)
 
 
 def presets(training: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import torch
 
 from algorithms.base import Diverged
 from suite.errors import UserError
+from suite.experiment.plugins import use_installed_plugins, use_kept_plugins
 from suite.experiment.specs import Execution, MetatestSpec
 from suite.results.collect import metrics_table
 from suite.results.json_files import read_json
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> int:
 def work(folder: Path) -> int:
     """All work of a training folder that is left, in this process; its exit status. What every executor runs."""
     torch.set_num_threads(1)
+    use_installed_plugins()
     try:
         patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # at a terminal it is refused at once
         with listening() as stop, owned(folder, patience=patience) as ownership:
@@ -81,6 +83,7 @@ def work(folder: Path) -> int:
 def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], bool]) -> int:
     try:
         execution = Execution.model_validate(read_json(folder / "execution.json"))
+        use_kept_plugins(execution.plugins, folder.parent)
         require_device(execution.device)
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)

@@ -7,7 +7,7 @@ Importing this package registers the built-in families with gymnasium, and so do
 
 import gymnasium
 
-from tasks.families import FAMILIES
+from tasks.registry import families
 from tasks.spec import TaskFamily
 
 
@@ -27,5 +27,10 @@ def register(family: TaskFamily) -> None:
     )
 
 
-for _family in FAMILIES:
+def unregister(family: TaskFamily) -> None:
+    """Have gymnasium forget a family."""
+    gymnasium.registry.pop(gymnasium_id(family), None)
+
+
+for _family in families():
     register(_family)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 from tasks.environments.rendering import RenderingUnavailable
+from tasks.plugins import imported
 from tasks.spec import TaskFamily
 
 
@@ -21,7 +21,7 @@ def body_model(family: TaskFamily) -> Any:
         RenderingUnavailable: the family has no MuJoCo body.
     """
     module, _, class_name = family.entry_point.partition(":")
-    environment = getattr(import_module(module), class_name)
+    environment = getattr(imported(module), class_name)
     if not hasattr(environment, "xml"):
         raise no_body(family)
     from tasks.environments.simulation import load_model

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from suite.errors import UserError
-from suite.experiment import shipped
+from suite.experiment import presets, shipped
 from suite.experiment.declaration import load_experiment
 from suite.experiment.presets import algorithm_document
 
@@ -13,7 +13,7 @@ from suite.experiment.presets import algorithm_document
 def test_a_file_that_is_missing_is_an_error_and_no_empty_preset(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "CONFIGS", tmp_path)
     with pytest.raises(UserError, match=r"mier.yaml cannot be read: .*No such file.* install it again"):
-        algorithm_document.__wrapped__("mier")
+        presets._shipped_document.__wrapped__("mier")
     with pytest.raises(UserError, match=r"budgets\.yaml cannot be read"):
         shipped.shipped("budgets.yaml")
 
