@@ -109,6 +109,24 @@ def _set_aside(folder: Path, cells: list[Cell]) -> None:
                 below.rename(folder / SET_ASIDE / below.name)
 
 
+def set_trainings_aside(out: Path, names: Iterable[str]) -> list[Path]:
+    """Move trainings away, with all their meta-tests, so that they are made again; where they are now, in `.set-aside`.
+
+    Raises:
+        UserError: somebody works on one of them.
+    """
+    moved = []
+    with changing(out):
+        for name in names:
+            number = 1 + len(list((out / SET_ASIDE).glob(f"{name}-*")))
+            target = out / SET_ASIDE / f"{name}-{number}"
+            target.parent.mkdir(exist_ok=True)
+            with owned(out / name):
+                (out / name).rename(target)
+            moved.append(target)
+    return moved
+
+
 def relabel(below: Path, variant: str, is_final: bool, budget: int) -> None:
     """Bring the records of a finished meta-test up to what the grid calls it now; the rows' numbers stay."""
     for kind, schema in (("diagnostics", DIAGNOSTICS_SCHEMA), ("records", SCHEMA)):

@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ CODE = ("tasks", "algorithms", "suite", "reports", "offmap", "configs")
 PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
 
 
-def provenance(command: str, device: str, threads: int) -> dict[str, Any]:
+def provenance(command: str, device: str, threads: int, code: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A JSON document: git revision and dirtiness, package versions, host, processor, device, threads, command.
 
-    `device` is `cpu` or the name of another device, `threads` how many a tensor operation may use.
+    `device` is `cpu` or the name of another device, `threads` how many a tensor operation may use, `code` the identity
+    of the modules that the work depends on (`suite.experiment.code_identity.code_of`).
     """
     return {
         **code_revision(Path(__file__).resolve().parents[2]),
+        **({} if code is None else {"code": dict(code)}),
         "versions": {"python": platform.python_version(), **versions()},
         "host": socket.gethostname(),
         "cpu": _processor(),

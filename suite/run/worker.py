@@ -15,11 +15,14 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from algorithms.base import Diverged
+from algorithms.registry import training_entry
 from suite.errors import UserError
+from suite.experiment.code_identity import code_of
 from suite.experiment.plugins import use_installed_plugins, use_kept_plugins
 from suite.experiment.specs import Execution, MetatestSpec
 from suite.results.collect import metrics_table
@@ -35,7 +38,7 @@ from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.saving.recovery import discard_partials
 from suite.run.saving.steady_files import DISK_FAILS, DISK_FULL
 from suite.run.stop_signals import Stop, Stopped, listening
-from suite.run.training import Training, open_at_budget, train
+from suite.run.training import Training, open_at_budget, read_training_spec, train
 
 PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
 
@@ -87,7 +90,8 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         require_device(execution.device)
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)
-        write_provenance(folder / "provenance.json", provenance(command, device, torch.get_num_threads()))
+        made_by = provenance(command, device, torch.get_num_threads(), _code_of(folder))
+        write_provenance(folder / "provenance.json", made_by)
         with stop.postponed():
             train(folder, execution, status, asked_to_stop)
         run_metatests(folder, execution, status)
@@ -109,6 +113,13 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         return _unforeseen(status, error)
     status.write(state="done", stage="done")
     return 0
+
+
+def _code_of(folder: Path) -> dict[str, Any]:
+    """The code that the results of a training folder depend on."""
+    training = read_training_spec(folder)
+    tested = [read_json(below / "config.json")["algorithm"] for below in metatest_folders(folder)]
+    return code_of([training_entry(training.algorithm).name, *tested], training.family)
 
 
 def _failed(status: Status, code: int, message: str) -> int:
