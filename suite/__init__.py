@@ -2,6 +2,7 @@
 
 - `bench`: the declared speed and memory figures
 - `cli`: the command line
+- `check`: whether an algorithm or a family of anyone's is what the suite expects
 - `plan`, `calibration`: what would run, and what it costs
 - `executors`: where runs are carried out: on this machine, on a Slurm cluster, in this very process
 - `run`, `monitor`: carrying out one run; how far all of them are

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli import algorithms, experiments, plugins, reference, results, runs, tasks
+from suite.cli import algorithms, check, experiments, new, plugins, reference, results, runs, tasks
 from suite.cli.plugin_option import Plugins, use
 from suite.cli.version import show_versions
 
@@ -28,6 +28,8 @@ def options(
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(algorithms.app, name="algorithms")
 app.add_typer(reference.app, name="reference")
+app.add_typer(new.app, name="new")
+app.add_typer(check.app, name="check")
 app.command()(experiments.plan)
 app.command()(experiments.run)
 app.command()(results.status)
