@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 OFFMAP := $(VENV)/bin/offmap
 
-.PHONY: quickstart test lint slow lowest stress cluster bench lock clean
+.PHONY: quickstart test lint slow wheel dist lowest stress cluster bench lock clean
 
 quickstart: $(VENV)/.ready
 	$(OFFMAP) run configs/experiments/quickstart.yaml
@@ -18,7 +18,14 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/mypy
 
 slow: $(VENV)/.ready
-	$(VENV)/bin/python -m pytest -m "slow and not slurm" --numprocesses 2
+	$(VENV)/bin/python -m pytest -m "slow and not slurm and not wheel" --numprocesses 2
+
+# What users get: wheel and sdist are built, installed into an environment of their own outside the checkout, and used.
+wheel: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest -m wheel
+
+dist: $(VENV)/.ready
+	$(VENV)/bin/python -c "from setuptools import build_meta; print(build_meta.build_sdist('dist'), build_meta.build_wheel('dist'))"
 
 # The lowest versions that pyproject.toml allows have to do as well: the fast tests of what reads and writes files, in
 # the folders that pandas, pyarrow, pydantic, safetensors, jinja2 and seaborn are used in.
@@ -59,4 +66,4 @@ lock:
 	rm -rf .lock-venv
 
 clean:
-	rm -rf $(VENV) .lock-venv .lowest-venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .lock-venv .lowest-venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

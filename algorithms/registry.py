@@ -9,14 +9,16 @@ from __future__ import annotations
 import ast
 import difflib
 import pkgutil
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import algorithms
 from tasks.errors import UserError
+from tasks.plugins import PROBLEMS, BrokenPlugin, NameTaken, Plugin, explained, imported, path_of
 
 if TYPE_CHECKING:
     from tasks.spec import TaskFamily
@@ -28,6 +30,17 @@ ORDER = (
 """Files in the order of every list and legend; those that are not named here follow by name."""
 
 DECLARATION = "ALGORITHMS"
+
+LONGEST = 300
+"""Letters of a text in a declaration."""
+
+DRAWN = (
+    ("colour", r"(#[0-9A-Fa-f]{6})?", "a colour as #RRGGBB"),
+    ("marker", r"[.ov^<>1234s8pP*hH+xXDd|_]?", "a marker of matplotlib, such as o"),
+    ("dashes", r"-|--|-\.|:", "one of - -- -. :"),
+    ("hatch", r"[-/\\|+xoO.*]{0,6}", "a hatch of matplotlib, such as //"),
+)
+"""What an entry is drawn with: the field, what it may be, and the same in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +71,22 @@ class AlgorithmEntry:
     module: str = ""  # filled in by whoever reads the declaration
 
     def __post_init__(self) -> None:
-        """Put in the defaults that depend on the name."""
+        """Put in the defaults that depend on the name.
+
+        Raises:
+            ValueError: a text is none that can be printed, or nothing can be drawn with what is to be drawn with.
+        """
         for attribute in ("training", "title"):
             object.__setattr__(self, attribute, getattr(self, attribute) or self.name)
+        for attribute in ("name", "algorithm", "train", "adapt", "summary", "source", "training", "title"):
+            value = getattr(self, attribute)
+            if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST:
+                raise ValueError(
+                    f"{attribute} has to be a text on one line of at most {LONGEST} letters, not {value!r}"
+                )
+        for attribute, pattern, words in DRAWN:
+            if re.fullmatch(pattern, str(getattr(self, attribute))) is None:
+                raise ValueError(f"{attribute} has to be {words}, not {getattr(self, attribute)!r}")
 
     @property
     def is_reference(self) -> bool:
@@ -71,13 +97,45 @@ class AlgorithmEntry:
         return self.privileged or self.trains_on != ("train",)
 
     def load(self, attribute: str) -> Any:
-        """A class of the algorithm's file, by the field of this entry that names it."""
-        return getattr(import_module(self.module), getattr(self, attribute))
+        """A class of the algorithm's file, by the field of this entry that names it.
+
+        Raises:
+            BrokenPlugin: it is a plugin's, which cannot be imported, or has no such class.
+        """
+        return self._from_module(getattr(self, attribute))
+
+    @property
+    def is_plugin(self) -> bool:
+        """Whether it is a user's own, and no part of this package."""
+        return not self.module.startswith(f"{algorithms.__name__}.")
+
+    @property
+    def path(self) -> Path:
+        """The file that declares it."""
+        path = path_of(self.module)
+        assert path is not None
+        return path
 
     def unsupported(self, family: TaskFamily) -> str | None:
         """Why the algorithm cannot run on splits of a family, or None."""
-        rule = getattr(import_module(self.module), "unsupported", None)
+        rule = self._from_module("unsupported", None)
         return rule(self.name, family) if rule is not None else None
+
+    def _from_module(self, name: str, *default: Any) -> Any:
+        """Something of the algorithm's file by its name, or the default where it has no such thing."""
+        if not self.is_plugin:
+            return getattr(imported(self.module), name, *default)
+        plugin = Plugin(self.name, self.module, self.path)
+        try:
+            return getattr(imported(self.module), name, *default)
+        except AttributeError as error:
+            if error.obj is sys.modules.get(self.module):
+                raise BrokenPlugin(
+                    f"plugin {self.name} ({self.path}) declares {name!r}, and has no such class"
+                ) from None
+            raise explained(error, plugin) from error
+        except Exception as error:
+            raise explained(error, plugin) from error
 
 
 class InvalidRegistration(UserError, ValueError):
@@ -90,7 +148,7 @@ def read_entries(path: Path, module: str) -> list[AlgorithmEntry]:
     Raises:
         InvalidRegistration: the declaration is not what this module's docstring shows.
     """
-    tree = ast.parse(path.read_text(), str(path))
+    tree = Plugin(module, module, path).tree()
     values = [
         node.value
         for node in tree.body
@@ -117,7 +175,8 @@ def _all_entries() -> dict[str, AlgorithmEntry]:
     """The entries of every file of the package, by name.
 
     Raises:
-        InvalidRegistration: two entries have one name, or one cannot be read.
+        InvalidRegistration: one cannot be read.
+        NameTaken: two have one name.
     """
     files = {
         info.name: Path(info.module_finder.path) / f"{info.name}.py"  # type: ignore[union-attr]
@@ -128,14 +187,53 @@ def _all_entries() -> dict[str, AlgorithmEntry]:
     entries: dict[str, AlgorithmEntry] = {}
     for name in sorted(files, key=lambda name: (rank.get(name, len(ORDER)), name)):
         for entry in read_entries(files[name], f"algorithms.{name}"):
-            if entry.name in entries:
-                other = entries[entry.name].module
-                raise InvalidRegistration(f"{other} and {entry.module} both declare an algorithm {entry.name!r}")
-            entries[entry.name] = entry
+            _put(entries, entry)
     return entries
 
 
+def _put(entries: dict[str, AlgorithmEntry], entry: AlgorithmEntry) -> None:
+    """Add an entry.
+
+    Raises:
+        NameTaken: there is one of its name; the message names both.
+    """
+    if entry.name in entries:
+        raise NameTaken(entries[entry.name].module, entry.module, f"an algorithm {entry.name!r}")
+    entries[entry.name] = entry
+
+
 ALGORITHMS: dict[str, AlgorithmEntry] = _all_entries()
+"""By name: those of this package, and behind them those of the plugins that are in use."""
+
+
+def add_algorithms(plugin: Plugin) -> list[AlgorithmEntry]:
+    """The entries that a plugin declares, in use from now on; it is not imported.
+
+    Raises:
+        BrokenPlugin: it cannot be read.
+        InvalidRegistration: its declaration cannot be.
+        NameTaken: it has the name of another; then none of its own is in use.
+    """
+    declared, all_entries = read_entries(plugin.path, plugin.module), dict(ALGORITHMS)
+    for entry in declared:
+        _put(all_entries, entry)
+    ALGORITHMS.update(all_entries)
+    return declared
+
+
+SHOWN: dict[str, AlgorithmEntry] = {}
+"""Entries that results folders brought along, by name: how to show what is not in use."""
+
+
+def known_entries() -> dict[str, AlgorithmEntry]:
+    """All entries by name, to show results: those in use, and then those that results folders brought along."""
+    return ALGORITHMS | {name: entry for name, entry in SHOWN.items() if name not in ALGORITHMS}
+
+
+def remove_algorithms(module: str) -> None:
+    """Forget what a plugin's module declared."""
+    for name in [name for name, entry in ALGORITHMS.items() if entry.module == module]:
+        del ALGORITHMS[name]
 
 
 class UnknownAlgorithm(UserError, LookupError):
@@ -152,7 +250,8 @@ def get_algorithm(name: str) -> AlgorithmEntry:
         return ALGORITHMS[name]
     near = difflib.get_close_matches(name, ALGORITHMS, n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ALGORITHMS)}."
-    raise UnknownAlgorithm(f"there is no algorithm {name!r}: {hint} `offmap algorithms list` shows all.")
+    broken = f" Plugins that cannot be used: {'; '.join(PROBLEMS)}." if PROBLEMS else ""
+    raise UnknownAlgorithm(f"there is no algorithm {name!r}: {hint} `offmap algorithms list` shows all.{broken}")
 
 
 def training_entry(training: str) -> AlgorithmEntry:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple, cast
 
-from algorithms.registry import ALGORITHMS
+from algorithms.registry import known_entries
 
 FONT = "DejaVu Sans"
 """Of figures; matplotlib brings it along."""
@@ -44,7 +44,7 @@ def _declared_looks(references: bool) -> dict[str, Look]:
     """The looks that algorithms declare in their own files, by the letters and digits of their names."""
     return {
         _key(entry.name): Look(entry.title, entry.colour, entry.marker, cast(Dashes, entry.dashes), entry.hatch)
-        for entry in ALGORITHMS.values()
+        for entry in known_entries().values()
         if entry.is_reference == references and entry.colour
     }
 
@@ -56,6 +56,7 @@ def _key(variant: str) -> str:
 # Chosen for distance under simulated red- and green-blindness and for contrast on white and on near-black;
 # a marker, a line style and a hatch of their own carry the same information without colour.
 LOOKS = _declared_looks(references=False)
+"""Of the algorithms of offmap; those of plugins that are in use are asked for when something is drawn."""
 
 # Rows to read the others by: grey, thin and dotted, and last in every table and legend.
 REFERENCES = _declared_looks(references=True)
@@ -92,12 +93,17 @@ TRANSITIONS = "adaptation transitions"
 TIME = "meta-training wall-clock time"
 
 
+def reference_names() -> list[str]:
+    """The registered names of algorithms that are references, those of plugins among them."""
+    return [name for name, entry in known_entries().items() if entry.is_reference]
+
+
 def look(variant: str) -> Look:
     """How a variant is drawn by its name alone: as an algorithm of that name declares, or by its hash."""
     if is_reference(variant):
         reference = REFERENCES.get(_key(variant.partition(REFERENCE)[0]), REFERENCES["null"])
         return reference._replace(name=variant)
-    return LOOKS.get(_key(variant)) or _by_hash(variant)
+    return LOOKS.get(_key(variant)) or _declared_looks(references=False).get(_key(variant)) or _by_hash(variant)
 
 
 def _by_hash(variant: str) -> Look:

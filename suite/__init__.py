@@ -2,6 +2,7 @@
 
 - `bench`: the declared speed and memory figures
 - `cli`: the command line
+- `check`: whether an algorithm or a family of anyone's is what the suite expects
 - `plan`, `calibration`: what would run, and what it costs
 - `executors`: where runs are carried out: on this machine, on a Slurm cluster, in this very process
 - `run`, `monitor`: carrying out one run; how far all of them are
@@ -9,16 +10,3 @@
 - `experiment`: what is declared, and what it stands for
 - `errors`: a mistake of the user's
 """
-
-from __future__ import annotations
-
-from typing import Any
-
-
-def __getattr__(name: str) -> Any:
-    """`suite.load_agent`, imported when it is asked for: it needs torch, most of what imports `suite` does not."""
-    if name == "load_agent":
-        from suite.run.agents import load_agent
-
-        return load_agent
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from suite.experiment.plugins import plugins_of
 from suite.experiment.specs import MetatestSpec, TrainingSpec
 from suite.results.json_files import read_json, write_json
 from suite.run.processes import worker_environment
@@ -37,12 +39,17 @@ def estimate(
     """
     training = training.model_copy(update={"seed": 0})  # costs the same with every seed
     metatest = metatest.model_copy(update={"training": training.hash, "env_steps": 1, "is_final": True})
-    request = {
+    request: dict[str, Any] = {
         "training": training.model_dump(mode="json"),
         "metatest": metatest.model_dump(mode="json"),
         "device": device,
         "versions": [version("torch"), version("mujoco")],
     }
+    plugins = plugins_of([metatest.algorithm], training.family)
+    if plugins:  # what an edited one costs is timed again
+        request["plugins"] = [
+            (str(plugin.path) if plugin.is_file else plugin.module, plugin.digest) for plugin in plugins
+        ]
     cached = cache_folder() / f"{socket.gethostname()}-{fingerprint(request)}.json"
     try:
         return Cost.model_validate(read_json(cached))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,8 @@ from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import Cell, expand
 from suite.experiment.specs import MetatestSpec
 from suite.monitor.progress import duration
+from suite.results import code_changes
+from suite.results.code_changes import Made
 from suite.results.layout import SET_ASIDE, refuse_foreign
 from suite.results.prepare import refuse_incomparable
 
@@ -27,6 +29,7 @@ class PlannedCell(NamedTuple):
     run: str | None
     state: str
     reason: str | None
+    changed_modules: tuple[str, ...] = ()  # code that it was made by, and that is another now
 
 
 class PlannedTraining(NamedTuple):
@@ -73,7 +76,7 @@ class Plan(NamedTuple):
                 f"about {duration(3600 * self.hours)} with {self.workers} workers on this machine, if it does nothing "
                 "else and every test task is fine-tuned to the end"
             )
-        return sentences
+        return sentences + code_changes.sentences((cell.variant, cell.changed_modules) for cell in self.cells)
 
     def as_json(self) -> dict[str, Any]:
         """A JSON document."""
@@ -103,7 +106,16 @@ def make_plan(
             by_training.setdefault(cell.training.hash, []).append(cell)
     done = {test.hash for cell in cells for test in cell.metatests if _is_done(test, out)}
     trainings = [_planned_training(sharing, out, done, calibrate, say) for sharing in by_training.values()]
-    return Plan(experiment.name, out, workers, [_planned_cell(cell, done) for cell in cells], trainings)
+    return Plan(experiment.name, out, workers, list(_planned_cells(cells, out, done)), trainings)
+
+
+def _planned_cells(cells: list[Cell], out: Path, done: set[str]) -> Iterator[PlannedCell]:
+    made = [
+        Made(cell.variant, cell.algorithm, cell.split.family, out / (cell.training.hash if cell.training else ""))
+        for cell in cells
+    ]
+    for cell, names in zip(cells, code_changes.code_changes(made)):
+        yield _planned_cell(cell, done)._replace(changed_modules=names)
 
 
 def _planned_cell(cell: Cell, done: set[str]) -> PlannedCell:

@@ -1,6 +1,7 @@
-"""Every built-in family and split by name, and the environments that simulate them.
+"""Every family and split by name, and the environments that simulate them.
 
-Splits of a user's own are declared in an experiment (`tasks.split_declaration`) and go with it, not by name.
+Families and splits of a user's own come from plugins (`tasks.plugin_families`); splits that are declared in an
+experiment (`tasks.split_declaration`) go with it, not by name.
 
 Reading the registry imports no simulator: an environment is imported when it is made.
 """
@@ -9,12 +10,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 from tasks.errors import UserError
 from tasks.families import FAMILIES
+from tasks.plugins import imported
 from tasks.spec import BatchedEnvironment, RewardRule, TaskFamily, TaskSplit
 from tasks.splits import BUILDERS
 from tasks.tuning import leaks
@@ -35,9 +35,16 @@ class InvalidDeclaration(UserError, ValueError):
     """A split that cannot be declared so; the message says what is wrong with it and what would be right."""
 
 
+ADDED: dict[str, TaskFamily] = {}
+"""Families of plugins that are in use, by name."""
+
+MODULES: dict[str, str] = {}
+"""Their modules, by the names of the families and splits that they declare."""
+
+
 def families() -> tuple[TaskFamily, ...]:
-    """All families, in the order of the documentation."""
-    return FAMILIES
+    """All families, in the order of the documentation, and behind them those of plugins."""
+    return (*FAMILIES, *ADDED.values())
 
 
 def splits() -> tuple[TaskSplit, ...]:
@@ -145,7 +152,6 @@ def reward_rule(family: TaskFamily | str) -> RewardRule | None:
     return None if family.analytic_reward is None else _environment_class(family.entry_point).reward_of
 
 
-@cache
 def _environment_class(entry_point: str) -> Any:
     module, _, name = entry_point.partition(":")
-    return getattr(import_module(module), name)
+    return getattr(imported(module), name)

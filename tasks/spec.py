@@ -76,6 +76,15 @@ class Frozen(BaseModel):
             raise ValueError("true and false are no values for this")
         return value
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is pickled: by its values, which are checked again when it is made anew."""
+        return type(self).model_validate, (self.model_dump(),)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Itself: nothing of it can be changed."""
+        del memo
+        return self
+
     def __copy__(self) -> Self:
         """A copy, which `model_copy` may change, so that it forgets what was worked out of the original's fields."""
         copied = super().__copy__()

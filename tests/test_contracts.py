@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("tasks", "algorithms", "suite", "reports")
+PACKAGES = ("tasks", "algorithms", "suite", "reports", "offmap")
 
 FLOORS = "floors: imports go down only"
 SIBLINGS = "algorithm files never import one another, and the kit knows none of them"
@@ -20,8 +20,12 @@ CIRCLES = "no file is in a circle"
 NO_TORCH = "no torch and no simulator where nothing learns"
 COMMANDS = "commands leave torch and the simulator to what they call"
 
+FACE = "the face loads neither torch nor a simulator by itself"
+
 OFFENCES = [  # file, what it imports, the contract that this breaks, and how the linter says so
     ("tasks/toy.py", "algorithms.base", FLOORS, "tasks.toy -> algorithms.base"),
+    ("suite/toy_of_face.py", "offmap.results", FLOORS, "suite.toy_of_face -> offmap.results"),
+    ("offmap/toy.py", "torch", FACE, "offmap.toy -> torch"),
     ("algorithms/toy.py", "algorithms.pearl", SIBLINGS, "algorithms.toy -> algorithms.pearl"),
     ("algorithms/kit/toy.py", "algorithms.mier", SIBLINGS, "algorithms.kit.toy -> algorithms.mier"),
     ("algorithms/kit/toy_of_registry.py", "algorithms.registry", SIBLINGS, "algorithms.kit.toy_of_registry -> algo"),

@@ -188,10 +188,31 @@ def warnings(results: Results) -> tuple[str, ...]:
         texts = sorted({str(value) for value in values if value is not None})
         if len(texts) > 1:
             sentences.append(f"The runs have different {what}: {', '.join(texts)}.")
+    sentences += _different_code(results)
     dirty = sum(value_at(document, "provenance", "git_dirty") is True for document in documents)
     if dirty:
         sentences.append(f"{dirty} of {len(documents)} runs were made from a working tree with uncommitted changes.")
     return tuple(sentences)
+
+
+def _different_code(results: Results) -> list[str]:
+    """A sentence for every variant whose runs were made by different code, naming the modules that differ."""
+    variants = results.records[["run", "variant"]].drop_duplicates().sort_values("variant")
+    digests: dict[str, dict[str, set[str]]] = {}  # by variant and module
+    for run, variant in variants.itertuples(index=False):
+        made_by = value_at(results.runs.get(run), "provenance")
+        earlier = value_at(made_by, "earlier")
+        for document in (made_by, *(earlier if isinstance(earlier, list) else ())):
+            modules = value_at(document, "code", "modules")
+            for name, digest in modules.items() if isinstance(modules, dict) else ():
+                digests.setdefault(variant, {}).setdefault(name, set()).add(str(digest))
+    different = {variant: sorted(m for m, seen in of.items() if len(seen) > 1) for variant, of in digests.items()}
+    return [
+        f"Runs of {variant} were made by different code ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}); "
+        "`offmap run ... --rerun` makes them again."
+        for variant, names in different.items()
+        if names
+    ]
 
 
 def _unequal_budgets(results: Results) -> list[str]:

@@ -15,6 +15,7 @@ from reports.reading.metadata import printable
 from reports.reading.records import read_diagnostics, read_metrics, read_records
 from reports.results import Problem, Results
 from suite.errors import UserError
+from suite.experiment.plugins import declare_plugins_of
 from suite.results.reference import reference_table
 
 
@@ -49,6 +50,7 @@ def _read(folders: Path | Sequence[Path]) -> Results:
     for root in roots:
         if not root.is_dir():
             raise UserError(_no_such_folder(root))
+        declare_plugins_of(root)
     problems: list[Problem] = []
     records, runs = read_records(roots, problems)
     cells = read_cells(roots, problems)
@@ -88,6 +90,6 @@ def _with_marked_references(results: Results) -> Results:
     """With the labels of references marked as such, so that no label can make a reference look like a competitor."""
     records, cells, metrics = results.records.copy(), results.cells.copy(), results.metrics.copy()
     for frame, column in ((records, "variant"), (cells, "variant"), (metrics, "algorithm")):
-        is_reference = frame["algorithm"].isin(list(style.REFERENCES))
+        is_reference = frame["algorithm"].isin(style.reference_names())
         frame.loc[is_reference, column] = frame.loc[is_reference, column] + style.REFERENCE
     return replace(results, records=records, cells=cells, metrics=metrics)

@@ -15,23 +15,41 @@ app = typer.Typer(help="Algorithms: a meta-training and a way to adapt.", no_arg
 
 @app.command(name="list")
 def list_algorithms(as_json: AsJson = False) -> None:
-    """All algorithms."""
+    """All algorithms; those of plugins are imported to see whether they work."""
     from algorithms.registry import ALGORITHMS
 
+    broken = broken_plugins()
     if as_json:
         kept = ("name", "training", "summary", "source", "is_reference", "privileged", "trains_on")
         entries = ALGORITHMS.values()
-        print_json({"algorithms": [{field: getattr(entry, field) for field in kept} for entry in entries]})
+        listed = [{field: getattr(entry, field) for field in kept} for entry in entries]
+        print_json({"algorithms": listed, "broken": broken})
         return
     rows = [(entry.name, entry.training, entry.summary, entry.source) for entry in ALGORITHMS.values()]
     print_table("", ("algorithm", "meta-training", "summary", "source"), rows)
+    print_lines(f"broken: {words}" for words in broken)
+
+
+def broken_plugins() -> list[str]:
+    """What is wrong with the plugins in use, and with those that are not in use for it."""
+    from algorithms.registry import ALGORITHMS
+    from tasks.plugins import PROBLEMS, BrokenPlugin
+
+    broken = list(PROBLEMS)
+    for entry in ALGORITHMS.values():
+        try:
+            for attribute in ("algorithm", "train", "adapt") if entry.is_plugin else ():
+                entry.load(attribute)
+        except BrokenPlugin as error:
+            broken.append(str(error))
+    return broken
 
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: AsJson = False) -> None:
     """Every field of an algorithm's configuration: type, default, and where the default comes from."""
     from algorithms.registry import get_algorithm
-    from suite.experiment.presets import presets
+    from suite.experiment.presets import algorithm_file, presets
 
     entry = get_algorithm(name)
     blocks = {block: fields_of(entry.load(block)) for block in ("train", "adapt")}
@@ -44,7 +62,7 @@ def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: As
         return
     print_lines([f"{entry.name}: {entry.summary} ({entry.source})"])
     if names:
-        print_lines([f"presets (configs/algorithms/{entry.training}.yaml): {', '.join(names)}"])
+        print_lines([f"presets ({algorithm_file(entry.training)}): {', '.join(names)}"])
     twin = "none" if adapt.twin is None else f"adapt: {json.dumps(adapt.twin)}"
     print_lines([f"before adaptation: {adapt.before.kind}: {adapt.before.sentence}", f"unadapted twin: {twin}"])
     for block, fields in blocks.items():

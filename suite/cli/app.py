@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from suite.cli import algorithms, experiments, plugins, reference, results, runs, tasks, tuning
+from suite.cli import algorithms, check, experiments, new, plugins, reference, results, runs, tasks, tuning
+from suite.cli.plugin_option import Plugins, use
+from suite.cli.version import show_versions
 
-app = typer.Typer(
-    help="Measures meta-reinforcement learning on tasks outside the distribution it was trained on.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=show_versions, help="Versions of all that counts.")
+    ] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Measures meta-reinforcement learning on tasks outside the distribution it was trained on."""
+    del version
+    use(plugin or ())
+
+
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(algorithms.app, name="algorithms")
 app.add_typer(reference.app, name="reference")
+app.add_typer(new.app, name="new")
+app.add_typer(check.app, name="check")
 app.command()(experiments.plan)
 app.command()(experiments.run)
 app.command()(tuning.tune)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite.cli.output import AsJson, console, print_json, print_lines, print_table, say
+from suite.cli.plugin_option import given_plugins
 
 if TYPE_CHECKING:
     from suite.experiment.declaration import Experiment
@@ -50,10 +51,16 @@ def run(
     detach: Annotated[bool, typer.Option("--detach", help="Slurm: submit, and do not wait for the end.")] = False,
     canary: Annotated[bool, typer.Option("--canary", help="Slurm: the others begin if one run succeeds.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Slurm: only show what would be submitted.")] = False,
+    rerun: Annotated[
+        list[str] | None, typer.Option(metavar="VARIANT", help="Set its results aside, and make them again.")
+    ] = None,
 ) -> None:
     """Run what an experiment declares and has not been run yet, then collect the records and write the report."""
     from suite.cli.launching import launch, require_acceptable, show_submissions
     from suite.executors.launch import left_to_do
+    from suite.executors.rerun import set_variants_aside
+    from suite.experiment.expansion import expand
+    from suite.results.code_changes import changes_in
     from suite.results.prepare import prepare
 
     declared, folder = _declared(experiment, set_, out)
@@ -63,10 +70,16 @@ def run(
         show_submissions(declared, folder)
         return
     require_acceptable(spec, detach, folder)
+    if rerun:
+        trainings: dict[str, set[str]] = {}
+        for cell in expand(declared):
+            trainings.setdefault(cell.variant, set()).update([cell.training.hash] if cell.training else [])
+        print_lines(set_variants_aside(declared.name, folder, trainings, rerun))
     folders = prepare(declared, folder)
     todo, taken = left_to_do(folder, folders)
     done = len(folders) - len(todo) - len(taken)
     console().print(_intention(declared, folder, len(folders), done, len(taken)), markup=False, soft_wrap=True)
+    print_lines(changes_in(folder))
     launch(folder, todo, spec, detach, _same_command(experiment, set_, out, executor, workers), taken)
 
 
@@ -103,6 +116,7 @@ def _same_command(
     words += ["--out", str(out)] if out else []
     words += ["--executor", executor] if executor else []
     words += ["--workers", str(workers)] if workers else []
+    words += [word for plugin in given_plugins() for word in ("--plugin", plugin)]
     return shlex.join(words)
 
 

@@ -22,6 +22,7 @@ LISTED_ROWS = 12  # tasks of a list that are shown before the rest is only count
 @app.command(name="list")
 def list_splits(as_json: AsJson = False) -> None:
     """All splits, family by family."""
+    from tasks.plugins import PROBLEMS
     from tasks.registry import families, get_family, splits
 
     if as_json:
@@ -41,6 +42,7 @@ def list_splits(as_json: AsJson = False) -> None:
     ]  # fmt: skip
     columns = ("split", "role", "varies", "shift", "train", "test", "test_id", "adaptation steps", "hash")
     print_table("", columns, rows, least=("varies", "adaptation steps", "hash", "role"))
+    print_lines(f"broken: {words}" for words in PROBLEMS)
 
 
 @app.command()
@@ -99,8 +101,8 @@ def render(
 
     Bodies (NAME.body.png) need OpenGL; `offmap report` shows those that lie in `pictures` of a results folder.
     """
+    from tasks.environments.rendering import RenderingUnavailable
     from tasks.pictures.body import has_body_picture, save_body
-    from tasks.pictures.rendering import RenderingUnavailable
     from tasks.pictures.split import save_split
 
     chosen = [split for name in names for split in splits_of(name)] if names else splits_of(None)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import hashlib
 import shlex
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from suite.errors import UserError
+from suite.experiment.plugins import source_of
 from suite.results.json_files import read_json, write_json
 from suite.results.provenance import REVISION_FILE, changed_files, code_revision
 
 FOLDER = "code"  # of a results folder
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("tasks", "algorithms", "suite", "configs")  # all that a run needs
+PACKAGES = ("tasks", "algorithms", "suite", "reports", "offmap", "configs")
+"""All that a run needs, and what a plugin may import besides."""
+
+LEFT_OUT = ("__pycache__", "reference")
+"""Folders that no code is in."""
 
 
 class Code(NamedTuple):
@@ -25,8 +31,10 @@ class Code(NamedTuple):
     setup: tuple[str, ...] = ()  # shell lines that make a job run it
 
 
-def launched_code(out: Path, way: Literal["snapshot", "clean"], root: Path = ROOT) -> Code:
+def launched_code(out: Path, way: Literal["snapshot", "clean"], root: Path = ROOT, modules: Iterable[str] = ()) -> Code:
     """The code that jobs of a results folder are to run: a copy in `out/code`, or the code itself if it is unchanged.
+
+    A copy holds the packages of plugins' `modules` too; files that are plugins have copies of their own in `out`.
 
     Raises:
         UserError: it has to be unchanged, and is not.
@@ -35,13 +43,16 @@ def launched_code(out: Path, way: Literal["snapshot", "clean"], root: Path = ROO
     if way == "clean":
         _refuse_changes(root)
         return Code(root, known["git_revision"])
-    files = sorted(path for package in PACKAGES for path in (root / package).rglob("*") if _counts(path))
-    copy = out.absolute() / FOLDER / _digest(files, root)
+    sources = [root / package for package in PACKAGES] + [source_of(module) for module in modules]
+    files = {
+        path.relative_to(source.parent): path for source in sources for path in _files(source) if _counts(path, source)
+    }
+    copy = out.absolute() / FOLDER / _digest(files)
     if not copy.exists():
         scratch = copy.with_name(f".{copy.name}.partial")
         shutil.rmtree(scratch, ignore_errors=True)
-        for path in files:
-            target = scratch / path.relative_to(root)
+        for place, path in files.items():
+            target = scratch / place
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target)
         write_json(scratch / REVISION_FILE, known)
@@ -65,14 +76,19 @@ def _refuse_changes(root: Path) -> None:
         )
 
 
-def _counts(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+def _files(source: Path) -> list[Path]:
+    """A file itself, or what is below a folder."""
+    return [source] if source.is_file() else [*source.rglob("*")]
 
 
-def _digest(files: list[Path], root: Path) -> str:
+def _counts(path: Path, source: Path) -> bool:
+    return path.is_file() and not {*LEFT_OUT} & {*path.relative_to(source).parts} and not path.name.startswith(".")
+
+
+def _digest(files: Mapping[Path, Path]) -> str:
     """Identity of the contents of files, and of their places."""
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(root)}\0".encode())
+    for place, path in sorted(files.items()):
+        digest.update(f"{place}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]

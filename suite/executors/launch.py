@@ -20,7 +20,7 @@ from suite.results.jobs import Submission, changing
 from suite.results.json_files import DamagedFile, keep_json
 from suite.results.layout import pending, read_grid, refuse_altered
 from suite.results.lock import owner
-from suite.results.shapes import EXPERIMENT, REMEDY, read_shaped
+from suite.results.shapes import EXECUTION, EXPERIMENT, REMEDY, read_shaped
 from suite.results.status import read_status
 from suite.run.processes import TAKEN, available_cores
 
@@ -125,7 +125,13 @@ def submit_runs(
         if any(not pending(out / name) for name in requests):  # a canary has been where the others are to go
             spec = spec.changed(canary=False)
         made = make_arrays({folder.name: requests[folder.name] for folder in free}, spec, largest_array())
-        return submit(out, made, spec, launched_code(out, spec.code), say)
+        return submit(out, made, spec, launched_code(out, spec.code, modules=_plugin_modules(free)), say)
+
+
+def _plugin_modules(folders: Iterable[Path]) -> list[str]:
+    """The modules that training folders need of installed plugins."""
+    documents = (read_shaped(folder / "execution.json", EXECUTION) for folder in folders)
+    return sorted({name for document in documents for name in document.get("plugins", ()) if not name.endswith(".py")})
 
 
 def carry_out(

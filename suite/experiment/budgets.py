@@ -5,17 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import Discriminator, Field, PositiveInt, Tag, ValidationError, model_validator
 
 from suite.errors import UserError
 from suite.experiment.messages import explain
-from suite.experiment.presets import CONFIGS, LITE_COMPUTE, NATIVE, algorithm_document, algorithm_file, presets
+from suite.experiment.presets import LITE_COMPUTE, NATIVE, algorithm_document, algorithm_file, presets
+from suite.experiment.shipped import shipped
 from suite.experiment.specs import MOST_STEPS, EvaluationProtocol
-from suite.experiment.yaml_text import parse_yaml
 from tasks.registry import get_family
 from tasks.spec import Frozen, TaskSplit
 
@@ -160,7 +158,7 @@ def _amounts(name: BudgetName, entry: AlgorithmEntry, preset: str | None) -> tup
     own = own_numbers(entry.training, name)
     if name != NATIVE and not own.env_steps:
         return getattr(budget_table(), FALLBACK.get(name, name)), "configs/budgets.yaml"
-    return own.presets.get(preset or "", own.env_steps), f"`{name}` in configs/algorithms/{entry.training}.yaml"
+    return own.presets.get(preset or "", own.env_steps), f"`{name}` in {algorithm_file(entry.training)}"
 
 
 def native_protocol(protocol: EvaluationProtocol, entry: AlgorithmEntry, split: str) -> EvaluationProtocol:
@@ -173,7 +171,7 @@ def native_protocol(protocol: EvaluationProtocol, entry: AlgorithmEntry, split: 
     if row is None and not entry.is_reference:
         raise UserError(
             f"native_protocol: {entry.name} has none; add `native: {{protocol: ...}}` to "
-            f"configs/algorithms/{entry.training}.yaml, or leave native_protocol out"
+            f"{algorithm_file(entry.training)}, or leave native_protocol out"
         )
     fields: dict[str, Any] = {"name": "native"}
     for replaced in _matching(row or {}, split):
@@ -187,8 +185,12 @@ def _matching(row: Mapping[str, Value], split: str) -> list[Value]:
 
 @functools.cache
 def budget_table() -> BudgetTable:
-    """The named budgets."""
-    return read_budgets(CONFIGS / "budgets.yaml")
+    """The named budgets.
+
+    Raises:
+        UserError: their file is not there, or has an unknown key or an impossible value.
+    """
+    return _checked(shipped("budgets.yaml"), BudgetTable, "configs/budgets.yaml")
 
 
 @functools.cache
@@ -200,19 +202,6 @@ def own_numbers(training: str, name: str) -> OwnNumbers:
     """
     given = algorithm_document(training).get(name, {}) if name in (NATIVE, LITE_COMPUTE) else {}
     return _checked(given, OwnNumbers, f"{algorithm_file(training)}: {name}")
-
-
-def read_budgets(path: Path) -> BudgetTable:
-    """A file of named budgets.
-
-    Raises:
-        UserError: it cannot be read, is not YAML, or has an unknown key or an impossible value.
-    """
-    try:
-        document = parse_yaml(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    return _checked(document, BudgetTable, str(path))
 
 
 def _checked(document: Any, model: type[Numbers], where: str) -> Numbers:

@@ -20,6 +20,8 @@ from suite.experiment.budgets import AnyBudget
 from suite.experiment.executor import ExecutorSpec
 from suite.experiment.messages import explain
 from suite.experiment.overrides import as_choice, put
+from suite.experiment.plugins import use_plugins
+from suite.experiment.shipped import ready_experiments
 from suite.experiment.specs import EvaluationProtocol, Seed
 from suite.experiment.yaml_text import MOST_BYTES, parse_yaml
 from tasks.spec import Frozen
@@ -76,6 +78,12 @@ class Experiment(Frozen):
     splits: tuple[str, ...] = Field(min_length=1, description="`family.split` names, own splits included")
     own_splits: tuple[SplitDeclaration, ...] = Field(default=(), description="further splits of existing families")
     algorithms: tuple[Annotated[Choice, BeforeValidator(as_choice)], ...] = Field(min_length=1)
+    plugins: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda plugins: not plugins,
+        description="algorithms and families of your own: modules (`my_lab.varibad`) or files (`./mine.py`, from where "
+        "this file is)",
+    )
     axes: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict,
         description="hyper-parameter grid: `label.train.field` or `label.adapt.field` -> values to try",
@@ -158,10 +166,15 @@ Declared = TypeVar("Declared", bound=Frozen)
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment in a YAML file, with `a.b=c` overrides put in before it is validated.
 
+    A path that is no file may be the name of a shipped experiment, such as `demo` (`shipped.ready_experiments`).
+
     Raises:
         UserError: no such file, not YAML, or not a valid experiment; the message names the place and the remedy.
     """
-    return load_declared(path, Experiment, overrides)
+    document = _document_of(path)
+    if "rungs" in document:
+        raise UserError(f"{path} declares a search for values, not an experiment: run it with `offmap tune {path}`")
+    return checked_experiment(document, str(path), overrides, path.parent)
 
 
 def load_declared(path: Path, model: type[Declared], overrides: Sequence[str] = ()) -> Declared:
@@ -170,23 +183,52 @@ def load_declared(path: Path, model: type[Declared], overrides: Sequence[str] = 
     Raises:
         UserError: as there.
     """
+    return _checked(_document_of(path), model, str(path), overrides)
+
+
+def _document_of(path: Path) -> dict[str, Any]:
+    """What a YAML file, or a shipped experiment of that name, holds.
+
+    Raises:
+        UserError: no such file, or not YAML.
+    """
+    ready = ready_experiments()
     try:
-        document = parse_yaml(_text_of(path))
+        document = parse_yaml(
+            _text_of(path) if str(path) not in ready or path.is_file() else _text_of(ready[str(path)])
+        )
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [found.name for found in path.parent.glob("*.yaml")], n=1)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else "; ready ones are in configs/experiments"
-        raise UserError(f"there is no experiment file {path}{hint}") from None
+        hint = f"did you mean {path.parent / near[0]}?" if near else f"ready ones, by name: {', '.join(ready)}"
+        raise UserError(f"there is no experiment file {path}; {hint}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{shortened(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: an experiment is a mapping of keys such as name, splits, algorithms and budget")
-    if model is Experiment and "rungs" in document:
-        raise UserError(f"{path} declares a search for values, not an experiment: run it with `offmap tune {path}`")
+    return document
+
+
+def checked_experiment(
+    document: dict[str, Any], where: str, overrides: Sequence[str] = (), base: Path = Path()
+) -> Experiment:
+    """The experiment that a document declares, with `a.b=c` overrides put in before it is validated.
+
+    Its plugins are in use from then on; those that are files are looked for from the folder `base`.
+
+    Raises:
+        UserError: it is not a valid experiment; `where` says in the message what it is of.
+    """
+    experiment = _checked(document, Experiment, where, overrides)
+    use_plugins(experiment.plugins, base)
+    return experiment
+
+
+def _checked(document: dict[str, Any], model: type[Declared], where: str, overrides: Sequence[str]) -> Declared:
     for override in overrides:
         put(document, override)
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise UserError(explain(error, str(path), model)) from None
+        raise UserError(explain(error, where, model)) from None

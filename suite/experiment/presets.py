@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from algorithms.registry import ALGORITHMS, AlgorithmEntry
+from algorithms.registry import ALGORITHMS, AlgorithmEntry, training_entry
 from suite.errors import UserError, nearest, shortened
 from suite.experiment.messages import explain
-from suite.experiment.yaml_text import parse_yaml
+from suite.experiment.plugins import presets_beside
+from suite.experiment.shipped import read_mapping, shipped
 from tasks.spec import TaskSplit
 
 if TYPE_CHECKING:
     from algorithms.base import AdaptConfig, TrainConfig
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 LARGEST = 1e15
 """Of a number in a configuration: beyond it they are mistakes, and lose digits."""
@@ -32,16 +31,40 @@ NATIVE, LITE_COMPUTE = "native", "lite-compute"
 """The keys of an algorithm's file that are no presets but budgets of its own (`budgets.OwnNumbers`)."""
 
 
-def algorithm_file(training: str) -> Path:
-    """Where the presets and the published numbers of a meta-training stand; it need not exist."""
-    return CONFIGS / "algorithms" / f"{training}.yaml"
+def algorithm_file(training: str) -> str:
+    """Where the presets and the published numbers of a meta-training stand, in words."""
+    path = _file_of_plugin(training)
+    return f"configs/algorithms/{training}.yaml" if path is None else str(path)
+
+
+def algorithm_document(training: str) -> dict[str, Any]:
+    """What that file holds; empty for what trains on nothing, and for a plugin that has none.
+
+    Raises:
+        UserError: the file is not there, or is no mapping in YAML.
+    """
+    path = _file_of_plugin(training)
+    if path is not None:
+        return _read_once(path, path.stat().st_mtime_ns) if path.exists() else {}
+    return _shipped_document(training) if training_entry(training).trains_on else {}
+
+
+def _file_of_plugin(training: str) -> Path | None:
+    """Beside a plugin's file, by the same name; None for an algorithm of ours."""
+    entries = [entry for entry in ALGORITHMS.values() if entry.training == training]
+    return presets_beside(entries[0].path) if entries and entries[0].is_plugin else None
 
 
 @functools.cache
-def algorithm_document(training: str) -> dict[str, Any]:
-    """What that file holds; empty where there is none."""
-    path = algorithm_file(training)
-    return parse_yaml(path.read_text()) if path.exists() else {}
+def _shipped_document(training: str) -> dict[str, Any]:
+    return shipped(f"algorithms/{training}.yaml")
+
+
+@functools.cache
+def _read_once(path: Path, changed: int) -> dict[str, Any]:
+    """What a plugin's file holds that was last changed at that time."""
+    del changed
+    return read_mapping(path)
 
 
 def presets(training: str) -> dict[str, Any]:

@@ -106,3 +106,8 @@ class Execution(Frozen):
     device: str = "cpu"
     checkpoint_seconds: float = Field(default=300.0, gt=0, description="least time between checkpoints")
     tensorboard: bool = Field(default=False, description="also write TensorBoard event files while training")
+    plugins: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda plugins: not plugins,
+        description="modules, and copies of files below the results folder, that algorithms and family are from",
+    )

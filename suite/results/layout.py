@@ -103,6 +103,7 @@ OURS = (
     "report.html",
     "jobs",
     "code",
+    "plugins",
     "figures",
     "tables",
     "pictures",

@@ -11,6 +11,7 @@ import pyarrow as pa
 from suite.errors import UserError
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import Cell, expand
+from suite.experiment.plugins import kept, plugins_of
 from suite.results import reference
 from suite.results.jobs import changing
 from suite.results.json_files import keep_json, write_json
@@ -47,7 +48,7 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
         if not is_prepared:  # it was new: somebody may have prepared another experiment in it since
             refuse_foreign(experiment.name, out)
         write_json(out / "experiment.json", identity)
-        folders = [_prepare_training(out / name, sharing) for name, sharing in trainings.items()]
+        folders = [_prepare_training(out / name, sharing, out) for name, sharing in trainings.items()]
         write_json(out / "cells.json", declared_cells(cells))
     return folders
 
@@ -64,8 +65,8 @@ def refuse_incomparable(experiment: Experiment, cells: Sequence[Cell]) -> None:
     reference.refuse_incomparable(experiment.against, here)
 
 
-def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
-    """Write the folder of a training that all of `cells` share."""
+def _prepare_training(folder: Path, cells: list[Cell], out: Path) -> Path:
+    """Write the folder of a training in `out` that all of `cells` share."""
     training, execution = cells[0].training, cells[0].execution
     assert training is not None
     assert execution is not None
@@ -77,6 +78,8 @@ def _prepare_training(folder: Path, cells: list[Cell]) -> Path:
         before = read_shaped(path, EXECUTION)
         milestones = sorted({*execution.milestones, *before["milestones"], before["env_steps"]} - {execution.env_steps})
         execution = execution.model_copy(update={"milestones": tuple(milestones)})
+    plugins = plugins_of([cell.algorithm for cell in cells], cells[0].split.family)
+    execution = execution.model_copy(update={"plugins": kept(plugins, out)})
     keep_json(path, execution.model_dump(mode="json"))
     for cell in cells:
         for metatest in cell.metatests:
@@ -104,6 +107,24 @@ def _set_aside(folder: Path, cells: list[Cell]) -> None:
             with owned(folder):
                 (folder / SET_ASIDE).mkdir(exist_ok=True)
                 below.rename(folder / SET_ASIDE / below.name)
+
+
+def set_trainings_aside(out: Path, names: Iterable[str]) -> list[Path]:
+    """Move trainings away, with all their meta-tests, so that they are made again; where they are now, in `.set-aside`.
+
+    Raises:
+        UserError: somebody works on one of them.
+    """
+    moved = []
+    with changing(out):
+        for name in names:
+            number = 1 + len(list((out / SET_ASIDE).glob(f"{name}-*")))
+            target = out / SET_ASIDE / f"{name}-{number}"
+            target.parent.mkdir(exist_ok=True)
+            with owned(out / name):
+                (out / name).rename(target)
+            moved.append(target)
+    return moved
 
 
 def relabel(below: Path, variant: str, is_final: bool, budget: int, values: str) -> None:

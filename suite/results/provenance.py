@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,22 @@ from suite.results.json_files import NOT_THERE, DamagedFile, read_json, set_asid
 from suite.results.shapes import PROVENANCE, read_shaped
 
 REVISION_FILE = "revision.json"  # at the root of a copy of the code, which has no git of its own
-CODE = ("tasks", "algorithms", "suite", "reports", "configs")
+CODE = ("tasks", "algorithms", "suite", "reports", "offmap", "configs")
 """The folders that a run's result may depend on."""
 
 PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
 
 
-def provenance(command: str, device: str, threads: int) -> dict[str, Any]:
+def provenance(command: str, device: str, threads: int, code: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A JSON document: git revision and dirtiness, package versions, host, processor, device, threads, command.
 
-    `device` is `cpu` or the name of another device, `threads` how many a tensor operation may use.
+    `device` is `cpu` or the name of another device, `threads` how many a tensor operation may use, `code` the identity
+    of the modules that the work depends on (`suite.experiment.code_identity.code_of`).
     """
     return {
         **code_revision(Path(__file__).resolve().parents[2]),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        **({} if code is None else {"code": dict(code)}),
+        "versions": {"python": platform.python_version(), **versions()},
         "host": socket.gethostname(),
         "cpu": _processor(),
         "device": device,
@@ -106,6 +109,11 @@ def _ask_git(root: Path, *arguments: str) -> str | None:
     except (OSError, ValueError, subprocess.CalledProcessError):
         return None
     return answer.stdout
+
+
+def versions() -> dict[str, str | None]:
+    """The installed version of each of `PACKAGES`, None where it is not installed."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str | None:

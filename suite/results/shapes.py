@@ -75,7 +75,10 @@ CELL: Shape = {
     "status": TEXT, "reason": (or_none(is_text), "a text or null"),
 }  # fmt: skip
 EXPERIMENT: Shape = {"name": TEXT, "experiment": (is_mapping, "a mapping")}
-EXECUTION: Shape = {"env_steps": COUNT, "milestones": (list_of(is_count), "a list of whole numbers")}
+EXECUTION: Shape = {
+    "env_steps": COUNT, "milestones": (list_of(is_count), "a list of whole numbers"),
+    "plugins": (optional(list_of(is_text)), "a list of texts"),
+}  # fmt: skip
 LABEL: Shape = {"variant": TEXT, "values": (optional(is_text), "a text")}
 PROVENANCE: Shape = {"earlier": (optional(list_of(is_mapping)), "a list of mappings")}
 METATEST: Shape = {

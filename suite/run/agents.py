@@ -11,10 +11,12 @@ from safetensors import SafetensorError
 from algorithms.base import Agent
 from algorithms.registry import get_algorithm, training_entry
 from suite.errors import UserError, shortened
+from suite.experiment.plugins import use_installed_plugins, use_kept_plugins
 from suite.experiment.presets import validated
 from suite.experiment.specs import MetatestSpec
 from suite.results.json_files import read_json
 from suite.results.layout import metatest_folders
+from suite.results.shapes import EXECUTION, read_shaped
 from suite.run.memory_bounds import bounded_memory, stored_elements
 from suite.run.stored_specs import read_training_spec
 from suite.run.training import Training, open_at_budget
@@ -72,6 +74,21 @@ def load_agent(run_dir: str | Path, num_tasks: int = 1, device: str = "cpu", see
     return agent
 
 
+def use_plugins_of(metatest: Metatest) -> None:
+    """Have the plugins be in use that a run's algorithm and family are from: its code is run, so trust its folder.
+
+    Raises:
+        UserError: one is not there any more, or does not work.
+    """
+    use_installed_plugins()
+    folder = metatest.training_folder
+    try:
+        kept = read_shaped(folder / "execution.json", EXECUTION).get("plugins", [])
+    except FileNotFoundError:
+        return
+    use_kept_plugins(kept, folder.parent)
+
+
 def load_training(metatest: Metatest, device: str) -> Training:
     """The training whose agent a meta-test tests, from a folder that may hold anything.
 
@@ -82,6 +99,7 @@ def load_training(metatest: Metatest, device: str) -> Training:
         UserError: the training is not there, or is not what its files say.
     """
     folder, spec = metatest.training_folder, metatest.spec
+    use_plugins_of(metatest)
     try:
         config = read_training_spec(folder)
         entry, tested = training_entry(config.algorithm), get_algorithm(spec.algorithm)

@@ -20,6 +20,7 @@ import numpy as np
 
 from algorithms.base import Adaptation, Agent
 from algorithms.registry import get_algorithm
+from suite.errors import UserError
 from suite.experiment.specs import EvaluationProtocol, MetatestSpec
 from suite.results.json_files import set_aside
 from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, in_schema, read_table, write_table
@@ -149,6 +150,11 @@ def run_trial(
         rows += last
         last = evaluate(agent, "during", point.updates, transitions)
         diagnostics += _diagnostic_rows(trial, point)
+    if not last:
+        raise UserError(
+            f"{type(agent).__name__}.adapt gave no point of the adaptation; it has to yield an Adaptation at least "
+            "once, after the last update, or with 0 updates where there is nothing to adapt"
+        )
     return rows + [row | {"phase": "after"} for row in last], diagnostics
 
 

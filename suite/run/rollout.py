@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from algorithms.base import Diverged
+from suite.errors import UserError
 from tasks.registry import make_batch, reward_rule, termination_rule
 from tasks.spec import (
     Act,
@@ -61,6 +62,7 @@ def collect(
 
     Raises:
         Diverged: an action is not finite.
+        UserError: the policy's actions are not one per row, of the family's size.
     """
     family, rows = environment.family, environment.num_rows
     recorder = _Recorder(family, rows)
@@ -78,7 +80,7 @@ def collect(
     observations = restart(np.arange(rows))
     active = np.ones(rows, bool)
     while active.any():
-        actions = np.asarray(act(observations), np.float32)
+        actions = _of_shape(np.asarray(act(observations), np.float32), (rows, family.action_dim))
         if not np.isfinite(actions[active]).all():
             raise Diverged("the policy gave an action that is not finite")
         result = environment.step(actions, active)
@@ -96,6 +98,17 @@ def collect(
         if len(again):
             observations = restart(again)
     return recorder.batch()
+
+
+def _of_shape(actions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The actions, if they are one per row.
+
+    Raises:
+        UserError: they are not.
+    """
+    if actions.shape != shape:
+        raise UserError(f"the policy gave actions of shape {actions.shape}; (row, action) = {shape} is needed")
+    return actions
 
 
 class _Recorder:

@@ -13,8 +13,10 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from suite.experiment.plugins import use_plugins
 from suite.experiment.specs import MetatestSpec, TrainingSpec
 from tasks.registry import get_family
 from tasks.spec import Frozen, SpaceSpec
@@ -206,6 +208,7 @@ def _main() -> None:
 
     torch.set_num_threads(1)
     request = json.load(sys.stdin)
+    use_plugins([given for given, _ in request.get("plugins", [])], Path())
     training = TrainingSpec.model_validate(request["training"])
     cost = time_pieces(training, MetatestSpec.model_validate(request["metatest"]), request["device"])
     print(cost.model_dump_json())

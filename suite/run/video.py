@@ -12,7 +12,7 @@ from tasks.pictures.video import record_video, roll_out
 
 from suite.errors import UserError  # isort: skip
 from suite.experiment.specs import MetatestSpec
-from suite.run.agents import HOW_IT_ADAPTS, agent_of, find_metatest, load_training
+from suite.run.agents import HOW_IT_ADAPTS, agent_of, find_metatest, load_training, use_plugins_of
 from suite.run.metatest import Meters, adaptation_transitions, run_trial, trial_of
 from suite.run.rollout import Meter
 from tasks.registry import get_family
@@ -27,6 +27,7 @@ def film(run: Path, task_list: str, task: int, updates: int | None = None, out: 
         RenderingUnavailable: OpenGL does not work here, or the family has no body to film.
     """
     metatest = find_metatest(run, agree_in=(*HOW_IT_ADAPTS, "split", "protocol"))
+    use_plugins_of(metatest)
     spec = metatest.spec
     family, chosen = get_family(spec.split.family), _task(spec, task_list, task)
     path = out or run / "videos" / f"{task_list}-{task}.gif"

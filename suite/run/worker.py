@@ -15,14 +15,19 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from algorithms.base import Diverged
+from algorithms.registry import training_entry
 from suite.errors import UserError
+from suite.experiment.code_identity import code_of
+from suite.experiment.plugins import use_installed_plugins, use_kept_plugins
 from suite.experiment.specs import Execution
 from suite.results.collect import metrics_table
-from suite.results.layout import refuse_altered
+from suite.results.json_files import read_json
+from suite.results.layout import metatest_folders, refuse_altered
 from suite.results.lock import Owned, owned
 from suite.results.provenance import provenance, write_provenance
 from suite.results.status import DIVERGED, JOB, Status
@@ -33,7 +38,7 @@ from suite.run.saving.checkpoints import checkpoint_names
 from suite.run.saving.recovery import discard_partials
 from suite.run.saving.steady_files import DISK_FAILS, DISK_FULL
 from suite.run.stop_signals import Stop, Stopped, listening
-from suite.run.stored_specs import PendingMetatest, pending_metatests, read_execution
+from suite.run.stored_specs import PendingMetatest, pending_metatests, read_execution, read_training_spec
 from suite.run.training import Training, open_at_budget, train
 
 PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
@@ -51,6 +56,7 @@ def main(arguments: list[str]) -> int:
 def work(folder: Path) -> int:
     """All work of a training folder that is left, in this process; its exit status. What every executor runs."""
     torch.set_num_threads(1)
+    use_installed_plugins()
     try:
         patience = PATIENCE_SECONDS if JOB in os.environ else 0.0  # at a terminal it is refused at once
         with listening() as stop, owned(folder, patience=patience) as ownership:
@@ -80,11 +86,14 @@ def work(folder: Path) -> int:
 
 def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], bool]) -> int:
     try:
-        execution, left = read_execution(folder), pending_metatests(folder)
+        execution = read_execution(folder)
+        use_kept_plugins(execution.plugins, folder.parent)
+        left = pending_metatests(folder)
         require_device(execution.device)
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)
-        write_provenance(folder / "provenance.json", provenance(command, device, torch.get_num_threads()))
+        made_by = provenance(command, device, torch.get_num_threads(), _code_of(folder))
+        write_provenance(folder / "provenance.json", made_by)
         with stop.postponed():
             train(folder, execution, status, asked_to_stop)
         run_metatests(folder, left, execution, status)
@@ -106,6 +115,13 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         return _unforeseen(status, error)
     status.write(state="done", stage="done")
     return 0
+
+
+def _code_of(folder: Path) -> dict[str, Any]:
+    """The code that the results of a training folder depend on."""
+    training = read_training_spec(folder)
+    tested = [read_json(below / "config.json")["algorithm"] for below in metatest_folders(folder)]
+    return code_of([training_entry(training.algorithm).name, *tested], training.family)
 
 
 def _failed(status: Status, code: int, message: str) -> int:

@@ -1,7 +1,9 @@
 """The families as gymnasium environments: one task at a time, or a vector of them.
 
-Without a task given, every episode draws one from the chosen list. A task given to `reset` in
-`options={"task": ...}` stays until another is given; `{"task": None}` goes back to drawing.
+Without a task given, every episode draws one from the chosen list. Of `reset` they know one option, `task`: a task
+given in `options={"task": ...}` stays until another is given; `{"task": None}` goes back to drawing.
+
+Both can be copied and pickled in the middle of an episode (`tasks.environments.episodes`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from tasks.registry import InvalidDeclaration, get_family, get_split, make_batch, splits
+from tasks.environments.episodes import Episodes
+from tasks.registry import InvalidDeclaration, get_family, get_split, splits
 from tasks.spec import Task, TaskFamily
 
 TaskChoice = Task | int | Sequence[float] | np.ndarray
@@ -69,6 +72,18 @@ def _spaces(family: TaskFamily) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.
     )
 
 
+def _chosen(options: dict[str, Any] | None) -> tuple[bool, Any]:
+    """Whether the options of a reset choose a task, and which.
+
+    Raises:
+        InvalidDeclaration: there is an option that is not known.
+    """
+    unknown = sorted(map(str, {*(options or {})} - {"task"}))
+    if unknown:
+        raise InvalidDeclaration(f"reset has no option {', '.join(unknown)}; the one that it has is `task`.")
+    return bool(options), (options or {}).get("task")
+
+
 def _info(task: Task) -> dict[str, Any]:
     return {"task": task.index, "task_values": np.array(task.values)}
 
@@ -80,15 +95,20 @@ class TaskEnv(gymnasium.Env):
         family: name or nickname.
         split: name of one of its splits; the family's first, if none is given.
         list_name: the list to draw tasks from: train, test, test_id, or a further list of the split.
+        render_mode: `rgb_array`, for images by `render`; needs OpenGL where the family has a body.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}
 
-    def __init__(self, family: str, split: str | None = None, list_name: str = "train") -> None:
+    def __init__(
+        self, family: str, split: str | None = None, list_name: str = "train", render_mode: str | None = None
+    ) -> None:
         self.family = get_family(family)
+        self.render_mode = _known_mode(render_mode)
+        self.metadata = self.metadata | {"render_fps": max(1, round(1 / self.family.dt))}
         self.task_list = TaskList(self.family, split, list_name)
         self.observation_space, self.action_space = _spaces(self.family)
-        self._batch = make_batch(self.family, 1)
+        self._episodes = Episodes(self.family.name, 1)
         self._given: Task | None = None
 
     def reset(
@@ -96,17 +116,41 @@ class TaskEnv(gymnasium.Env):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The first observation of an episode, and which task it is: `task` (index) and `task_values`."""
         super().reset(seed=seed)
-        if options and "task" in options:
-            given = options["task"]
+        is_chosen, given = _chosen(options)
+        if is_chosen:
             self._given = None if given is None else self.task_list.resolve(given)
         task = self._given or self.task_list.draw(self.np_random)
-        self._batch.set_tasks(np.array([task.values]))
-        return self._batch.reset(np.arange(1), [self.np_random])[0], _info(task)
+        return self._episodes.start(np.arange(1), np.array([task.values]), [self.np_random])[0], _info(task)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Observation, reward, terminated, truncated (never) and an empty info, after one control step."""
-        observations, rewards, terminated = self._batch.step(np.asarray(action, dtype=np.float32)[None])
+        observations, rewards, terminated = self._episodes.step(np.asarray(action, dtype=np.float32)[None])
         return observations[0], float(rewards[0]), bool(terminated[0]), False, {}
+
+    def render(self) -> np.ndarray | None:
+        """What it looks like now, (height, width, 3) bytes; None without a render mode.
+
+        Raises:
+            RenderingUnavailable: OpenGL does not work here, or the family does not say what it looks like.
+        """
+        if self.render_mode is None:
+            return None
+        batch: Any = self._episodes.batch
+        if not hasattr(batch, "image"):
+            from tasks.environments.rendering import RenderingUnavailable
+
+            raise RenderingUnavailable(f"{self.family.name} does not say what it looks like (`image(row)`).")
+        return np.asarray(batch.image(0))
+
+
+def _known_mode(render_mode: str | None) -> str | None:
+    """The render mode, if there is such a one; before the simulator is imported, which then knows how to draw."""
+    if render_mode is not None:
+        import tasks.environments.rendering  # noqa: F401 - chooses OpenGL's way to draw
+
+    if render_mode not in (None, "rgb_array"):
+        raise InvalidDeclaration(f"render_mode {render_mode!r} is not known; give rgb_array, or leave it out.")
+    return render_mode
 
 
 class TaskVectorEnv(VectorEnv):
@@ -133,7 +177,7 @@ class TaskVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.max_episode_steps = max_episode_steps or self.family.horizon
-        self._batch = make_batch(self.family, num_envs, threads)
+        self._episodes = Episodes(self.family.name, num_envs, threads)
         self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
         self._given: list[Task | None] = [None] * num_envs
         self._values = np.zeros((num_envs, self.family.parameter_dim))
@@ -149,8 +193,8 @@ class TaskVectorEnv(VectorEnv):
         for row, row_seed in enumerate(seeds or ()):
             if row_seed is not None:
                 self._generators[row] = seeding.np_random(row_seed)[0]
-        if options and "task" in options:
-            given = options["task"]
+        is_chosen, given = _chosen(options)
+        if is_chosen:
             choices = given if isinstance(given, list) else [given] * self.num_envs
             if len(choices) != self.num_envs:
                 raise InvalidDeclaration(f"a list of {len(choices)} tasks given for {self.num_envs} rows.")
@@ -160,7 +204,7 @@ class TaskVectorEnv(VectorEnv):
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Observations, rewards, terminated and truncated, each with one entry per row, and the rows' tasks."""
         resting = self._ended
-        observations, rewards, terminated = self._batch.step(np.asarray(actions, dtype=np.float32), ~resting)
+        observations, rewards, terminated = self._episodes.step(np.asarray(actions, dtype=np.float32), ~resting)
         self._steps += 1
         if resting.any():
             observations = self._start(np.flatnonzero(resting))
@@ -173,9 +217,8 @@ class TaskVectorEnv(VectorEnv):
         for row in rows:
             task = self._given[row] or self.task_list.draw(self._generators[row])
             self._values[row], self._indices[row] = task.values, task.index
-        self._batch.set_tasks(self._values)
         self._steps[rows], self._ended = 0, self._ended & ~np.isin(np.arange(self.num_envs), rows)
-        return self._batch.reset(rows, [self._generators[row] for row in rows])
+        return self._episodes.start(rows, self._values[rows], [self._generators[row] for row in rows])
 
     def _infos(self) -> dict[str, Any]:
         return {"task": self._indices.copy(), "task_values": self._values.copy()}

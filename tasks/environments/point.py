@@ -18,6 +18,7 @@ from tasks.spec import Step, TaskFamily
 
 STEP = 0.25  # distance that an action of length 1 moves
 START_DISTANCE = (0.5, 1.5)  # from the goal, uniform, in the dynamics family
+VIEW, IMAGE = 2.5, 240  # half the width of an image, and its pixels
 
 
 class Point(ABC):
@@ -43,6 +44,14 @@ class Point(ABC):
     @abstractmethod
     def distance(self) -> np.ndarray:
         """From the point to its goal, (row,)."""
+
+    def image(self, row: int) -> np.ndarray:
+        """A row's point in the plane, seen from above, (height, width, 3) bytes; the task is not to be seen."""
+        pixels = np.full((IMAGE, IMAGE, 3), 255, np.uint8)
+        y, x = np.mgrid[VIEW : -VIEW : complex(IMAGE), -VIEW : VIEW : complex(IMAGE)]
+        pixels[(abs(x) < VIEW / IMAGE) | (abs(y) < VIEW / IMAGE)] = 220  # the axes
+        pixels[np.hypot(x - self.positions[row, 0], y - self.positions[row, 1]) < VIEW / 20] = 0
+        return pixels
 
     @staticmethod
     def terminated(next_observations: Any) -> Any:

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium
 import mujoco
@@ -19,6 +19,9 @@ import numpy as np
 from mujoco.batch import Batch
 
 from tasks.spec import Step, TaskFamily
+
+if TYPE_CHECKING:
+    from tasks.environments.rendering import Camera
 
 ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
 _STATE_WARNINGS = [
@@ -97,6 +100,7 @@ class Simulation(ABC):
         self._started = np.zeros(num_rows, dtype=bool)
         self._observations = np.zeros((num_rows, family.observation_dim), dtype=np.float32)
         self._warnings = self._count_warnings()
+        self._camera: Camera | None = None
         if self.uses_contact_forces:
             self.contact_forces = np.zeros((num_rows, 6 * self.model.nbody))
             self._scratch = mujoco.MjData(self.model)
@@ -131,6 +135,18 @@ class Simulation(ABC):
     def terminated(next_observations: Any) -> Any:
         """Whether an episode ends with these observations, (..., observation) -> (...): never, for this body."""
         return next_observations[..., 0] < -math.inf
+
+    def image(self, row: int) -> np.ndarray:
+        """What a row's body looks like now, (height, width, 3) bytes.
+
+        Raises:
+            RenderingUnavailable: OpenGL does not work here.
+        """
+        if self._camera is None:
+            from tasks.environments.rendering import Camera
+
+            self._camera = Camera(self.model)
+        return self._camera.image(self.qpos[row])
 
     # --- the batched environment ---
 

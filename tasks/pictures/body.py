@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tasks.pictures.rendering import RenderingUnavailable, body_model, open_renderer
+from tasks.environments.rendering import RenderingUnavailable, open_renderer
+from tasks.pictures.rendering import body_model
 from tasks.pictures.task_lists import COLOURS, NAMES
 from tasks.registry import get_family
 from tasks.spec import TaskFamily, TaskSplit

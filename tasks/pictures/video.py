@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tasks.pictures.rendering import body_model, no_body, open_renderer
+from tasks.environments.rendering import Camera
+from tasks.pictures.rendering import body_model, no_body
 from tasks.registry import get_family, make_batch
 from tasks.spec import Act, TaskFamily
-
-WIDTH, HEIGHT = 480, 320  # px
 
 
 def roll_out(family: TaskFamily | str, values: tuple[float, ...], act: Act) -> np.ndarray:
@@ -56,18 +56,5 @@ def record_video(family: TaskFamily | str, positions: np.ndarray, path: Path) ->
 
 def _frames(family: TaskFamily, positions: np.ndarray) -> list[np.ndarray]:
     """One image (height, width, 3) per position."""
-    import mujoco
-
-    model = body_model(family)
-    data = mujoco.MjData(model)
-    camera = "track" if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "track") >= 0 else -1
-    with open_renderer(model, WIDTH, HEIGHT) as renderer:
-        frames = []
-        for qpos in positions:
-            data.qpos[:] = qpos
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)
-            mujoco.mj_camlight(model, data)
-            renderer.update_scene(data, camera)
-            frames.append(renderer.render())
-    return frames
+    with closing(Camera(body_model(family))) as camera:
+        return [camera.image(qpos) for qpos in positions]

@@ -1,6 +1,8 @@
 """The registry: names, errors, and what is allowed in a list."""
 
+import copy
 import math
+import pickle
 import subprocess
 import sys
 
@@ -155,3 +157,10 @@ def test_an_angle_that_goes_round_is_circular_and_nothing_else_is():
     half = Parameter(name="angle", unit="rad", low=0.0, high=math.pi)
     assert not half.is_circular
     assert not Parameter(name="angle", unit="rad").is_circular
+
+
+def test_families_and_splits_can_be_copied_and_pickled():
+    for thing in (*registry.families(), registry.get_split("cheetah-velocity.hard")):
+        assert copy.deepcopy(thing) == pickle.loads(pickle.dumps(thing)) == thing
+    split = registry.get_split("cheetah-velocity.hard")
+    assert pickle.loads(pickle.dumps(split)).hash == split.hash

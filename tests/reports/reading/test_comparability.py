@@ -105,3 +105,23 @@ def test_different_precisions_are_said(golden, synthetic):
     config = {"train": {"learning_rate": 0.001, "precision": "bf16"}}
     synthetic.simple_run(golden, "pearl", 0, test=[[1.0], [1.0]], config=config)
     assert load(golden).notes == ("The runs have different precisions: bf16, float32.",)
+
+
+def test_runs_of_one_variant_that_different_code_made_are_named(golden, synthetic):
+    made = {"algorithms.pearl": "a", "algorithms.kit.replay": "b"}
+    other = made | {"algorithms.kit.replay": "c"}
+
+    def provenance(modules, earlier=()):
+        code = {"code": {"digest": "d", "modules": modules}}
+        return synthetic.document()["provenance"] | code | {"earlier": list(earlier)}
+
+    synthetic.simple_run(golden, "pearl", 0, test=[[1.0]], provenance=provenance(made))
+    synthetic.simple_run(golden, "pearl", 1, test=[[1.0]], provenance=provenance(made))
+    assert not any("different code" in note for note in load(golden).notes)
+    synthetic.simple_run(golden, "pearl", 2, test=[[1.0]], provenance=provenance(other))
+    synthetic.simple_run(golden, "mql", 0, test=[[1.0]], provenance=provenance(made, [{"code": {"modules": other}}, 3]))
+    told = [note for note in load(golden).notes if "different code" in note]
+    assert [note.partition(" (")[0] for note in told] == [
+        "Runs of mql were made by different code", "Runs of pearl were made by different code",
+    ]  # fmt: skip
+    assert "(algorithms.kit.replay); `offmap run ... --rerun` makes them again." in told[0]

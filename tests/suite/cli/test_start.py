@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 
 import pytest
 from pydantic import TypeAdapter
@@ -14,9 +14,9 @@ from algorithms.registry import UnknownAlgorithm
 from suite.cli import plugins
 from suite.cli.errors import explained
 from suite.errors import UserError
-from suite.experiment.presets import CONFIGS
+from suite.experiment.shipped import CONFIGS
 from suite.results.records import RecordsError
-from tasks.pictures.rendering import RenderingUnavailable
+from tasks.environments.rendering import RenderingUnavailable
 from tasks.registry import InvalidDeclaration, UnknownName
 
 VERBS = ("plan", "run", "status", "collect", "report", "video", "schema", "bench", "tasks", "algorithms")
@@ -42,6 +42,16 @@ def test_quick_commands_import_nothing_heavy(arguments):
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_version_names_all_that_a_result_may_depend_on(offmap):
+    answer = offmap("--version")
+    assert answer.code == 0
+    first, *others = answer.out.splitlines()
+    assert first == f"offmap {version('offmap')}"
+    for package in ("torch", "mujoco", "gymnasium"):
+        assert f"{package} {version(package)}" in others
+    assert others[-1].startswith("bfloat16 on this processor: n")
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ import yaml
 
 from algorithms.registry import ALGORITHMS, get_algorithm
 from suite.errors import UserError
-from suite.experiment import budgets
-from suite.experiment.budgets import OwnNumbers, budget_table, native_protocol, own_numbers, read_budgets
+from suite.experiment import budgets, shipped
+from suite.experiment.budgets import OwnNumbers, budget_table, native_protocol, own_numbers
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import expand
-from suite.experiment.presets import CONFIGS, LITE_COMPUTE, NATIVE
+from suite.experiment.presets import LITE_COMPUTE, NATIVE
+from suite.experiment.shipped import CONFIGS
 from suite.experiment.specs import EvaluationProtocol
 from tasks.registry import get_split
 from tasks.splits import BUILDERS
@@ -177,12 +178,12 @@ def test_a_missing_number_names_what_is_known(monkeypatch):
     ("matched: [1]", ["matched", "valid dictionary"]),
     ("matched: [", ["cannot be read"]),
 ])  # fmt: skip
-def test_mistakes_in_the_file_of_budgets_are_explained(tmp_path, text, parts):
-    path = tmp_path / "budgets.yaml"
-    path.write_text(text)
+def test_mistakes_in_the_file_of_budgets_are_explained(tmp_path, monkeypatch, text, parts):
+    monkeypatch.setattr(shipped, "CONFIGS", tmp_path)
+    (tmp_path / "budgets.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
-        read_budgets(path)
-    for part in (str(path), *parts):
+        budget_table.__wrapped__()
+    for part in ("budgets.yaml", *parts):
         assert part in str(caught.value)
 
 

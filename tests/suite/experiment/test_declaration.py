@@ -4,7 +4,7 @@ import pytest
 from tests_support import GOOD, written
 
 from suite.experiment.declaration import load_experiment
-from suite.experiment.presets import CONFIGS
+from suite.experiment.shipped import CONFIGS
 
 PAPER = sorted((CONFIGS / "experiments" / "paper").glob("*.yaml"))
 

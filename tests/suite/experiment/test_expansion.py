@@ -8,7 +8,7 @@ from algorithms.registry import get_algorithm
 from suite.errors import UserError
 from suite.experiment.declaration import Experiment, load_experiment
 from suite.experiment.expansion import expand
-from suite.experiment.presets import CONFIGS
+from suite.experiment.shipped import CONFIGS
 from tasks.registry import get_family
 
 FILES = sorted((CONFIGS / "experiments").rglob("*.yaml"))

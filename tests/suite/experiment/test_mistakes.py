@@ -263,7 +263,7 @@ def test_files_that_cannot_be_read(tmp_path):
     written(tmp_path, GOOD)
     with pytest.raises(UserError, match=r"there is no experiment file .*; did you mean .*experiment.yaml\?"):
         load_experiment(tmp_path / "experimnt.yaml")
-    with pytest.raises(UserError, match="ready ones are in configs/experiments"):
+    with pytest.raises(UserError, match="ready ones, by name: demo, "):
         load_experiment(Path("/nowhere/x.yaml"))
     with pytest.raises(UserError, match="cannot be read"):
         load_experiment(tmp_path)

@@ -4,7 +4,7 @@ import pytest
 
 from suite.experiment.declaration import load_experiment
 from suite.experiment.expansion import expand
-from suite.experiment.presets import CONFIGS
+from suite.experiment.shipped import CONFIGS
 from tasks.registry import get_family
 
 PAPER = CONFIGS / "experiments" / "paper"

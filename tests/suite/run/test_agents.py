@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import suite
 from algorithms.base import Transition
 from suite.errors import UserError
 from suite.experiment.specs import MetatestSpec
@@ -18,7 +17,7 @@ from suite.results.json_files import read_json, write_json
 from suite.results.layout import metatest_folders
 from suite.results.prepare import prepare
 from suite.results.records import read_table
-from suite.run.agents import find_metatest
+from suite.run.agents import find_metatest, load_agent
 from suite.run.metatest import Meters, adaptation_transitions, run_trial, trials_of
 from suite.run.rollout import Meter
 from suite.run.training import checkpoint_for, open_training
@@ -41,7 +40,7 @@ def finished(tiny_experiment, run_here, tmp_path_factory, kept):
 
 
 def test_three_lines(finished):
-    agent = suite.load_agent(finished["pearl"])
+    agent = load_agent(finished["pearl"])
     action = agent.act(np.zeros((1, 2), np.float32), explore=False)
     assert action.shape == (1, 2)
     assert (np.abs(action) <= 1).all()
@@ -51,7 +50,7 @@ def test_three_lines(finished):
 def test_it_acts_in_a_batch_and_adapts(finished, variant):
     below = next(path for path in metatest_folders(finished["pearl" if variant == "pearl" else "mier"])
                  if f'"{variant}"' in (path / "label.json").read_text())  # fmt: skip
-    agent = suite.load_agent(str(below), num_tasks=3, seed=1)
+    agent = load_agent(str(below), num_tasks=3, seed=1)
     observations = np.random.default_rng(0).standard_normal((3, 2)).astype(np.float32)
     before = agent.fork(1).act(observations, explore=False)
     for step in range(40):
@@ -71,7 +70,7 @@ def test_it_is_the_agent_that_was_tested(finished):
     (below,) = metatest_folders(finished["pearl"])
     spec = MetatestSpec.model_validate_json((below / "config.json").read_text())
     trial = next(trials_of(spec, get_family(spec.split.family)))
-    agent = suite.load_agent(below, num_tasks=len(trial.tasks), seed=trial.agent_seed)
+    agent = load_agent(below, num_tasks=len(trial.tasks), seed=trial.agent_seed)
     agent.begin = lambda num_tasks: None  # it has begun
     rows, _ = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), Meters(Meter(), Meter()))
     recorded = read_table(below / "records.parquet")[0].to_pandas()
@@ -81,7 +80,7 @@ def test_it_is_the_agent_that_was_tested(finished):
 
 def test_the_seed_decides_how_it_explores(finished):
     observations = np.zeros((1, 2), np.float32)
-    draws = [suite.load_agent(finished["pearl"], seed=seed).act(observations, explore=True) for seed in (0, 0, 1)]
+    draws = [load_agent(finished["pearl"], seed=seed).act(observations, explore=True) for seed in (0, 0, 1)]
     assert (draws[0] == draws[1]).all()
     assert (draws[0] != draws[2]).any()
 
@@ -89,7 +88,7 @@ def test_the_seed_decides_how_it_explores(finished):
 def test_two_ways_to_adapt_have_to_be_told_apart(finished):
     """`load_agent` and `video` refuse the same folder, and list what there is to choose from."""
     with pytest.raises(UserError, match="holds meta-tests that differ in algorithm and config; give the folder") as one:
-        suite.load_agent(finished["mier"])
+        load_agent(finished["mier"])
     with pytest.raises(UserError) as other:
         film(finished["mier"], "test", 0)
     assert str(one.value) == str(other.value)
@@ -110,7 +109,7 @@ def test_meta_tests_that_adapt_alike_are_one_agent(tiny_experiment, run_here, tm
     (folder,) = run_here(tiny_experiment(**longer), tmp_path)
     assert len(metatest_folders(folder)) == 4
     final = open_training(folder, "cpu", 1, checkpoint_for(folder, 1400)).algorithm
-    assert (suite.load_agent(folder).policy[0] == final.sac.policy[0]).all()
+    assert (load_agent(folder).policy[0] == final.sac.policy[0]).all()
     with pytest.raises(UserError, match="differ in split; give the folder of one") as caught:
         film(folder, "test", 0)  # the task is one of a split
     assert [" on point-goal.near at 1,400 env steps" in str(caught.value), "1,000" in str(caught.value)] == [
@@ -124,7 +123,7 @@ def test_a_training_that_is_not_done_has_no_agent_yet(tiny_experiment, run_here,
     (folder,) = run_here(tiny_experiment(("mier-wr",), env_steps=1200), tmp_path)
     prepare(tiny_experiment(("mier-wr",), env_steps=2000), tmp_path)
     with pytest.raises(UserError, match="for 2000 env steps yet: its newest checkpoint is at 1200; run it first"):
-        suite.load_agent(folder)
+        load_agent(folder)
 
 
 def test_of_many_choices_the_first_are_listed(tmp_path):
@@ -138,24 +137,24 @@ def test_of_many_choices_the_first_are_listed(tmp_path):
 def test_folders_that_are_no_run(finished, tiny_experiment, tmp_path):
     out = finished["pearl"].parent
     with pytest.raises(UserError, match=r"is no run folder: it holds no meta-test; its runs are\n") as caught:
-        suite.load_agent(out)
+        load_agent(out)
     assert str(finished["pearl"]) in str(caught.value)
     with pytest.raises(UserError, match="give the folder of a training or of a meta-test"):
-        suite.load_agent(tmp_path)
+        load_agent(tmp_path)
     with pytest.raises(UserError, match="is no run folder"):
-        suite.load_agent("/nowhere/at/all")
+        load_agent("/nowhere/at/all")
     (folder,) = prepare(tiny_experiment(), tmp_path / "new")
     with pytest.raises(UserError, match="for 1600 env steps yet: it has no checkpoint; run it first"):
-        suite.load_agent(folder)
+        load_agent(folder)
     other = tmp_path / "x" / "metatests" / "y"
     other.mkdir(parents=True)
     for document in ({"unlike": 1}, []):
         write_json(other / "config.json", document)
         with pytest.raises(UserError, match="does not describe a meta-test"):
-            suite.load_agent(other)
+            load_agent(other)
     (other / "config.json").write_text("{")
     with pytest.raises(UserError, match="does not describe a meta-test"):
-        suite.load_agent(other)
+        load_agent(other)
 
 
 def test_a_damaged_checkpoint_is_said(tiny_experiment, run_here, tmp_path):
@@ -165,7 +164,7 @@ def test_a_damaged_checkpoint_is_said(tiny_experiment, run_here, tmp_path):
     with pytest.raises(
         UserError, match=r"checkpoint .* is damaged \(its tensors do not match their digest\); put a whole"
     ):
-        suite.load_agent(folder)
+        load_agent(folder)
 
 
 def change(path, **fields):
@@ -219,10 +218,5 @@ def test_of_a_bad_folder_one_message_says_why(finished, tmp_path, harm):
     make(folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError, match=why):
-        suite.load_agent(folder)
+        load_agent(folder)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kB
-
-
-def test_a_name_that_the_package_has_not():
-    with pytest.raises(AttributeError, match="has no attribute 'load_agnet'"):
-        _ = suite.load_agnet

@@ -1,5 +1,10 @@
 """The families as gymnasium environments: ids, the API check, tasks through options, and the vector version."""
 
+import copy
+import pickle
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -30,7 +35,7 @@ POINT = "tasks.environments:offmap/PointGoal-v1"
 def test_gymnasium_accepts_every_family(family):
     environment = gymnasium.make(f"tasks.environments:offmap/{IDS[family.name]}-v1")
     assert environment.spec.max_episode_steps == family.horizon
-    check_env(environment.unwrapped)
+    check_env(environment.unwrapped, skip_render_check=True)  # which needs OpenGL
     vector = gymnasium.make_vec(f"tasks.environments:offmap/{IDS[family.name]}-v1", num_envs=2)
     assert isinstance(vector.unwrapped, TaskVectorEnv)
     assert vector.single_observation_space == environment.observation_space
@@ -136,3 +141,83 @@ def test_vector_rows_end_on_their_own():
 def test_a_list_of_tasks_needs_one_per_row():
     with pytest.raises(InvalidDeclaration, match="a list of 2 tasks given for 3 rows"):
         TaskVectorEnv(3, "point-goal").reset(options={"task": [0, 1]})
+
+
+def copies(environment):
+    """A deep copy of an environment, and one through a pickle."""
+    return copy.deepcopy(environment), pickle.loads(pickle.dumps(environment))
+
+
+@pytest.mark.parametrize("name", ["PointGoal", "CheetahVelocity", "AntGoal"])
+def test_a_copy_in_the_middle_of_an_episode_goes_on_as_the_original_does(name):
+    environment = gymnasium.make(f"tasks.environments:offmap/{name}-v1", max_episode_steps=6)
+    environment.reset(seed=3)
+    generator = np.random.default_rng(0)
+    actions = generator.uniform(-1, 1, (9, *environment.action_space.shape)).astype(np.float32)
+    for action in actions[:4]:
+        environment.step(action)
+    for other in (environment, *copies(environment)):
+        following = [other.step(action)[:4] for action in actions[4:6]]
+        following += [other.reset(), *(other.step(action) for action in actions[6:])]
+        if other is environment:
+            expected = following
+        assert repr(following) == repr(expected)
+    assert expected[1][3], "the time limit is copied too"
+
+
+def test_copies_of_a_vector_go_on_alike_whenever_their_rows_began():
+    vector = TaskVectorEnv(3, "walker-parameters")
+    vector.reset(seed=0, options={"task": [0, 1, None]})
+    generator = np.random.default_rng(0)
+    actions = generator.uniform(-1, 1, (60, 3, 6)).astype(np.float32)
+    begun = set()
+    for number, step in enumerate(actions[:50]):
+        ends = vector.step(step)[2]
+        begun |= {number for _ in ends[ends]}
+    assert len(begun) > 1, "rows have begun at different times"
+    for other in (vector, *copies(vector)):
+        following = [other.step(step) for step in actions[50:]]
+        if other is vector:
+            expected = following
+        assert repr(following) == repr(expected)
+
+
+def test_what_was_never_reset_can_be_copied():
+    for other in copies(TaskEnv("point-goal")):
+        assert other.reset(seed=1)[1]["task"] == TaskEnv("point-goal").reset(seed=1)[1]["task"]
+
+
+def test_an_option_that_is_not_known_is_an_error():
+    for environment in (TaskEnv("point-goal"), TaskVectorEnv(2, "point-goal")):
+        with pytest.raises(InvalidDeclaration, match="no option taks; the one that it has is `task`"):
+            environment.reset(options={"taks": 3})
+
+
+def test_what_a_point_looks_like_follows_the_point_and_tells_no_task():
+    environment = gymnasium.make(POINT, render_mode="rgb_array")
+    images = []
+    for task in (0, 5):
+        environment.reset(seed=0, options={"task": task})
+        images.append(environment.render())
+    assert images[0].dtype == np.uint8
+    assert np.array_equal(*images)
+    environment.step(np.ones(2, np.float32))
+    dot = np.argwhere((environment.render() == 0).all(-1)).mean(0)
+    centre = (environment.render().shape[0] - 1) / 2
+    assert dot[0] < centre < dot[1], "up and to the right"
+    assert TaskEnv("point-goal").render() is None
+    with pytest.raises(InvalidDeclaration, match="render_mode 'human' is not known; give rgb_array"):
+        TaskEnv("point-goal", render_mode="human")
+
+
+def test_a_body_is_rendered_or_the_error_says_what_is_missing():
+    """MuJoCo chooses its OpenGL when it is imported, so in a process of its own."""
+    code = (
+        "import gymnasium; environment = gymnasium.make('tasks.environments:offmap/CheetahVelocity-v1', "
+        "render_mode='rgb_array'); environment.reset(seed=0)\n"
+        "from tasks.environments.rendering import RenderingUnavailable\n"
+        "try: image = environment.render(); print(image.shape, image.dtype, image.std() > 5)\n"
+        "except RenderingUnavailable as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(320, 480, 3) uint8 True" or "OpenGL does not work here" in done.stdout

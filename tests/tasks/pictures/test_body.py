@@ -10,8 +10,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from tasks.environments.rendering import RenderingUnavailable
 from tasks.pictures import body
-from tasks.pictures.rendering import RenderingUnavailable
 from tasks.pictures.task_lists import COLOURS
 from tasks.registry import get_split, splits
 

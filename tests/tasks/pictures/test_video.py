@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tasks.environments import rendering
+from tasks.environments.rendering import RenderingUnavailable
 from tasks.pictures import video
-from tasks.pictures.rendering import RenderingUnavailable
 from tasks.registry import get_family, splits
 
 
@@ -31,7 +32,7 @@ def run_alone(code, folder, backend):
     environment = {"MUJOCO_GL": backend, "PYTHONPATH": ":".join(filter(None, sys.path))}
     head = (
         "import numpy as np, pathlib\n"
-        "from tasks.pictures.rendering import RenderingUnavailable\n"
+        "from tasks.environments.rendering import RenderingUnavailable\n"
         "from tasks.pictures.video import record_video\n"
     )
     command = [sys.executable, "-c", head + code]
@@ -48,7 +49,7 @@ def test_a_video_moves(tmp_path):
     if reason:
         pytest.skip(reason)
     gif = Image.open(tmp_path / "ant.gif")
-    assert gif.size == (video.WIDTH, video.HEIGHT)
+    assert gif.size == (rendering.WIDTH, rendering.HEIGHT)
     assert gif.n_frames == 6
     frames = []
     for index in (0, 5):

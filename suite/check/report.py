@@ -1,0 +1,81 @@
+"""A check, and what came of it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from suite.errors import shortened
+
+
+class Failed(Exception):
+    """What a check requires is not so; the message says what was seen."""
+
+
+class Skipped(Exception):
+    """There is nothing to check; the message says why."""
+
+
+class Check(NamedTuple):
+    """One requirement: its name, the function that fails where it is not met, why it matters, and how to mend it."""
+
+    name: str
+    test: Callable[[Any], str]  # returns what was seen
+    why: str
+    mend: str
+
+
+class Finding(NamedTuple):
+    """What came of a check: `passed`, `FAILED` or `skipped`, and what was seen."""
+
+    name: str
+    outcome: str
+    detail: str
+    why: str
+    mend: str
+
+
+def carry_out(checks: Iterable[Check], subject: Any, source: Path) -> Iterator[Finding]:
+    """What comes of each check of a subject that is declared in the file `source`; an error of its is a failure."""
+    for check in checks:
+        try:
+            outcome, detail = "passed", check.test(subject)
+        except Skipped as reason:
+            outcome, detail = "skipped", str(reason)
+        except Failed as seen:
+            outcome, detail = "FAILED", str(seen)
+        except Exception as error:
+            outcome, detail = "FAILED", _words(error, source)
+        yield Finding(check.name, outcome, detail, check.why, check.mend)
+
+
+def _words(error: Exception, source: Path) -> str:
+    """An error in one line, with the last line of the subject's own file that was reached."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == source]
+    where = f" ({source.name}, line {lines[-1]})" if lines else ""
+    words = " ".join(str(error).split()) or "without a message"
+    return f"{type(error).__name__}: {shortened(words, 300)[1:-1]}{where}"
+
+
+def require(holds: bool, words: str) -> None:
+    """Nothing, if something holds.
+
+    Raises:
+        Failed: it does not.
+    """
+    if not holds:
+        raise Failed(words)
+
+
+def random_states() -> tuple[Any, ...]:
+    """The global random states that nothing here may touch, as values that can be compared."""
+    import random
+
+    import numpy as np
+    import torch
+
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - to see that nobody uses it
+    return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"], torch.get_rng_state().tolist()

@@ -1,0 +1,70 @@
+"""`offmap new`: a project that works as it stands, to be changed piece by piece."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suite.cli.output import print_lines
+from suite.errors import UserError
+
+app = typer.Typer(help="Start an algorithm or a family of your own, from one that works.", no_args_is_help=True)
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+Name = Annotated[str, typer.Argument(help="What it is to be called, such as my-algorithm.")]
+Out = Annotated[Path | None, typer.Option(help="The folder to make; by default NAME.")]
+
+
+@app.command()
+def algorithm(name: Name, out: Out = None) -> None:
+    """An algorithm in one file, with a test, an experiment and a README; it learns on a point family."""
+    from algorithms.registry import ALGORITHMS
+
+    _refuse_name(name, ALGORITHMS)
+    _write("algorithm", name, out or Path(name))
+
+
+@app.command()
+def family(name: Name, out: Out = None) -> None:
+    """A family of tasks in one file, with a split, a test, an experiment and a README."""
+    from tasks.registry import families
+
+    _refuse_name(name, [known for one in families() for known in (one.name, one.nickname)])
+    _write("family", name, out or Path(name))
+
+
+def _refuse_name(name: str, taken: object) -> None:
+    if re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) is None:
+        raise UserError(f"{name!r} is no name for it: take small letters, digits and hyphens, such as my-algorithm")
+    if name in taken:  # type: ignore[operator]
+        raise UserError(f"there is a {name!r} already; give yours another name")
+
+
+def _write(kind: str, name: str, out: Path) -> None:
+    """Write a project.
+
+    Raises:
+        UserError: the folder is there already.
+    """
+    if out.exists():
+        raise UserError(f"{out} is there already; give another folder with --out, or another name")
+    file = name.replace("-", "_")
+    words = {
+        "CLASS": name.title().replace("-", ""), "FILE": file, "TITLE": name.replace("-", " ").capitalize(),
+        "SOURCE": "this file", "NAME": name,
+    }  # fmt: skip
+    places = {
+        f"{kind}.py": f"{file}.py", f"{kind}_test.py": f"test_{file}.py", f"{kind}.yaml": "experiment.yaml",
+        f"{kind}.md": "README.md",
+    }  # fmt: skip
+    out.mkdir(parents=True)
+    for template, place in places.items():
+        text = (TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
+        for word, value in words.items():
+            text = text.replace(word, value)
+        (out / place).write_text(text, encoding="utf-8")
+    print_lines([f"made {out}: {', '.join(places.values())}", f"next: cd {out} && offmap check {kind} ./{file}.py"])

@@ -1,0 +1,105 @@
+"""Any agent or policy on a split, under the suite's protocol, outside an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from algorithms.base import Adaptation, Agent
+from suite.errors import UserError, nearest
+from suite.experiment.messages import explain
+from suite.experiment.specs import EvaluationProtocol
+from suite.results.records import SCHEMA
+from suite.run.metatest import Meters, Trial, run_trial
+from suite.run.rollout import Meter
+from tasks.registry import get_family, get_split
+from tasks.spec import Act, TaskSplit, Transition
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class PolicyAgent(Agent):
+    """A function of observations as an agent that never adapts, and explores as it is evaluated."""
+
+    def __init__(self, policy: Act) -> None:
+        self.policy = policy
+
+    def begin(self, num_tasks: int) -> None:
+        """Nothing is kept per task."""
+
+    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
+        """The policy's actions."""
+        del explore
+        return self.policy(observations)
+
+    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
+        """Ignore."""
+
+    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
+        """One point, without updates."""
+        yield Adaptation(0, {})
+
+    def fork(self, episodes: int) -> PolicyAgent:
+        """Itself."""
+        return self
+
+
+def evaluate(
+    agent_or_policy: Agent | Act,
+    split: TaskSplit | str,
+    protocol: EvaluationProtocol | Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """What an agent or a policy returns on a split's tasks, a row per episode, with the columns of records.
+
+    An agent (`load_agent`) adapts to each task, exactly as in a meta-test: `before`, `collect`, `during`, `after`. A
+    policy, a function from observations (row, observation) to actions (row, action) in [-1, 1], adapts to nothing. The
+    columns are those of `docs/library.md` but for what identifies a run.
+
+    Args:
+        agent_or_policy: An agent is begun anew for each batch of tasks.
+        split: A split or its name.
+        protocol: A protocol, or values of its fields; by default that of experiments.
+        seed: Of the episodes' noise: two that are evaluated with one seed meet the same.
+
+    Raises:
+        UserError: there is no such split or list, the protocol is none, or the actions are of another shape.
+    """
+    import pandas as pd
+
+    agent = agent_or_policy if isinstance(agent_or_policy, Agent) else PolicyAgent(agent_or_policy)
+    chosen = get_split(split) if isinstance(split, str) else split
+    rules = _protocol(protocol)
+    transitions = rules.adaptation_transitions or chosen.adaptation_transitions
+    rows: list[dict[str, Any]] = []
+    for trial in _trials(agent, chosen, rules, seed):
+        rows += run_trial(trial, agent, rules, transitions, Meters(Meter(), Meter()))[0]
+    fixed = {"family": chosen.family, "split": chosen.full_name, "split_hash": chosen.hash, "protocol_hash": rules.hash}
+    columns = [name for name in SCHEMA.names if name in fixed or name in rows[0]]
+    return pd.DataFrame([fixed | row for row in rows], columns=columns)
+
+
+def _trials(agent: Agent, split: TaskSplit, protocol: EvaluationProtocol, seed: int) -> Iterator[Trial]:
+    """The lists of the protocol that the split has, in batches of tasks."""
+    family, is_told = get_family(split.family), type(agent).reveal is not Agent.reveal
+    for name in protocol.task_lists:
+        if name not in ("train", "test", "test_id", *split.extra):
+            raise UserError(f"protocol: {split.full_name} has no list {name!r}; {nearest(name, split.lists)}")
+        tasks = split.tasks(name)[: protocol.max_tasks]
+        for start in range(0, len(tasks), protocol.tasks_at_once):
+            batch = tasks[start : start + protocol.tasks_at_once]
+            yield Trial(family, name, batch, f"{seed:x}", revealed=is_told)
+
+
+def _protocol(given: EvaluationProtocol | Mapping[str, Any] | None) -> EvaluationProtocol:
+    from pydantic import ValidationError
+
+    if isinstance(given, EvaluationProtocol):
+        return given
+    try:
+        return EvaluationProtocol.model_validate(dict(given or {}))
+    except ValidationError as error:
+        raise UserError(explain(error, "protocol", EvaluationProtocol)) from None
