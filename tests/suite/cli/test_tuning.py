@@ -12,7 +12,7 @@ import yaml
 
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import expand
-from suite.experiment.presets import CONFIGS
+from suite.experiment.shipped import CONFIGS
 from suite.results.metrics import read_metrics
 from suite.results.status import read_status
 from suite.tuning.ladder import returns_after

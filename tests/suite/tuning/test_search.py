@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from suite.errors import UserError
 from suite.experiment.declaration import load_experiment
 from suite.experiment.expansion import expand
-from suite.experiment.presets import CONFIGS
+from suite.experiment.shipped import CONFIGS
 from suite.tuning.ladder import check
 from suite.tuning.search import Search, candidates, experiment_of, load_search
 
