@@ -220,7 +220,10 @@ def damaged(rng, out):
     path = rng.choice([file for file in files if file.suffix == ".json" or rng.random() < 0.3] or files)
     kind = rng.randrange(9)
     if kind <= 3 and path.suffix == ".json":
-        document = json.loads(path.read_text())
+        try:
+            document = json.loads(path.read_text())
+        except ValueError:  # it was damaged before
+            return f"nothing to {path.relative_to(out)}"
         places = list(_places(document))
         if places:
             holder, key = rng.choice(places)
