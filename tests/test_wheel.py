@@ -157,7 +157,7 @@ def test_it_runs_and_reports_an_algorithm_and_a_family_of_ones_own(installation)
     assert "far-point.ood" in said
     assert (installation.home / "runs/smoke/results.parquet").exists()
     (report,) = (installation.home / "runs" / "smoke").rglob("report.html")
-    assert "Steady" in report.read_text()
+    assert "steady (reference)" in report.read_text()
 
 
 def test_without_a_configuration_it_runs_nothing(installation):
