@@ -13,7 +13,8 @@ from torch import Tensor
 
 from algorithms.kit.replay import EpisodeStore
 from algorithms.kit.state import Part, load_state_of, state_of
-from tasks.spec import FULL, EpisodeBatch, Frozen, SpaceSpec, TaskSource, Transition
+from tasks.frozen import Frozen
+from tasks.spec import FULL, EpisodeBatch, SpaceSpec, TaskSource, Transition
 
 State = dict[str, Any]
 """Nested dictionaries and lists whose leaves are tensors, arrays, numbers, strings or None."""

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Discriminator, Field, FiniteFloat, PositiveInt, Tag, model_validator
 
+from tasks.frozen import Frozen
 from tasks.list_checks import contradictions, lies_between
 from tasks.registry import InvalidDeclaration, UnknownName, check_lists, get_family, get_split, splits
 from tasks.sampling import spread
-from tasks.spec import Frozen, Interval, References, Shift, TaskFamily, TaskSplit
+from tasks.spec import Interval, References, Shift, TaskFamily, TaskSplit
 
 FiniteInterval = tuple[FiniteFloat, FiniteFloat]
 

@@ -14,7 +14,7 @@ PACKAGES = ("tasks", "algorithms", "suite", "reports", "offmap")
 
 FLOORS = "floors: imports go down only"
 SIBLINGS = "algorithm files never import one another, and the kit knows none of them"
-KIT = "the kit knows nothing of ours but tasks.spec"
+KIT = "the kit knows nothing of ours but the declared data of tasks"
 ROOMS = "suite: imports go down only, and every room has its place"
 CIRCLES = "no file is in a circle"
 NO_TORCH = "no torch and no simulator where nothing learns"

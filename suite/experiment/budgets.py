@@ -14,8 +14,9 @@ from suite.experiment.messages import explain
 from suite.experiment.presets import LITE_COMPUTE, NATIVE, algorithm_document, algorithm_file, presets
 from suite.experiment.shipped import shipped
 from suite.experiment.specs import MOST_STEPS, EvaluationProtocol
+from tasks.frozen import Frozen
 from tasks.registry import get_family
-from tasks.spec import Frozen, TaskSplit
+from tasks.spec import TaskSplit
 
 if TYPE_CHECKING:
     from algorithms.base import TrainConfig

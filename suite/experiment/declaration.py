@@ -24,7 +24,7 @@ from suite.experiment.plugins import use_plugins
 from suite.experiment.shipped import ready_experiments
 from suite.experiment.specs import EvaluationProtocol, Seed
 from suite.experiment.yaml_text import MOST_BYTES, parse_yaml
-from tasks.spec import Frozen
+from tasks.frozen import Frozen
 from tasks.split_declaration import SplitDeclaration
 
 Device = Annotated[

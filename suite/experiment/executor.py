@@ -19,7 +19,7 @@ from pydantic import (
 
 from suite.errors import UserError, nearest
 from suite.experiment.messages import explain
-from tasks.spec import Frozen
+from tasks.frozen import Frozen
 
 Kind = Literal["local", "slurm", "inline"]
 

@@ -12,7 +12,8 @@ from pydantic import Field, TypeAdapter
 
 from algorithms.registry import AlgorithmEntry
 from suite.experiment.presets import presets
-from tasks.spec import Frozen, TaskSplit
+from tasks.frozen import Frozen
+from tasks.spec import TaskSplit
 
 
 class TunedBy(Frozen):

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from tasks.spec import Frozen, TaskSplit, fingerprint
+from tasks.frozen import Frozen
+from tasks.spec import TaskSplit, fingerprint
 
 SCHEMA_VERSION = 1
 

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from suite.experiment.plugins import use_plugins
 from suite.experiment.specs import MetatestSpec, TrainingSpec
+from tasks.frozen import Frozen
 from tasks.registry import get_family
-from tasks.spec import Frozen, SpaceSpec
+from tasks.spec import SpaceSpec
 
 FEW_STEPS, MORE_STEPS = 2, 12  # gradient steps per outer iteration: two points of a line
 FEW_UPDATES, MORE_UPDATES = 1, 11  # adaptation updates, likewise

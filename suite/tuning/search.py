@@ -20,7 +20,7 @@ from suite.experiment.declaration import Choice, Device, Experiment, load_declar
 from suite.experiment.executor import ExecutorSpec
 from suite.experiment.overrides import as_choice
 from suite.experiment.specs import MOST_STEPS, EvaluationProtocol, Seed
-from tasks.spec import Frozen
+from tasks.frozen import Frozen
 from tasks.split_declaration import SplitDeclaration
 
 FIRST_SEED = 100

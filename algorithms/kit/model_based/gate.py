@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
-from tasks.spec import Frozen
+from tasks.frozen import Frozen
 
 ROUNDING = 1e-9  # q / (1 - q) and (K + 1) q are often whole numbers, but for their rounding
 

@@ -20,7 +20,7 @@ from algorithms.kit.networks import Parameters
 from algorithms.kit.off_policy.fine_tuning import Learners
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.trial_data import rows_of
-from tasks.spec import Frozen
+from tasks.frozen import Frozen
 
 CHUNK = 5000  # transitions relabeled at once: bounds the memory of the model's activations
 

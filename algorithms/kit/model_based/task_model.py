@@ -20,7 +20,7 @@ from algorithms.kit.model_based.dynamics import Normalisation, add_to_sums, empt
 from algorithms.kit.model_based.relabeling import AdaptedModel
 from algorithms.kit.networks import Parameters, adam, as_leaves, frozen, repeat_ensemble, step
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
-from tasks.spec import Frozen
+from tasks.frozen import Frozen
 
 
 class TaskModel(ContextModel):

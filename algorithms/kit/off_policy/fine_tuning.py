@@ -21,7 +21,7 @@ from torch import Tensor
 from algorithms.kit.networks import Parameters, frozen
 from algorithms.kit.replay import EpisodeStore, TaskIndex, Transitions
 from algorithms.kit.trial_data import rows_of
-from tasks.spec import Frozen
+from tasks.frozen import Frozen
 
 NOISE_SEED = (
     0  # of the actions in the judged targets: the same at every look, so that two looks differ by weights alone
