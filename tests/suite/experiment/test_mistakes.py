@@ -113,7 +113,7 @@ MISTAKES = {
     "repeated seed": (changed(seeds=[1, 1]), ["seeds: [1, 1] names something twice"]),
     "no splits": (changed(splits=[]), ["splits", "at least 1 item", "given []"]),
     "nothing of a kind": ({"name": "x", "splits": ["point-goal.ood"], "algorithms": ["mier"]}, ["budget is missing"]),
-    "unknown budget": (changed(budget="matchd"), ["budget: Input should be 'native', 'matched', 'lite', 'lite-compute' or 'smoke'",
+    "unknown budget": (changed(budget="matchd"), ["budget: Input should be 'native', 'matched', 'lite',",
                                                   "did you mean matched?", "given 'matchd'"]),
     "misspelt key of a budget": (changed(budget={"env_steps": 50_000, "milestnes": []}),
                                  ["budget.milestnes is not a known key; did you mean milestones?"]),
