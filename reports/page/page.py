@@ -20,7 +20,7 @@ from reports.figures.sheets import Exhibit
 from reports.numbers import tables
 from reports.numbers.aggregates import ALL_SPLITS
 from reports.numbers.series import on
-from reports.page import heat, sections, summary
+from reports.page import heat, sections, summary, verdicts
 from reports.page.drawings import Drawings
 from reports.page.headline import headline
 from reports.results import Results, named_rows
@@ -88,6 +88,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         configurations=sections.configurations(results),
         differences=sections.differences(results),
         variants=sections.variants(results),
+        verdicts=verdicts.rows(results),
         runs=sections.runs(results),
         totals=sections.totals(results),
         problems=results.problems,
