@@ -6,7 +6,6 @@ import json
 from typing import Annotated, Any
 
 import typer
-from pydantic_core import to_jsonable_python
 
 from suite.cli.output import AsJson, print_json, print_lines, print_table
 
@@ -73,6 +72,8 @@ def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: As
 
 def fields_of(model: Any) -> list[dict[str, Any]]:
     """Name, type, default and description of each field of a Pydantic model, in the order of its schema."""
+    from pydantic_core import to_jsonable_python
+
     schema = model.model_json_schema()
     defaults = model()  # a dump leaves some fields out
     return [
