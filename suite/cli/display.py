@@ -20,7 +20,8 @@ from suite.executors.base import Pool
 from suite.monitor.progress import RunProgress, duration, read_progress, sentence, stage_text, steps_text
 
 REFRESH_SECONDS = 1.0
-PLAIN_SECONDS = 30.0  # between two plain lines of a run whose stage has not changed
+PLAIN_SECONDS = 30.0  # between two plain lines of a run whose stage has not changed, at least
+SILENT_SECONDS = 600.0  # after which a run is told of though it has made less than a tenth of its stage since
 
 COLUMNS = ("run", "stage", "", "env steps", "steps/s", "return", "time left")
 LEAST = ("steps/s", "return", "env steps", "", "time left")
@@ -93,19 +94,20 @@ def display_for(labels: Mapping[Path, str], console: Console) -> Display:
 
 
 class PlainDisplay(Display):
-    """One line per run at every change of state or stage, and every half minute in between."""
+    """One line per run at every change of state or stage, and at every tenth of a stage in between."""
 
     def __init__(self, labels: Mapping[Path, str], console: Console) -> None:
         super().__init__(labels, console)
-        self._last_lines: dict[Path, tuple[tuple[str, str], float]] = {}
+        self._last_lines: dict[Path, tuple[tuple[str, str], int, float]] = {}
 
     def show(self, pool: Pool, now: float) -> None:
-        """Print the lines that are due."""
+        """Print the lines that say something new."""
         for folder, progress in self.progress.items():
-            about = (progress.state, progress.stage)
-            before, when = self._last_lines.get(folder, (None, -PLAIN_SECONDS))
-            if about != before or (progress.state == "running" and now - when >= PLAIN_SECONDS):
-                self._last_lines[folder] = (about, now)
+            about, tenth = (progress.state, progress.stage), int(10 * (progress.fraction or 0.0))
+            before, last_tenth, when = self._last_lines.get(folder, (None, 0, -SILENT_SECONDS))
+            further = now - when >= (PLAIN_SECONDS if tenth != last_tenth else SILENT_SECONDS)
+            if about != before or (progress.state == "running" and further):
+                self._last_lines[folder] = (about, tenth, now)
                 line = f"{time.strftime('%H:%M:%S')}  {self.labels[folder]}: {sentence(progress)}"
                 self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 

@@ -33,14 +33,19 @@ def test_plain_lines_come_at_changes_and_now_and_then(folder, monkeypatch):
         clock[0] += 29
         display.update(pool)
         clock[0] += 2
+        write_status(folder, env_steps=199, budget=1000)
+        display.update(pool)  # not another tenth
         write_status(folder, env_steps=300, budget=1000)
         display.update(pool)
+        clock[0] += 601
+        display.update(pool)  # slow, and alive
         write_status(folder, state="done", stage="done")
         display.update(pool)  # its worker has not ended yet
         display.update(Pool((), (), (Outcome(folder, 0),)))
     assert lines_of(display) == [
         "pearl [a]: starting",
         "pearl [a]: training 10%, 100 / 1,000 env steps",
+        "pearl [a]: training 30%, 300 / 1,000 env steps",
         "pearl [a]: training 30%, 300 / 1,000 env steps",
         "pearl [a]: done",
     ]
