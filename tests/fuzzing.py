@@ -85,13 +85,22 @@ def snapshot(folder: Path, besides: Path | None = None) -> dict[str, bytes | str
     return seen
 
 
+def resident_megabytes() -> int:
+    """Megabytes of memory that this process has now, which a child begins with; 0 where the system does not tell."""
+    return _memory("VmRSS")
+
+
 def _peak() -> int:
     """Megabytes of memory that this process has had at most; 0 where the system does not tell."""
+    return _memory("VmHWM")
+
+
+def _memory(kind: str) -> int:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith(kind)), 0)
 
 
 def _forget_peak() -> int:

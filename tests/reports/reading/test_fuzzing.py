@@ -11,7 +11,16 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fuzzing import HANGING_SECONDS, MEGABYTES, SECONDS, SEED, fuzz, number_of_cases, snapshot
+from fuzzing import (
+    HANGING_SECONDS,
+    MEGABYTES,
+    SECONDS,
+    SEED,
+    fuzz,
+    number_of_cases,
+    resident_megabytes,
+    snapshot,
+)
 
 import reports.report
 import suite.cli
@@ -165,7 +174,11 @@ def fill(folder, synthetic):
 
 
 def run(command, folder, log, kinds):
-    """Carry out a command in a process of its own; its exit status, its output, and what it used."""
+    """Carry out a command in a process of its own; its exit status, its output, and what it used.
+
+    Memory is what it takes beyond this process's, which holds a large table that a case before was damaged with.
+    """
+    inherited = resident_megabytes()
     child = os.fork()
     if child == 0:
         status = 99
@@ -195,7 +208,7 @@ def run(command, folder, log, kinds):
             os._exit(status)
     _, status, usage = os.wait4(child, 0)
     text = log.read_text(errors="replace") if log.exists() else ""
-    return os.waitstatus_to_exitcode(status), text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return os.waitstatus_to_exitcode(status), text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024 - inherited
 
 
 @pytest.fixture(scope="module")
