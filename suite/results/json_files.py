@@ -108,6 +108,21 @@ def read_json(path: Path) -> Any:
     return document
 
 
+def read_finite(path: Path) -> Any:
+    """The document in a file that is known by its hash: Python's JSON reads infinite numbers, and has no hash for them.
+
+    Raises:
+        OSError: it cannot be read.
+        DamagedFile: as `read_json`, or a number in it is none.
+    """
+    document = read_json(path)
+    try:
+        json.dumps(document, allow_nan=False)
+    except ValueError:
+        raise DamagedFile(f"{path} is damaged (it holds a number beyond all bounds); put a whole copy back") from None
+    return document
+
+
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The contents of an ordinary file of at most so many bytes; never waits for one that is a pipe.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import UserError, shortened
-from suite.results.json_files import DamagedFile, read_json
+from suite.results.json_files import DamagedFile, read_finite, read_json
 from suite.results.shapes import CELL, EXPERIMENT, METATEST, REMEDY, is_hash, read_shaped, require_shape
 
 SET_ASIDE = ".set-aside"  # of a training folder; hidden, so that nothing below it is collected or reported
@@ -128,7 +128,7 @@ def refuse_altered(folder: Path) -> None:
 
     path = folder / "config.json"
     try:
-        config = read_json(path)
+        config = read_finite(path)
     except FileNotFoundError:
         raise UserError(f"{folder} holds no training: it has no config.json; prepare it with `offmap run`") from None
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from suite.errors import UserError, shortened
 from suite.experiment.plugins import use_installed_plugins, use_kept_plugins
 from suite.experiment.presets import validated
 from suite.experiment.specs import MetatestSpec
-from suite.results.json_files import read_json
+from suite.results.json_files import read_finite, read_json
 from suite.results.layout import metatest_folders
 from suite.results.shapes import EXECUTION, read_shaped
 from suite.run.memory_bounds import bounded_memory, stored_elements
@@ -165,6 +165,6 @@ def _listed(choices: Sequence[str]) -> str:
 
 def _read(folder: Path) -> Metatest:
     try:
-        return Metatest(folder, MetatestSpec.model_validate(read_json(folder / "config.json")))
+        return Metatest(folder, MetatestSpec.model_validate(read_finite(folder / "config.json")))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'config.json'} does not describe a meta-test: {error}") from None

@@ -17,7 +17,7 @@ from suite.errors import UserError
 from suite.experiment.messages import explain
 from suite.experiment.presets import validated
 from suite.experiment.specs import Execution, MetatestSpec, TrainingSpec
-from suite.results.json_files import NOT_THERE, read_json
+from suite.results.json_files import NOT_THERE, read_finite
 from suite.results.layout import metatest_folders, refuse_other_hash
 from suite.results.shapes import LABEL, read_shaped
 from suite.results.shapes import REMEDY as WRITTEN_ANEW
@@ -91,7 +91,7 @@ def _read(path: Path, model: type[Spec]) -> Spec:
     Raises:
         UserError: it is damaged, or does not fit the model.
     """
-    document = _whole(path, read_json)
+    document = _whole(path, read_finite)
     try:
         return model.model_validate(document)
     except ValidationError as error:

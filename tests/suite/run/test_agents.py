@@ -152,9 +152,10 @@ def test_folders_that_are_no_run(finished, tiny_experiment, tmp_path):
         write_json(other / "config.json", document)
         with pytest.raises(UserError, match="does not describe a meta-test"):
             load_agent(other)
-    (other / "config.json").write_text("{")
-    with pytest.raises(UserError, match="does not describe a meta-test"):
-        load_agent(other)
+    for text in ("{", '{"config": {"rate": 1e999}}'):
+        (other / "config.json").write_text(text)
+        with pytest.raises(UserError, match="does not describe a meta-test"):
+            load_agent(other)
 
 
 def test_a_damaged_checkpoint_is_said(tiny_experiment, run_here, tmp_path):
