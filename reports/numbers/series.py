@@ -150,7 +150,7 @@ def gate(results: Results, split: str) -> pd.DataFrame:
     if tasks.empty:
         return pd.DataFrame(columns=columns)
     gains = _gains(final[final["run"].isin(tasks["run"])])
-    tasks = tasks.merge(gains, on=TASK_OF_RUN, how="left")
+    tasks = tasks.merge(gains, on=TASK_OF_RUN)  # a damaged folder may have diagnostics of tasks without returns
     tasks = tasks.merge(final[["run", "variant", "seed"]].drop_duplicates(), on="run")
     return tasks.sort_values(columns[:4], ignore_index=True)[columns]
 

@@ -114,6 +114,15 @@ def test_the_gate_table_by_hand(tmp_path, synthetic):
     assert row.baseline == "before the first update"
 
 
+def test_diagnostics_of_a_task_without_returns_are_no_row_of_the_gate_table(tmp_path, synthetic):
+    metadata = synthetic.document()
+    rows = [{"phase": "before", "return": -10.0}, {"phase": "after", "update": 5, "return": 1.0}]
+    path = synthetic.write_run(tmp_path, rows, metadata)
+    synthetic.write_gate(path, metadata["run"], losses=[-5.0, -4.0], threshold=-3.0)
+    (row,) = tables.gate_table(load(tmp_path)).itertuples()
+    assert (row.tasks, row.gain_open, row.baseline) == (1, 11.0, "before adaptation")
+
+
 def test_the_run_table_shows_provenance_and_leaves_unknown_fields_empty(tmp_path, synthetic):
     synthetic.simple_run(tmp_path, "mier", 0, test=[[1.0]])
     bare = {"run": "bare", "training": "t", "variant": "pearl", "seed": 0, "algorithm": "pearl"}
