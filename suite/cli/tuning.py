@@ -122,7 +122,7 @@ def _show(record: Record) -> None:
         limit = f" of {search.core_minutes:g} declared" if search.core_minutes else ""
         print_lines([
             f"winner: {'none, as all are vetoed' if chosen is None else f'#{chosen}'}; {cost['trainings']} trainings, "
-            f"{cost['env_steps']:,} env steps, {cost['core_minutes']:g} core-minutes (wall clock){limit}",
+            f"{cost['env_steps']:,} env steps, {cost['core_minutes']:g} core-minutes{limit}",
             *_spread(search, rungs[0]), "",
         ])  # fmt: skip
 

@@ -18,18 +18,25 @@ REVISION_FILE = "revision.json"  # at the root of a copy of the code, which has 
 CODE = ("tasks", "algorithms", "suite", "reports", "offmap", "configs")
 """The folders that a run's result may depend on."""
 
+UNTOLD = ("command", "git_dirty", "product_rate")
+"""What may differ between two parts of a run without being told: the rate does so from one moment to the next."""
+
 PACKAGES = ("offmap", "torch", "mujoco", "gymnasium", "numpy", "pandas", "scipy")
 
 
-def provenance(command: str, device: str, threads: int, code: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def provenance(
+    command: str, device: str, threads: int, code: Mapping[str, Any] | None = None, product_rate: float | None = None
+) -> dict[str, Any]:
     """A JSON document: git revision and dirtiness, package versions, host, processor, device, threads, command.
 
     `device` is `cpu` or the name of another device, `threads` how many a tensor operation may use, `code` the identity
-    of the modules that the work depends on (`suite.experiment.code_identity.code_of`).
+    of the modules that the work depends on (`suite.experiment.code_identity.code_of`), `product_rate` the GFLOP/s of
+    float32 products on one thread (`suite.run.compute`).
     """
     return {
         **code_revision(Path(__file__).resolve().parents[2]),
         **({} if code is None else {"code": dict(code)}),
+        **({} if product_rate is None else {"product_rate": product_rate}),
         "versions": {"python": platform.python_version(), **versions()},
         "host": socket.gethostname(),
         "cpu": _processor(),
@@ -47,7 +54,7 @@ def write_provenance(path: Path, document: dict[str, Any]) -> None:
     before = _written_before(path)
     if before is not None:
         earlier = before.pop("earlier", [])
-        if any(before.get(name) != document[name] for name in document if name not in ("command", "git_dirty")):
+        if any(before.get(name) != document[name] for name in document if name not in UNTOLD):
             earlier = [*earlier, before]
         if earlier:
             document = document | {"earlier": earlier}

@@ -47,7 +47,8 @@ def describe(
         | {"adaptation_transitions": adaptation_transitions(spec)},
         "protocol_hash": spec.protocol.hash,
         "config": {"train": training.spec.config, "adapt": spec.config}, "gain": gain_facts(spec),
-        "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps},
+        "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps,
+                 "train_core_minutes": training.counters.get("core_minutes")},
         "provenance": read_json(folder / "provenance.json"),
     }  # fmt: skip
 

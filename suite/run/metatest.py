@@ -26,6 +26,7 @@ from suite.results.json_files import set_aside
 from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, in_schema, read_table, write_table
 from suite.results.shapes import is_number
 from suite.run.agents import agent_of
+from suite.run.compute import Compute, total
 from suite.run.rollout import ADAPTATION, EVALUATION, Meter, Watch, collect
 from suite.run.training import Training
 from tasks.registry import get_family, make_batch
@@ -37,7 +38,7 @@ KINDS = {"diagnostics": DIAGNOSTICS_SCHEMA, "records": SCHEMA}
 """Of the files that a meta-test writes: records last, with which it is done."""
 
 COST = ("seconds", "adaptation", "evaluation")
-"""What is kept of a batch of tasks: wall seconds, and simulator steps of both streams."""
+"""What is kept of every batch of tasks: wall seconds, and simulator steps of both streams."""
 
 
 class Trial(NamedTuple):
@@ -90,8 +91,12 @@ def run_metatest(
         if not _is_whole(parts, name):
             agent = agent_of(training, spec, trial.agent_seed)
             started, meters = time.monotonic(), Meters(Meter(), Meter())
+            compute = Compute(str(training.algorithm.device))
             rows, diagnostics = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), meters)
-            cost = dict(zip(COST, (time.monotonic() - started, meters.adaptation.steps, meters.evaluation.steps)))
+            cost = {
+                "seconds": time.monotonic() - started, "core_minutes": compute.minutes(),
+                "adaptation": meters.adaptation.steps, "evaluation": meters.evaluation.steps,
+            }  # fmt: skip
             fixed = _fixed_columns(spec, training, metadata)
             for (kind, schema), made in zip(KINDS.items(), (diagnostics, rows)):
                 write_table(parts / f"{name}.{kind}.parquet", _with(fixed, made, schema), schema, {"cost": cost})
@@ -257,6 +262,7 @@ def _merge(folder: Path, parts: Path, names: Sequence[str], metadata: dict[str, 
         costs = [described["cost"] for _, described in tables]
         cost = metadata.get("cost", {}) | {
             "metatest_wall_seconds": sum(part["seconds"] for part in costs),
+            "metatest_core_minutes": total([part.get("core_minutes") for part in costs]),
             "adaptation_env_steps": sum(part["adaptation"] for part in costs),
             "evaluation_env_steps": sum(part["evaluation"] for part in costs),
         }

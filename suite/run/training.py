@@ -19,6 +19,7 @@ from suite.errors import UserError
 from suite.experiment.specs import Execution, TrainingSpec
 from suite.results.json_files import set_aside
 from suite.results.status import Status
+from suite.run.compute import Compute, total
 from suite.run.event_files import event_files
 from suite.run.rollout import Meter, RevealingTrainingSource, TrainingSource
 from suite.run.saving.checkpoints import (
@@ -62,7 +63,9 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     config = train_config(folder, spec)
     where = torch.device(device)
     algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
-    counters: dict[str, Any] = {"env_steps": 0, "iterations": 0, "episodes": 0, "seconds": 0.0, "metrics_bytes": 0}
+    counters: dict[str, Any] = {
+        "env_steps": 0, "iterations": 0, "episodes": 0, "seconds": 0.0, "core_minutes": 0.0, "metrics_bytes": 0,
+    }  # fmt: skip
     if checkpoint is not None:
         state, log, counters = load_checkpoint(folder / "checkpoints", checkpoint, where, algorithm.state())
         algorithm.load_state(state, log)
@@ -115,6 +118,7 @@ def train(
     with _metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status) as metrics, ExitStack() as open_events:
         events = open_events.enter_context(event_files(folder, execution.tensorboard))
         saved_at = clock = time.monotonic()
+        compute = Compute(execution.device)
         milestones = [steps for steps in execution.milestones if steps > meter.steps]
         while meter.steps + algorithm.steps_of_next_iteration() <= execution.env_steps:
             row = algorithm.iterate()
@@ -122,6 +126,7 @@ def train(
             counters["iterations"] += 1
             now = time.monotonic()
             counters["seconds"], clock = counters["seconds"] + now - clock, now
+            counters["core_minutes"] = total([counters.get("core_minutes"), compute.minutes()])
             counters |= {"env_steps": meter.steps, "episodes": source.episodes}
             events(_write_metrics(metrics, row, counters))
             status.training_return(row["return"])

@@ -31,6 +31,7 @@ from suite.results.layout import metatest_folders, refuse_altered
 from suite.results.lock import Owned, owned
 from suite.results.provenance import provenance, write_provenance
 from suite.results.status import DIVERGED, JOB, Status
+from suite.run.compute import product_rate
 from suite.run.metadata import describe
 from suite.run.metatest import run_metatest
 from suite.run.processes import STOPPED, TAKEN, end_with_parent
@@ -92,7 +93,7 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         require_device(execution.device)
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)
-        made_by = provenance(command, device, torch.get_num_threads(), _code_of(folder))
+        made_by = provenance(command, device, torch.get_num_threads(), _code_of(folder), round(product_rate(), 1))
         write_provenance(folder / "provenance.json", made_by)
         with stop.postponed():
             train(folder, execution, status, asked_to_stop)

@@ -102,18 +102,24 @@ def _cost(cells: Iterable[Cell], out: Path) -> dict[str, float]:
     """What some cells took, trainings that failed included: env steps of training, core-minutes of both stages."""
     cells = list(cells)
     trainings = sorted({cell.training.hash for cell in cells if cell.training is not None})
-    env_steps, seconds = 0, 0.0
+    env_steps, tested = 0, 0.0
+    trained: dict[str, float] = {}  # core-minutes, by the clock on the wall where they were not measured
     for name in trainings:
         path = out / name / "metrics.jsonl"
         rows = read_metrics(path)[0] if path.exists() else []
         env_steps += max((row["env_steps"] for row in rows), default=0)
-        seconds += max((row["seconds"] for row in rows), default=0.0) * _threads(out / name)
+        trained[name] = max((row["seconds"] for row in rows), default=0.0) / 60 * _threads(out / name)
     for test in {test.hash: test for cell in cells for test in cell.metatests}.values():
         path = out / test.training / "metatests" / test.hash / "records.parquet"
         if path.exists():
             cost = read_table(path)[1].get("cost", {})
-            seconds += cost.get("metatest_wall_seconds", 0.0) * _threads(out / test.training)
-    return {"trainings": len(trainings), "env_steps": env_steps, "core_minutes": round(seconds / 60, 2)}
+            measured = cost.get("metatest_core_minutes")
+            wall = cost.get("metatest_wall_seconds", 0.0) / 60 * _threads(out / test.training)
+            tested += wall if measured is None else measured
+            if test.is_final and cost.get("train_core_minutes") is not None:
+                trained[test.training] = cost["train_core_minutes"]
+    minutes = tested + sum(trained.values())
+    return {"trainings": len(trainings), "env_steps": env_steps, "core_minutes": round(minutes, 2)}
 
 
 def _threads(training: Path) -> int:
