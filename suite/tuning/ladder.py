@@ -94,7 +94,7 @@ def climb(search: Search, out: Path, carry_out: Callable[[Experiment], None]) ->
     for number, rung in enumerate(search.rungs):
         experiment = experiment_of(search, last_rung)
         cells = expand(experiment)
-        if any(not _has_ended(test, out) for _, test in _tests_of(cells, rung.env_steps)):
+        if any(not _has_ended(test, out) for _, test in _tests_of(search, cells, rung.env_steps)):
             carry_out(experiment)
         values += _values(search, rung.env_steps, cells, out)
         for algorithm, rungs in decide(search, values).items():
@@ -103,9 +103,15 @@ def climb(search: Search, out: Path, carry_out: Callable[[Experiment], None]) ->
     return values
 
 
-def _tests_of(cells: Sequence[Cell], env_steps: int) -> Iterator[tuple[Cell, MetatestSpec]]:
-    """Every cell that is on a rung, with its meta-test there."""
-    return ((cell, test) for cell in cells for test in cell.metatests if test.env_steps == env_steps)
+def _tests_of(search: Search, cells: Sequence[Cell], env_steps: int) -> Iterator[tuple[Cell, MetatestSpec]]:
+    """Every cell that is on a rung, with its meta-test there; a task-blind row with a budget of its own is on every."""
+    own = search.task_blind.variant if search.task_blind.budget is not None else None
+    return (
+        (cell, test)
+        for cell in cells
+        for test in cell.metatests
+        if (test.is_final if cell.variant == own else test.env_steps == env_steps)
+    )
 
 
 def _has_ended(test: MetatestSpec, out: Path) -> bool:
@@ -130,7 +136,7 @@ def _values(search: Search, env_steps: int, cells: Sequence[Cell], out: Path) ->
         candidate.choice.variant: (candidate.algorithm, candidate.number)
         for listed in candidates(search).values() for candidate in listed
     } | {search.task_blind.variant: (TASK_BLIND, PUBLISHED)}  # fmt: skip
-    for cell, test in _tests_of(cells, env_steps):
+    for cell, test in _tests_of(search, cells, env_steps):
         if not _has_ended(test, out):
             raise UserError(
                 f"{cell.variant} on {cell.split.full_name}, seed {cell.seed}, has not reached {env_steps} env steps"

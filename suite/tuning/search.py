@@ -100,7 +100,8 @@ class Search(Frozen):
     )
     task_blind: Annotated[Choice, BeforeValidator(as_choice)] = Field(
         default=Choice(name=TASK_BLIND),
-        description="the row whose return in distribution a configuration has to beat on every split",
+        description="the row whose return in distribution a configuration has to beat on every split: at as many env "
+        "steps, or with a `budget` at the end of that",
     )
     core_minutes: PositiveFloat | None = Field(
         default=None, description="what each algorithm's search may take; the record says what it took"

@@ -12,6 +12,7 @@ from suite.results.prepare import prepare
 from suite.results.records import SCHEMA, write_table
 from suite.tuning.ladder import climb, returns_after
 from suite.tuning.record import disagreements, read_record, write_record
+from suite.tuning.search import TASK_BLIND
 from suite.tuning.selection import Value
 from tasks.registry import get_split
 
@@ -82,6 +83,16 @@ def test_a_search_goes_on_where_it_was_interrupted(declared, tmp_path):
     values = climb(declared(), tmp_path, runs)
     assert runs.asked == [(4000, 4)]
     assert numbers(values, 4000) == [1, 2]
+
+
+def test_a_task_blind_row_with_a_budget_of_its_own_has_one_value_for_all_rungs(declared, tmp_path):
+    blind = {"name": "domain-randomised", "budget": {"env_steps": 1800}}
+    runs = Runs(tmp_path, BEST)
+    values = climb(declared(task_blind=blind), tmp_path, runs)
+    assert runs.asked == [(2000, 20), (4000, 8)]
+    own = [value for value in values if value.algorithm == TASK_BLIND]
+    assert {value.env_steps for value in own} == {2000, 4000}
+    assert all(value.value == pytest.approx(-50.0 + 0.0018) for value in own if value.seed == 100)
 
 
 def test_every_variant_stays_in_the_grid_with_its_own_last_rung(declared, tmp_path):
