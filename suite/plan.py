@@ -52,6 +52,8 @@ class Plan(NamedTuple):
     workers: int
     cells: list[PlannedCell]
     trainings: list[PlannedTraining]
+    lacks_bfloat16: bool = False
+    """Whether the device has no bfloat16 of its own, so that `precision: auto` is float32 here."""
 
     @property
     def hours(self) -> float | None:
@@ -76,6 +78,11 @@ class Plan(NamedTuple):
                 f"about {duration(3600 * self.hours)} with {self.workers} workers on this machine, if it does nothing "
                 "else and every test task is fine-tuned to the end"
             )
+        if self.lacks_bfloat16 and self.trainings:
+            sentences.append(
+                "this machine does not multiply bfloat16 natively: `precision: auto` is fp32 here, and what `lite` "
+                "takes elsewhere, a quarter of an hour of one core per training, is no guide"
+            )
         return sentences + code_changes.sentences((cell.variant, cell.changed_modules) for cell in self.cells)
 
     def as_json(self) -> dict[str, Any]:
@@ -97,6 +104,8 @@ def make_plan(
     Raises:
         UserError: the experiment is not valid, or `out` belongs to another one.
     """
+    from algorithms.kit.networks import native_precision  # loads torch
+
     cells = expand(experiment)
     refuse_incomparable(experiment, cells)
     refuse_foreign(experiment.name, out)
@@ -106,7 +115,8 @@ def make_plan(
             by_training.setdefault(cell.training.hash, []).append(cell)
     done = {test.hash for cell in cells for test in cell.metatests if _is_done(test, out)}
     trainings = [_planned_training(sharing, out, done, calibrate, say) for sharing in by_training.values()]
-    return Plan(experiment.name, out, workers, list(_planned_cells(cells, out, done)), trainings)
+    lacks_bfloat16 = native_precision(experiment.device.partition(":")[0]) == "fp32"
+    return Plan(experiment.name, out, workers, list(_planned_cells(cells, out, done)), trainings, lacks_bfloat16)
 
 
 def _planned_cells(cells: list[Cell], out: Path, done: set[str]) -> Iterator[PlannedCell]:

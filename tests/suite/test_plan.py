@@ -49,3 +49,10 @@ def test_a_training_in_the_middle_has_the_rest_to_do(tiny_experiment, tmp_path, 
     tests = 2 * TRIAL.seconds * 20 / 10
     assert fresh.hours == pytest.approx((5.0 + 14 * 10.0 + tests) / 3600)
     assert begun.hours == pytest.approx((4 * 10.0 + tests) / 3600)
+
+
+@pytest.mark.parametrize("native", ["bf16", "fp32"])
+def test_a_machine_without_bfloat16_is_told_that_lite_takes_longer(tiny_experiment, tmp_path, monkeypatch, native):
+    monkeypatch.setattr("algorithms.kit.networks.native_precision", lambda device_type: native)
+    plan = make_plan(tiny_experiment(["pearl"]), tmp_path, 1, calibrate=False)
+    assert any("does not multiply bfloat16 natively" in line for line in plan.summary()) == (native == "fp32")
