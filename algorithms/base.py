@@ -239,6 +239,7 @@ class Algorithm(ABC):
     """
 
     store: EpisodeStore | None = None  # set where experience is kept
+    steps_elsewhere: int = 0  # environment steps of a training that was made before, and not here
 
     def __init__(self, config: Any, source: TaskSource, *, seed: int, device: torch.device, capacity: int) -> None:
         """`capacity`: transitions worth reserving memory for; it changes no result.

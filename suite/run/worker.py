@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from algorithms.base import Diverged
-from algorithms.registry import training_entry
+from algorithms.registry import SCORED, training_entry
 from suite.errors import UserError
 from suite.experiment.code_identity import code_of
 from suite.experiment.plugins import use_installed_plugins, use_kept_plugins
@@ -94,6 +94,7 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)
         made_by = provenance(command, device, torch.get_num_threads(), _code_of(folder), round(product_rate(), 1))
+        made_by |= _policy_of(folder)
         write_provenance(folder / "provenance.json", made_by)
         with stop.postponed():
             train(folder, execution, status, asked_to_stop)
@@ -123,6 +124,12 @@ def _code_of(folder: Path) -> dict[str, Any]:
     training = read_training_spec(folder)
     tested = [read_json(below / "config.json")["algorithm"] for below in metatest_folders(folder)]
     return code_of([training_entry(training.algorithm).name, *tested], training.family)
+
+
+def _policy_of(folder: Path) -> dict[str, Any]:
+    """The SHA-256 of each file of the policy from elsewhere that is tested, under `policy`; else nothing."""
+    training = read_training_spec(folder)
+    return {"policy": training.config["files"]} if training.algorithm in SCORED else {}
 
 
 def _failed(status: Status, code: int, message: str) -> int:
