@@ -31,6 +31,9 @@ class Config(Frozen):
 class TrainConfig(Config, ABC):
     """What every meta-training has."""
 
+    of_seed: ClassVar[tuple[str, ...]] = ()
+    """Fields in which runs of one variant differ as they do by their seed; records name no configuration by them."""
+
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
         description="hidden-layer products of policies and critics: bfloat16 where the processor has it (auto), "

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
@@ -39,6 +39,8 @@ POLICIES = (
 
 class PolicyTrain(TrainConfig):
     """What is declared of a policy that was trained elsewhere, and what its files hold."""
+
+    of_seed: ClassVar[tuple[str, ...]] = ("policy", "files")
 
     precision: Literal["fp32"] = Field(default="fp32", description="nothing is trained; the same on every machine")
     policy: str = Field(max_length=300, description="its file, and behind a colon what in a file of Python it is")

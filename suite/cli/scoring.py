@@ -39,6 +39,10 @@ def score(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the protocol: protocol.max_tasks=5.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Measure as a shipped table did (`offmap reference list`), and show its rows too."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A results folder, of an experiment too; by default runs/NAME.")
     ] = None,
@@ -51,10 +55,11 @@ def score(
 
     policies = scored(policy, beside or (), name, env_steps, adapt)
     folder = out or Path("runs") / folder_name(policies.name)
-    folders = prepare_scores(policies, split, folder, set_ or ())
+    folders = prepare_scores(policies, split, folder, set_ or (), against)
     todo, taken = left_to_do(folder, folders)
     words = ["offmap", "score", split, *(word for one in policy for word in ("--policy", one))]
     words += ["--env-steps", str(env_steps), "--out", str(folder)]
+    words += ["--against", against] if against else []
     words += [word for file in beside or () for word in ("--with", file)] + (["--name", name] if name else [])
     words += [word for override in set_ or () for word in ("--set", override)]
     words += [word for plugin in given_plugins() for word in ("--plugin", plugin)]

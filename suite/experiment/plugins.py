@@ -127,7 +127,7 @@ def kept(plugins: Sequence[Plugin], out: Path) -> tuple[str, ...]:
 def use_kept_plugins(names: Iterable[str], out: Path) -> None:
     """Have the plugins of a run be in use, as `kept` named them; of files only copies in the results folder.
 
-    So too the files of a policy from elsewhere, as `kept_policy` named their folder.
+    So too the files of a policy from elsewhere, as `policy_place` names their folder.
 
     Raises:
         UserError: one is not there or does not work, or it leads out of the folder.
@@ -144,18 +144,23 @@ def use_kept_plugins(names: Iterable[str], out: Path) -> None:
     use_plugins(modules, out)
 
 
-def kept_policy(policy: PolicyFile, out: Path) -> str:
-    """How a run in a results folder finds a policy from elsewhere: the folder of copies of its files, made now."""
-    name = f"{POLICIES}/{policy.digest}"
-    if not (out / name).exists():
-        (out / POLICIES).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out / POLICIES, prefix=".") as scratch:
-            copies = Path(scratch) / policy.digest
-            copies.mkdir()
-            for path in policy.paths:
-                shutil.copyfile(path, copies / path.name)
-            copies.replace(out / name)
-    return name
+def policy_place(policy: PolicyFile) -> str:
+    """How a run finds a policy from elsewhere: the folder with copies of its files, below the results folder."""
+    return f"{POLICIES}/{policy.digest}"
+
+
+def keep_policy(policy: PolicyFile, out: Path) -> None:
+    """Copy the files of a policy from elsewhere into a results folder, where they are not there yet."""
+    place = out / policy_place(policy)
+    if place.exists():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as scratch:
+        copies = Path(scratch) / place.name
+        copies.mkdir()
+        for path in policy.paths:
+            shutil.copyfile(path, copies / path.name)
+        copies.replace(place)
 
 
 def _use_policy(name: str, out: Path) -> None:

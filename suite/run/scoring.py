@@ -23,9 +23,10 @@ from suite.errors import UserError, printable
 from suite.experiment.expansion import Cell
 from suite.experiment.messages import explain
 from suite.experiment.overrides import put
-from suite.experiment.plugins import kept_policy
+from suite.experiment.plugins import keep_policy, policy_place
 from suite.experiment.presets import validated
 from suite.experiment.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
+from suite.results import reference
 from suite.results.layout import refuse_foreign
 from suite.results.prepare import add_scored
 from suite.results.shapes import EXPERIMENT, read_shaped
@@ -71,33 +72,49 @@ def scored(
     return Scored(files, label, env_steps, finetunes)
 
 
-def prepare_scores(policies: Scored, split: str, out: Path, overrides: Sequence[str] = ()) -> list[Path]:
+def prepare_scores(
+    policies: Scored, split: str, out: Path, overrides: Sequence[str] = (), against: str | None = None
+) -> list[Path]:
     """The training folders of some policies on a split, written into a results folder once they have been tried out.
 
     Of a folder that an experiment has prepared, the protocol and its own splits are taken.
 
+    Args:
+        policies: What is declared of them.
+        split: Its name.
+        out: The results folder, new or not.
+        overrides: Changes of the protocol, such as `protocol.max_tasks=5`.
+        against: A shipped table whose protocol is followed in a new folder, so that its rows can stand beside these.
+
     Raises:
-        UserError: a policy does not fit, the split or the protocol is none, or the folder holds something else.
+        UserError: a policy does not fit, the split or the protocol is none, the folder holds something else, or what
+            is measured in it could not stand beside the table.
     """
     declared, name = _declared(out), folder_name(out.resolve().name)
     if not declared:
         refuse_foreign(name, out)
+    chosen = _split(split, declared)
+    if against is not None and not declared:
+        declared["protocol"] = reference.protocol_of(against, chosen)
     for override in overrides:
         if not override.strip().startswith("protocol."):
             raise UserError(f"--set {override}: only the protocol can be changed, such as protocol.max_tasks=5")
         put(declared, override)
     protocol = _checked(EvaluationProtocol, declared.get("protocol") or {}, "protocol")
-    chosen = _split(split, declared)
     finetunes = {_try_out(file, chosen, policies.finetunes) for file in policies.files}
     if len(finetunes) > 1:
         raise UserError("--policy: some of them offer `adapt` and some do not; say --adapt or --no-adapt")
     algorithm = "policy-finetuned" if finetunes.pop() else "policy"
-    cells = [_cell(policies, file, seed, algorithm, chosen, protocol, out) for seed, file in enumerate(policies.files)]
+    cells = [_cell(policies, file, seed, algorithm, chosen, protocol) for seed, file in enumerate(policies.files)]
+    if against is not None:
+        reference.refuse_incomparable(against, {chosen.full_name: cells[0].metatests[-1]})
     document = {
         "name": name, "splits": [chosen.full_name],
         "algorithms": [{"name": algorithm, "label": policies.name}], "seeds": list(range(len(cells))),
         "budget": {"env_steps": policies.env_steps}, "protocol": protocol.model_dump(mode="json"), "scored": True,
-    }  # fmt: skip
+    } | ({} if against is None else {"against": against})  # fmt: skip
+    for file in policies.files:
+        keep_policy(file, out)
     return add_scored(cells, out, document)
 
 
@@ -157,10 +174,9 @@ def _first_observations(family: TaskFamily, split: TaskSplit) -> np.ndarray:
 
 
 def _cell(
-    policies: Scored, file: PolicyFile, seed: int, algorithm: str, split: TaskSplit, protocol: EvaluationProtocol,
-    out: Path,
-) -> Cell:  # fmt: skip
-    """A policy on a split, as a cell of a grid; its files are kept in `out` from now on."""
+    policies: Scored, file: PolicyFile, seed: int, algorithm: str, split: TaskSplit, protocol: EvaluationProtocol
+) -> Cell:
+    """A policy on a split, as a cell of a grid."""
     entry, family = get_algorithm(algorithm), get_family(split.family)
     train = validated(
         entry.load("train"), {"policy": file.name, "files": file.files, "env_steps": policies.env_steps}, "policy"
@@ -173,7 +189,7 @@ def _cell(
         training=training.hash, env_steps=policies.env_steps, is_final=True, algorithm=algorithm, split=split,
         protocol=protocol, config=entry.load("adapt")().model_dump(mode="json"),
     )  # fmt: skip
-    execution = Execution(env_steps=policies.env_steps, plugins=(kept_policy(file, out),))
+    execution = Execution(env_steps=policies.env_steps, plugins=(policy_place(file),))
     adapts = "fine-tuned on the adaptation data" if algorithm == "policy-finetuned" else "no adaptation"
     values = f"made elsewhere, with {policies.env_steps:,} training steps as its author declares; {adapts}"
     return Cell(policies.name, algorithm, split, seed, None, training, execution, (test,), values)

@@ -127,9 +127,11 @@ def _code_of(folder: Path) -> dict[str, Any]:
 
 
 def _policy_of(folder: Path) -> dict[str, Any]:
-    """The SHA-256 of each file of the policy from elsewhere that is tested, under `policy`; else nothing."""
+    """Under `policy`, which policy from elsewhere is tested and the SHA-256 of each of its files; else nothing."""
     training = read_training_spec(folder)
-    return {"policy": training.config["files"]} if training.algorithm in SCORED else {}
+    if training.algorithm not in SCORED:
+        return {}
+    return {"policy": {name: training.config[name] for name in ("policy", "files")}}
 
 
 def _failed(status: Status, code: int, message: str) -> int:

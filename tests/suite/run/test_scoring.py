@@ -125,8 +125,9 @@ def test_a_row_is_measured_as_a_policy_is_and_says_what_was_declared(row):
     assert run["budget_env_steps"] == 7_000_000
     assert run["gain"]["before"]["kind"] == "does not adapt"
     assert run["values"] == "made elsewhere, with 7,000,000 training steps as its author declares; no adaptation"
-    assert run["provenance"]["policy"] == run["config"]["train"]["files"]
-    assert len(run["provenance"]["policy"]["mine.py"]) == 64
+    assert run["config"]["train"] == {"env_steps": 7_000_000, "precision": "fp32"}
+    assert run["provenance"]["policy"]["policy"] == "mine.py:still"
+    assert len(run["provenance"]["policy"]["files"]["mine.py"]) == 64, "of its SHA-256"
 
 
 def test_what_the_file_holds_is_the_identity(row, policies):
@@ -182,6 +183,9 @@ def test_several_policies_are_the_seeds_of_one_row(row):
     assert [(cell.variant, cell.seed, cell.state) for cell in read_cells(folders[0].parent)] == [
         ("mine", 0, "done"), ("mine", 1, "done"),
     ]  # fmt: skip
+    results = load(folders[0].parent)
+    assert {*results.records["seed"]} == {0, 1}
+    assert not results.problems, "they are one configuration"
 
 
 def test_a_row_stands_beside_those_of_an_experiment_and_stays(row, tiny_experiment, run_here, tmp_path):
@@ -207,6 +211,22 @@ def test_a_split_of_the_folders_own_experiment_can_be_scored(row, tiny_experimen
     returns = final(records_of(folder)).groupby("task").mean()
     assert returns[0] > -5, "it goes to the goal of the first test task"
     assert returns[1] < -20
+
+
+def test_a_row_can_be_measured_as_a_shipped_table_was(policies, tmp_path):
+    policies.write_text(POLICIES.replace("np.zeros((len(observations), 2))", "np.zeros((len(observations), 6))"))
+    still = scored([f"{policies}:still"], (), None, 0, None)
+    (folder,) = prepare_scores(still, "cheetah-velocity.hard", tmp_path / "new", (), "published-budget/mier")
+    (spec,) = folder.glob("metatests/*/config.json")
+    assert json.loads(spec.read_text())["protocol"]["evaluate_every"] == 500
+    assert json.loads((tmp_path / "new" / "experiment.json").read_text())["experiment"]["against"] == (
+        "published-budget/mier"
+    )
+    with pytest.raises(UserError, match=r"follows another protocol .* Comparable with --set protocol.max_tasks=null"):
+        prepare_scores(still, "cheetah-velocity.hard", tmp_path / "few", FEW[:1], "published-budget/mier")
+    assert not (tmp_path / "few").exists()
+    with pytest.raises(UserError, match=r"has no results on point-goal.ood; it has them on cheetah-velocity.hard"):
+        prepare_scores(still, "point-goal.ood", tmp_path / "few", (), "published-budget/mier")
 
 
 def test_an_experiment_does_not_train_it(tiny_experiment):

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import re
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -82,6 +84,28 @@ def test_a_row_is_gymnasiums_own_environment_with_actions_on_its_scale(pendulum)
         assert step.rewards[1] == np.float32(reward)
     assert step.observations.dtype == step.rewards.dtype == np.float32
     assert not step.terminated.any()
+
+
+def test_the_families_of_the_documentation_are_one_family(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "adding.md").read_text()
+    texts = [text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "FAMILIES" in text]
+    files = [tmp_path / f"of_the_page_{number}.py" for number in range(len(texts))]
+    for file, text in zip(files, texts):
+        file.write_text(text)
+    modules = [plugin.module for plugin in use_plugins(map(str, files), tmp_path)]
+    try:
+        both = [get_family(name) for name in ("pendulum-gravity", "pendulums")]
+        for family, file in zip(both, files):
+            assert "FAILED" not in {finding.outcome for finding in check_family(family, file)}
+        rows, together = (rows_of(family, [[6.0], [14.0]])[0] for family in both)
+        together.angle, together.speed = np.array([one.unwrapped.state for one in rows._environments]).T
+        for action in (0.3, -1.0, 0.9):
+            steps = [batch.step(np.full((2, 1), action, np.float32)) for batch in (rows, together)]
+            assert steps[0].observations == pytest.approx(steps[1].observations, abs=1e-5)
+            assert steps[0].rewards == pytest.approx(steps[1].rewards, abs=1e-5)
+    finally:
+        for module in modules:
+            stop_using(module)
 
 
 def test_it_is_declared_by_what_gymnasium_says(pendulum):
