@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from algorithms.base import Adaptation, AdaptConfig, Agent, Algorithm, Before, TrainConfig, Transition
 from algorithms.elsewhere.files import FOLDERS, digest_of, holds
@@ -46,6 +47,12 @@ class PolicyTrain(TrainConfig):
     policy: str = Field(max_length=300, description="its file, and behind a colon what in a file of Python it is")
     files: dict[str, str] = Field(min_length=1, description="SHA-256 of its file and of those that it reads, by name")
     env_steps: NonNegativeInt = Field(le=10**12, description="that it was trained for, as its author declares")
+
+    @model_validator(mode="after")
+    def _files_of_one_folder(self) -> Self:
+        if any(Path(name).name != name for name in self.files) or self.policy.partition(":")[0] not in self.files:
+            raise ValueError("`files` are names without a folder, and the policy's own is among them")
+        return self
 
     def first_steps(self, num_tasks: int) -> int:
         """None: it has been trained."""

@@ -47,9 +47,17 @@ def describe(
         | {"adaptation_transitions": adaptation_transitions(spec)},
         "protocol_hash": spec.protocol.hash,
         "config": {"train": _of_variant(training), "adapt": spec.config}, "gain": gain_facts(spec),
-        "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps,
-                 "train_core_minutes": training.counters.get("core_minutes")},
+        "cost": _cost(training),
         "provenance": read_json(folder / "provenance.json"),
+    }  # fmt: skip
+
+
+def _cost(training: Training) -> dict[str, Any]:
+    """What the training took here: nothing is known of the time of one that was made elsewhere."""
+    took = {} if training.algorithm.steps_elsewhere else training.counters
+    return {
+        "train_wall_seconds": took.get("seconds"), "train_env_steps": training.meter.steps,
+        "train_core_minutes": took.get("core_minutes"),
     }  # fmt: skip
 
 

@@ -7,7 +7,9 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
+from algorithms.elsewhere.rows import PolicyTrain
 from reports.reading.load import load
 from suite.cli import main
 from suite.errors import UserError
@@ -123,6 +125,8 @@ def test_a_row_is_measured_as_a_policy_is_and_says_what_was_declared(row):
     assert records[records["phase"] == "collect"].groupby(["task_list", "task"])["length"].sum().eq(40).all()
     (run,) = load(folder.parent).runs.values()
     assert run["budget_env_steps"] == 7_000_000
+    assert run["cost"]["train_env_steps"] == 7_000_000
+    assert run["cost"]["train_wall_seconds"] is None, "nobody knows"
     assert run["gain"]["before"]["kind"] == "does not adapt"
     assert run["values"] == "made elsewhere, with 7,000,000 training steps as its author declares; no adaptation"
     assert run["config"]["train"] == {"env_steps": 7_000_000, "precision": "fp32"}
@@ -290,6 +294,15 @@ def test_a_folder_that_leads_elsewhere_is_refused(row, tmp_path):
     shutil.copytree(next(folder.parent.glob("policies/*")), tmp_path / "out2")
     assert work(folder) == 2
     assert "is not one of its folders" in json.loads((folder / "status.json").read_text())["message"]
+
+
+@pytest.mark.parametrize("given", [
+    {"policy": "../mine.py:act", "files": {"../mine.py": "0"}},
+    {"policy": "mine.py:act", "files": {"other.py": "0"}},
+])  # fmt: skip
+def test_a_configuration_cannot_lead_out_of_the_folder(given):
+    with pytest.raises(ValidationError, match="names without a folder"):
+        PolicyTrain(env_steps=0, **given)
 
 
 @pytest.mark.slow
