@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from plugin_texts import ALGORITHM, FAMILY
+from plugin_texts import ALGORITHM, FAMILY, PENDULUM
 
 from suite.experiment.declaration import load_experiment
 from suite.experiment.expansion import expand
@@ -158,6 +158,25 @@ def test_it_runs_and_reports_an_algorithm_and_a_family_of_ones_own(installation)
     assert (installation.home / "runs/smoke/results.parquet").exists()
     (report,) = (installation.home / "runs" / "smoke").rglob("report.html")
     assert "steady (reference)" in report.read_text()
+
+
+def test_a_family_from_gymnasium_and_a_policy_from_elsewhere(installation):
+    """Somebody who has a simulator and a policy already, and writes two functions."""
+    (installation.home / "heavy.py").write_text(PENDULUM)
+    (installation.home / "brake.py").write_text(
+        "import numpy as np\ndef act(observations):\n    return np.clip(-observations[:, 2:], -1, 1)\n"
+    )
+    (installation.home / "heavy.yaml").write_text(
+        "{name: heavy, plugins: [./heavy.py], splits: [pendulum-gravity.heavy], algorithms: ['null'], budget: smoke}"
+    )
+    assert "FAILED" not in installation.run("offmap", "check", "family", "./heavy.py")
+    installation.run("offmap", "run", "heavy.yaml", "--workers", "1")
+    said = installation.run(
+        "offmap", "score", "pendulum-gravity.heavy", "--policy", "brake.py:act", "--env-steps", "0",
+        "--out", "runs/heavy", "--plugin", "heavy.py",
+    )  # fmt: skip
+    assert "null (reference)" in said
+    assert "brake" in said
 
 
 def test_without_a_configuration_it_runs_nothing(installation):
