@@ -24,21 +24,16 @@ def _results() -> str:
     tables = "\n".join(_table(name, folder) for name, folder in reference_tables().items())
     return f"""# Results that are shipped
 
-The benchmark's own table, all algorithms on all shifted splits with several seeds, is not made yet. What is here are
-single runs and comparisons that questions called for: read the number of seeds before anything else.
+Read the number of seeds before anything else: much of what is here are single runs, and comparisons that one question
+called for.
 {told}
 ## What the tables say
 
 Returns after adaptation, with 95 % intervals over seeds where there are several ([statistics](statistics.md)). *Gain*
-is over the unadapted twin ([protocol](protocol.md#what-adaptation-gained)). `{split_of_draws()}` is a split of the
-experiment's own: the tasks of `cheetah-direction.standard`, each ten times over, for ten draws of adaptation data.
+is over the unadapted twin ([protocol](protocol.md#what-adaptation-gained)). `cheetah-direction.draws` is a split of the
+experiments' own: the two tasks of `cheetah-direction.standard` ten times each, for twenty draws of adaptation data.
 
 {tables}"""
-
-
-def split_of_draws() -> str:
-    """The own split that several of the tables have."""
-    return "cheetah-direction.draws"
 
 
 def _table(name: str, folder: Path) -> str:
