@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from text import WIDE, as_page, code, fenced, folded, source_of, table
+from text import WIDE, as_page, code, fenced, folded, formula, source_of, table
 
 from tasks.environments import gymnasium_id
 from tasks.pictures.split import save_split
@@ -95,7 +95,7 @@ def family_page(family: TaskFamily) -> str:
     return "\n".join([
         f"# {family.name}\n\n{family.description}\n",
         "## What a task is\n", table(("parameter", "elements", "range", "unit", "meaning"), parameters),
-        "## Reward\n", fenced(notes["reward"].format_map(constants), "text"),
+        "## Reward\n", formula(notes["reward"].format_map(constants)),
         table(("symbol", "meaning"), symbols) if symbols else "",
         folded("The code that computes it", _code_of(environment)),
         "## Facts\n", table(("", ""), facts),

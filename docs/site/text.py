@@ -36,6 +36,11 @@ def fenced(text: str, language: str = "") -> str:
     return f"```{language}\n{text.rstrip()}\n```\n"
 
 
+def formula(text: str) -> str:
+    """A block of formulas, whose long lines are broken where there is no room."""
+    return fenced(text, " { .text .formula }")
+
+
 def source_of(thing: Any) -> str:
     """The text of a function or class, from the first column on."""
     return inspect.cleandoc("\n" + inspect.getsource(thing))
@@ -64,7 +69,7 @@ def _titled(block: str, deviations: str) -> str:
 
 
 def _formula(lines: list[str]) -> str:
-    return fenced(inspect.cleandoc("\n" + "\n".join(lines)), "text")
+    return formula(inspect.cleandoc("\n" + "\n".join(lines)))
 
 
 def _spaced(block: str) -> str:

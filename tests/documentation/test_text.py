@@ -18,7 +18,8 @@ def text():
 
 def test_a_formula_of_a_docstring_is_a_block_whether_set_off_or_not(text):
     page = text.as_page("An idea:\n\n    y = x\n\nand so on\n    z = y\nto the end.")
-    assert page == "An idea:\n\n```text\ny = x\n```\n\n\nand so on\n\n```text\nz = y\n```\n\n\nto the end.\n"
+    fence = "``` { .text .formula }"
+    assert page == f"An idea:\n\n{fence}\ny = x\n```\n\n\nand so on\n\n{fence}\nz = y\n```\n\n\nto the end.\n"
 
 
 def test_deviations_come_under_a_heading_and_lists_are_set_off(text):
