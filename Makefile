@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 OFFMAP := $(VENV)/bin/offmap
 
-.PHONY: quickstart test lint slow wheel dist lowest stress cluster bench lock clean
+.PHONY: quickstart test lint docs slow wheel dist lowest stress cluster bench lock clean
 
 quickstart: $(VENV)/.ready
 	$(OFFMAP) run configs/experiments/quickstart.yaml
@@ -16,6 +16,10 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
+
+# The documentation, into build/site, with warnings as errors; open build/site/index.html.
+docs: $(VENV)/.ready
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 slow: $(VENV)/.ready
 	$(VENV)/bin/python -m pytest -m "slow and not slurm and not wheel" --numprocesses 2

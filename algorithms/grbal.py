@@ -6,6 +6,9 @@ transitions makes it predict the next K well, whatever happened to the body. In 
 each action, from the meta-trained parameters, and the action is planned under the adapted model with a reward that is
 known. There is no other adaptation: beyond an episode at most its last M transitions are kept.
 
+    theta'_t = theta - alpha grad L(theta; last M),    minimise over theta   mean_t L(theta'_t; next K),
+    L: squared error of the normalised s' - s,    a_t: first of the actions with the best return under theta'_t.
+
 Where this leaves the released code, which does not reproduce the paper: all data are normalised by statistics of all
 data (there: each by those of the batch it came with); fitting keeps the model of the least loss *after* the inner step
 on held-out episodes, the same windows throughout (there: stops by the loss before it, on random ones); the past ends

@@ -2,8 +2,17 @@
 
 Mendonca, Geng, Finn, Levine, "Meta-Reinforcement Learning Robust to Distributional Shift via Model Identification
 and Experience Relabeling", 2020. A model p(r, s'|s, a; phi) is meta-trained so that a few gradient steps on phi
-identify a task; a policy conditioned on the adapted phi is trained by SAC. In a test task phi is adapted
-(MIER-wR stops here), the model too, and the policy is fine-tuned on meta-training experience relabeled by the model.
+identify a task; a policy conditioned on the adapted phi is trained by SAC:
+
+    phi_i = phi_0 - rate grad_phi L(theta, phi_0; D_i), some steps of it,
+    minimise over theta   mean_i L(theta, phi_i; D'_i),    the gradient taken through these steps;    pi(a | s, phi_i).
+
+L is twice the Gaussian negative log likelihood of r (and of s' - s where dynamics vary), in the outer step with 0.01
+times the summed distance between the bounds of the log variances. In a test task phi is adapted in N steps (MIER-wR
+stops here), theta by M Adam steps, and the policy is fine-tuned by SAC on a share of real adaptation data and on
+meta-training experience relabeled by the model (r alone where rewards vary):
+
+    (s, a) of any training task,    (r, s' - s) ~ p(. | s, a; theta_i, phi_i).
 
 The paper relabels only where the held-out loss of the adapted model is below -3, the released code always does. The
 authors' loss holds a variance-bound term that falls without limit in a joint model (-58 in their released weights), so

@@ -3,7 +3,11 @@
 Fakoor, Chaudhari, Soatto, Smola, "Meta-Q-Learning", 2020. Meta-training is multi-task TD3 on one replay, with a
 recurrent context of the running episode for actor and critics. In a test task the learners first train on the new
 data alone, then on the meta-training replay weighted by propensity scores (how much a transition looks like the new
-task's), held near the meta-trained parameters the more firmly the fewer transitions count.
+task's), held near the meta-trained parameters the more firmly the fewer transitions count:
+
+    beta(x) = exp(-f(x)),    f: log odds of replay against new data, of a logistic regression on the features x,
+    minimise over theta   mean_n beta_n TD3_n(theta) + lambda |theta - theta_meta|^2,    lambda = 1 - ESS,
+    ESS = (sum_n beta_n)^2 / (N sum_n beta_n^2).
 
 Where this leaves the released code: lambda is 1 - ESS as in the paper (there: the constant 0.1); histories are padded
 with zeros everywhere, without a dummy first token (there: unpadded in evaluation); the classifier judges features of

@@ -1,8 +1,11 @@
 """One soft actor-critic for many tasks, and what it is told of them: nothing, or their true parameters.
 
 Haarnoja et al. 2018b ("Soft Actor-Critic Algorithms and Applications") on the pooled replay of all training tasks,
-every transition with what is told of its task appended to both observations. There is no meta-learner here: these are
-the rows that say what a meta-learner has to beat.
+every transition with what is told of its task, g, appended to both observations:
+
+    y = r + gamma (1 - d) (min Q'(s', g, a') - alpha log pi(a' | s', g)),    a' ~ pi.
+
+There is no meta-learner here: these are the rows that say what a meta-learner has to beat.
 
 - `domain-randomised` is told nothing and never adapts (domain randomisation: Tobin et al. 2017, Peng et al. 2018): the
   best compromise over the training tasks, max_pi E_task[return], which adaptation has to beat.

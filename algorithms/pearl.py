@@ -2,8 +2,13 @@
 
 Rakelly, Zhou, Quillen, Finn, Levine, "Efficient Off-Policy Meta-Reinforcement Learning via Probabilistic Context
 Variables", 2019. An encoder turns transitions into a posterior over a latent task embedding z; SAC is conditioned
-on z; only the critics' loss and the KL to the prior train the encoder. In a test task z is drawn from the prior
-while exploring, then from the posterior.
+on z; only the critics' loss and the KL to the prior train the encoder:
+
+    q(z | c) ~ product over transitions c_n of N(m_n, s_n),    (m_n, s_n) = encoder(c_n),    z ~ q(z | c),
+    minimise over encoder and critics   mean (Q(s, z, a) - y)^2 + w sum_i KL(q(z | c_i) || N(0, I)),
+    y = scale r + gamma (1 - d) V'(s', z).
+
+In a test task z is drawn from the prior while exploring, then from the posterior.
 
 `pearl+relabeling` puts experience relabeling (Mendonca et al. 2020) on the same meta-training: they say that it serves
 any method (end of section 4) and never try it. A model without context is fitted on the adaptation data alone, z stays

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.wheel, pytest.mark.slow]
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("offmap", "tasks", "algorithms", "suite", "reports", "configs")
 BESIDE = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "MANIFEST.in",
-          "Makefile", "requirements.lock")  # fmt: skip
+          "Makefile", "mkdocs.yml", "requirements.lock")  # fmt: skip
 LEFT_OUT = ("__pycache__", "*.egg-info", ".*")
 
 SMOKE = """

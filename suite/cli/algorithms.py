@@ -82,7 +82,7 @@ def fields_of(model: Any) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "type": _type(described),
+            "type": type_in_words(described),
             "default": to_jsonable_python(getattr(defaults, name)),
             "description": described.get("description", ""),
         }
@@ -90,17 +90,18 @@ def fields_of(model: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _type(described: dict[str, Any]) -> str:
+def type_in_words(described: dict[str, Any]) -> str:
     """A JSON schema type in words."""
     if "anyOf" in described:
-        return " or ".join(dict.fromkeys(_type(choice) for choice in described["anyOf"]))
+        return " or ".join(dict.fromkeys(type_in_words(choice) for choice in described["anyOf"]))
     if "enum" in described:
         return " or ".join(map(str, described["enum"]))
     if "const" in described:
         return str(described["const"])
     if described.get("type") == "array":
-        return f"list of {_type(described['items'])}" if "items" in described else "list"
-    names = {"null": "none", "number": "float", "integer": "int", "boolean": "true or false", "string": "text"}
+        return f"list of {type_in_words(described['items'])}" if "items" in described else "list"
+    names = {"null": "none", "number": "float", "integer": "int", "boolean": "true or false", "string": "text",
+             "object": "mapping"}  # fmt: skip
     limits = {
         "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below",
     }  # fmt: skip
