@@ -11,7 +11,7 @@ from typing import Any
 
 from text import WIDE, as_page, code, fenced, folded, table
 
-from algorithms.registry import AlgorithmEntry, known_entries
+from algorithms.registry import ALGORITHMS, AlgorithmEntry
 from suite.cli.algorithms import fields_of
 from suite.experiment.presets import algorithm_document, presets
 from suite.experiment.shipped import CONFIGS
@@ -35,7 +35,7 @@ def pages() -> dict[str, str]:
 def _files() -> dict[str, list[AlgorithmEntry]]:
     """The entries of each file, by its name."""
     files: dict[str, list[AlgorithmEntry]] = {}
-    for entry in known_entries().values():
+    for entry in ALGORITHMS.values():
         files.setdefault(entry.module.rpartition(".")[2], []).append(entry)
     return files
 
