@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from offmap.environments import make
     from offmap.experiments import experiment
     from offmap.families import family
+    from offmap.plugins import use_plugins
     from offmap.results import load_results
     from suite.run.agents import load_agent
     from suite.run.evaluation import evaluate
     from tasks.errors import UserError
     from tasks.registry import get_split as split
 
-__all__ = ["UserError", "algorithm", "evaluate", "experiment", "family", "load_agent", "load_results", "make", "split"]
+__all__ = [
+    "UserError", "algorithm", "evaluate", "experiment", "family", "load_agent", "load_results", "make", "split",
+    "use_plugins",
+]  # fmt: skip
 
 _PLACES = {
     "UserError": "tasks.errors:UserError",
@@ -38,6 +42,7 @@ _PLACES = {
     "load_results": "offmap.results:load_results",
     "make": "offmap.environments:make",
     "split": "tasks.registry:get_split",
+    "use_plugins": "offmap.plugins:use_plugins",
 }
 
 
