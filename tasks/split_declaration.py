@@ -8,9 +8,10 @@ from pydantic import Discriminator, Field, FiniteFloat, PositiveInt, Tag, model_
 
 from tasks.frozen import Frozen
 from tasks.list_checks import contradictions, lies_between
-from tasks.list_declaration import FiniteInterval, TaskList, intervals_of, kind_of_range, require_order
+from tasks.list_declaration import TaskList
 from tasks.registry import InvalidDeclaration, UnknownName, check_lists, get_family, splits
 from tasks.sampling import Values
+from tasks.schemes import FiniteInterval, intervals_of, kind_of_range, require_order
 from tasks.spec import Interval, References, Shift, TaskFamily, TaskSplit
 
 SupportOfOne = Annotated[

@@ -5,8 +5,9 @@ import pytest
 from pydantic import ValidationError
 from scipy.stats import kstest, truncnorm
 
-from tasks.list_declaration import MOST_TASKS, TaskList
+from tasks.list_declaration import TaskList
 from tasks.registry import InvalidDeclaration, UnknownName, get_family
+from tasks.schemes import MOST_TASKS
 from tasks.spec import Parameter
 
 ONE = get_family("cheetah-velocity")
