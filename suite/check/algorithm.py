@@ -11,9 +11,10 @@ import numpy as np
 
 from algorithms.base import Algorithm
 from algorithms.registry import AlgorithmEntry
-from suite.check.report import Check, Finding, Skipped, carry_out, random_states, require
+from suite.check.report import Check, Finding, Skipped, carry_out, require
 from suite.check.subjects import STEPS, TASKS, Subject, same, tensors
 from suite.experiment.presets import presets, resolve_blocks
+from suite.run.promises import random_states
 from suite.run.rollout import Meter
 from suite.run.saving.state_tree import flattened, nested
 from tasks.registry import families, get_family, splits
