@@ -12,7 +12,7 @@ import numpy as np
 from algorithms.base import Algorithm
 from algorithms.registry import AlgorithmEntry
 from suite.check.report import Check, Finding, Skipped, carry_out, require
-from suite.check.subjects import STEPS, TASKS, Subject, same, tensors
+from suite.check.subjects import STEPS, TASKS, Subject, is_among, reached, same, tensors, tested_parameters
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.promises import random_states
 from suite.run.rollout import Meter
@@ -162,25 +162,9 @@ def sees_no_test_task(given: Given) -> str:
     subject, _ = given
     if not {*subject.entry.trains_on} <= {"train"}:
         raise Skipped("it is declared to train on test tasks")
-    split = subject.split
-    trained = {value for row in split.train for value in row}
-    forbidden = {value for row in (*split.test, *split.test_id) for value in row} - trained
-    seen, queue = set(), [subject.trained(1)]
-    while queue:
-        thing: Any = queue.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        require(not (isinstance(thing, float) and thing in forbidden), "it holds the parameter of a test task")
-        if isinstance(thing, np.ndarray) and thing.dtype == np.float64:
-            require(not np.isin(thing, list(forbidden)).any(), "it holds parameters of test tasks")
-        elif isinstance(thing, dict):
-            queue += list(thing.values())
-        elif isinstance(thing, list | tuple):
-            queue += list(thing)
-        elif hasattr(thing, "__dict__"):
-            queue += list(vars(thing).values())
-    return f"{len(seen)} objects reached, none of them a test task's"
+    forbidden, things = tested_parameters(subject.split), list(reached(subject.trained(1)))
+    require(not any(is_among(thing, forbidden) for thing in things), "it holds parameters of test tasks")
+    return f"{len(things)} objects reached, none of them a test task's"
 
 
 def adapts_as_it_claims(given: Given) -> str:
