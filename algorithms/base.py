@@ -31,6 +31,9 @@ class Config(Frozen):
 class TrainConfig(Config, ABC):
     """What every meta-training has."""
 
+    of_seed: ClassVar[tuple[str, ...]] = ()
+    """Fields in which runs of one variant differ as they do by their seed; records name no configuration by them."""
+
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
         description="hidden-layer products of policies and critics: bfloat16 where the processor has it (auto), "
@@ -239,6 +242,7 @@ class Algorithm(ABC):
     """
 
     store: EpisodeStore | None = None  # set where experience is kept
+    steps_elsewhere: int = 0  # environment steps of a training that was made before, and not here
 
     def __init__(self, config: Any, source: TaskSource, *, seed: int, device: torch.device, capacity: int) -> None:
         """`capacity`: transitions worth reserving memory for; it changes no result.

@@ -142,8 +142,8 @@ class InvalidRegistration(UserError, ValueError):
     """A file's declaration of its algorithms cannot be read; the message says where and what it has to be."""
 
 
-def read_entries(path: Path, module: str) -> list[AlgorithmEntry]:
-    """The entries that a file declares, read from its text; none where it declares no algorithm.
+def read_entries(path: Path, module: str, declaration: str = DECLARATION) -> list[AlgorithmEntry]:
+    """The entries that a file declares by that name, read from its text; none where it declares no algorithm.
 
     Raises:
         InvalidRegistration: the declaration is not what this module's docstring shows.
@@ -152,7 +152,7 @@ def read_entries(path: Path, module: str) -> list[AlgorithmEntry]:
     values = [
         node.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == DECLARATION for target in node.targets)
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == declaration for target in node.targets)
     ]
     return [_entry(call, path, module) for value in values for call in getattr(value, "elts", [value])]
 
@@ -169,6 +169,13 @@ def _entry(call: ast.expr, path: Path, module: str) -> AlgorithmEntry:
             f"{path}, line {call.lineno}: {DECLARATION} is a tuple of AlgorithmEntry(name=..., ...) with keywords and "
             f"literal values, since it is read without importing the file: {error}"
         ) from None
+
+
+SCORED: dict[str, AlgorithmEntry] = {
+    entry.name: entry
+    for entry in read_entries(Path(__file__).parent / "elsewhere" / "rows.py", "algorithms.elsewhere.rows", "POLICIES")
+}
+"""By name, the rows of policies from elsewhere, in no list of algorithms: `offmap score` alone makes their runs."""
 
 
 def _all_entries() -> dict[str, AlgorithmEntry]:
@@ -197,8 +204,9 @@ def _put(entries: dict[str, AlgorithmEntry], entry: AlgorithmEntry) -> None:
     Raises:
         NameTaken: there is one of its name; the message names both.
     """
-    if entry.name in entries:
-        raise NameTaken(entries[entry.name].module, entry.module, f"an algorithm {entry.name!r}")
+    taken = entries.get(entry.name) or SCORED.get(entry.name)
+    if taken is not None:
+        raise NameTaken(taken.module, entry.module, f"an algorithm {entry.name!r}")
     entries[entry.name] = entry
 
 
@@ -227,7 +235,8 @@ SHOWN: dict[str, AlgorithmEntry] = {}
 
 def known_entries() -> dict[str, AlgorithmEntry]:
     """All entries by name, to show results: those in use, and then those that results folders brought along."""
-    return ALGORITHMS | {name: entry for name, entry in SHOWN.items() if name not in ALGORITHMS}
+    ours = ALGORITHMS | SCORED
+    return ours | {name: entry for name, entry in SHOWN.items() if name not in ours}
 
 
 def remove_algorithms(module: str) -> None:
@@ -246,8 +255,8 @@ def get_algorithm(name: str) -> AlgorithmEntry:
     Raises:
         UnknownAlgorithm: there is none.
     """
-    if name in ALGORITHMS:
-        return ALGORITHMS[name]
+    if name in ALGORITHMS or name in SCORED:
+        return ALGORITHMS.get(name) or SCORED[name]
     near = difflib.get_close_matches(name, ALGORITHMS, n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(ALGORITHMS)}."
     broken = f" Plugins that cannot be used: {'; '.join(PROBLEMS)}." if PROBLEMS else ""

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from algorithms.registry import get_algorithm as algorithm
     from offmap.environments import make
     from offmap.experiments import experiment
+    from offmap.families import family
     from offmap.results import load_results
     from suite.run.agents import load_agent
     from suite.run.evaluation import evaluate
     from tasks.errors import UserError
-    from tasks.registry import get_family as family
     from tasks.registry import get_split as split
 
 __all__ = ["UserError", "algorithm", "evaluate", "experiment", "family", "load_agent", "load_results", "make", "split"]
@@ -33,7 +33,7 @@ _PLACES = {
     "algorithm": "algorithms.registry:get_algorithm",
     "evaluate": "suite.run.evaluation:evaluate",
     "experiment": "offmap.experiments:experiment",
-    "family": "tasks.registry:get_family",
+    "family": "offmap.families:family",
     "load_agent": "suite.run.agents:load_agent",
     "load_results": "offmap.results:load_results",
     "make": "offmap.environments:make",

@@ -93,6 +93,11 @@ class TaskFamily(Frozen):
         description="what an algorithm may observe instead of everything, by name; a changed view is a new version of "
         "the family",
     )
+    row_by_row: bool = Field(
+        default=False,
+        exclude_if=lambda row_by_row: not row_by_row,
+        description="whether rows are environments of their own, stepped one after the other, which is slow",
+    )
     entry_point: str
     description: str
     source: str

@@ -71,3 +71,27 @@ class FarPoint(PointGoal):
         """Where an episode starts."""
         return 2.0, 2.0
 '''
+
+PENDULUM = '''"""gymnasium's pendulum, under another gravity in every task."""
+
+import offmap
+from tasks.spec import Parameter
+
+
+def set_gravity(pendulum, gravity):
+    """That of the next episode."""
+    pendulum.g = gravity
+
+
+FAMILIES = (
+    offmap.family.from_gymnasium(
+        "Pendulum-v1", name="pendulum-gravity", set_parameter=set_gravity, varies="dynamics", horizon=50,
+        parameters=(Parameter(name="gravity", unit="m/s^2", low=0),),
+    ),
+)
+SPLITS = (
+    {"family": "pendulum-gravity", "name": "heavy", "shift": "out_of_distribution",
+     "train": {"uniform": [1, 4], "number": 6, "seed": 1}, "test": {"values": [5.0, 6.0]}, "test_id": {"values": [2.5]},
+     "adaptation_transitions": 60, "null_return": -300},
+)
+'''

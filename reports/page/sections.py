@@ -191,10 +191,13 @@ def holes(results: Results) -> list[tuple[str, str, str]]:
 def experiments(results: Results) -> list[tuple[str, str, str]]:
     """Every declared experiment: the file to save it to, the command that runs it, and its text (YAML).
 
-    Others of the same name (such as last week's) are numbered, as they need files and folders of their own.
+    Others of the same name (such as last week's) are numbered, as they need files and folders of their own. Folders in
+    which there are policies from elsewhere alone (`offmap score`) declare nothing that could be run.
     """
     listed: list[tuple[str, str, str]] = []
     for experiment in results.experiments.values():
+        if experiment.get("scored"):
+            continue
         name = str(experiment["name"])
         stems = {file.removesuffix(".yaml") for file, _, _ in listed}
         stem = next(s for s in (name, *(f"{name}-{n}" for n in range(2, len(listed) + 3))) if s not in stems)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli import algorithms, check, experiments, new, plugins, reference, results, runs, tasks, tuning
+from suite.cli import algorithms, check, experiments, new, plugins, reference, results, runs, scoring, tasks, tuning
 from suite.cli.plugin_option import Plugins, use
 from suite.cli.version import show_versions
 
@@ -32,6 +32,7 @@ app.add_typer(new.app, name="new")
 app.add_typer(check.app, name="check")
 app.command()(experiments.plan)
 app.command()(experiments.run)
+app.command()(scoring.score)
 app.command()(tuning.tune)
 app.command()(results.status)
 app.command()(runs.logs)

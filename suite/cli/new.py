@@ -22,9 +22,9 @@ Out = Annotated[Path | None, typer.Option(help="The folder to make; by default N
 @app.command()
 def algorithm(name: Name, out: Out = None) -> None:
     """An algorithm in one file, with a test, an experiment and a README; it learns on a point family."""
-    from algorithms.registry import ALGORITHMS
+    from algorithms.registry import ALGORITHMS, SCORED
 
-    _refuse_name(name, ALGORITHMS)
+    _refuse_name(name, ALGORITHMS | SCORED)
     _write("algorithm", name, out or Path(name))
 
 

@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Families of tasks and their splits: what is trained on, what is tested.", no_args_is_help=True,
 )  # fmt: skip
 
+ROW_BY_ROW = "slow: an environment per row, stepped one after the other"
 LISTED_ROWS = 12  # tasks of a list that are shown before the rest is only counted
 
 
@@ -42,6 +43,7 @@ def list_splits(as_json: AsJson = False) -> None:
     ]  # fmt: skip
     columns = ("split", "role", "varies", "shift", "train", "test", "test_id", "adaptation steps", "hash")
     print_table("", columns, rows, least=("varies", "adaptation steps", "hash", "role"))
+    print_lines(f"{family.name}: {ROW_BY_ROW}" for family in families() if family.row_by_row)
     print_lines(f"broken: {words}" for words in PROBLEMS)
 
 
@@ -148,14 +150,16 @@ def _print_family(family: TaskFamily) -> None:
     from tasks.spec import FULL
 
     ends = "can end early" if family.terminates else "never ends early"
+    nickname = f" (also {family.nickname})" if family.nickname != family.name else ""
     views = {view: family.spaces.columns(view) for view in (FULL, *family.views)}
     print_lines(
         [
-            f"{family.name} (also {family.nickname}), version {family.version}: {family.description}",
+            f"{family.name}{nickname}, version {family.version}: {family.description}",
             f"body {family.body}, {family.varies} varies, observation {family.observation_dim}, action "
             f"{family.action_dim}, {family.horizon} steps of {family.dt:g} s, {ends}",
             f"views: {', '.join(f'{view} ({len(columns)} numbers)' for view, columns in views.items())}",
             f"source: {family.source}",
+            *([ROW_BY_ROW] if family.row_by_row else []),
             "",
         ]
     )

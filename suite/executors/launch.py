@@ -131,7 +131,7 @@ def submit_runs(
 def _plugin_modules(folders: Iterable[Path]) -> list[str]:
     """The modules that training folders need of installed plugins."""
     documents = (read_shaped(folder / "execution.json", EXECUTION) for folder in folders)
-    return sorted({name for document in documents for name in document.get("plugins", ()) if not name.endswith(".py")})
+    return sorted({name for document in documents for name in document.get("plugins", ()) if "/" not in name})
 
 
 def carry_out(

@@ -22,6 +22,9 @@ from tasks.spec import fingerprint
 PROTOCOL = ("suite.run.training", "suite.run.metatest", "suite.run.rollout")
 """What all results depend on; what these import is not followed."""
 
+FACE = {"offmap": "tasks.environments.from_gymnasium"}
+"""What results may depend on of what a plugin gets through the face: `offmap.family.from_gymnasium`."""
+
 FOLLOWED = ("algorithms.", "tasks.environments.")
 WITHOUT_RESULT = ("algorithms.registry", "tasks.environments.rendering")
 
@@ -39,7 +42,8 @@ def code_of(algorithms: Iterable[str], family: str) -> dict[str, Any]:
             continue
         modules[name], imports = _digest_and_imports(path, path.stat().st_mtime_ns, name)
         if name not in PROTOCOL:
-            queue += [other for other in imports if other.startswith(FOLLOWED) or other.partition(".")[0] in own]
+            names = [FACE.get(other, other) for other in imports]
+            queue += [other for other in names if other.startswith(FOLLOWED) or other.partition(".")[0] in own]
     return {"digest": fingerprint(modules), "modules": dict(sorted(modules.items()))}
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from algorithms.registry import AlgorithmEntry, UnknownAlgorithm, get_algorithm
+from algorithms.registry import SCORED, AlgorithmEntry, UnknownAlgorithm, get_algorithm
 from suite.errors import UserError, nearest
 from suite.experiment.budgets import AnyBudget, preset_of, protocol_for, steps_and_milestones
 from suite.experiment.declaration import Choice, Experiment
@@ -210,6 +210,11 @@ def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator
         entry = get_algorithm(choice.name)
     except UnknownAlgorithm as error:
         raise UserError(f"algorithms: {error}") from None
+    if choice.name in SCORED:
+        raise UserError(
+            f"algorithms: {choice.variant} is a policy from elsewhere, which no experiment trains: `offmap score "
+            f"{split.full_name} --policy FILE --out RESULTS` puts its row beside the results of one"
+        )
     seeds = experiment.seeds[:1] if entry.is_reference else experiment.seeds
     family = get_family(split.family)
     reason = entry.unsupported(family)

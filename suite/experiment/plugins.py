@@ -9,11 +9,13 @@ wherever the folder is.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from algorithms.elsewhere.files import PolicyFile, use_policy_folder
 from algorithms.registry import SHOWN, add_algorithms, get_algorithm, read_entries, remove_algorithms
 from suite.errors import UserError
 from suite.experiment.messages import explain
@@ -23,7 +25,7 @@ from tasks.plugins import PROBLEMS, BrokenPlugin, NameTaken, Plugin, file_of, li
 
 GROUPS = ("offmap.algorithms", "offmap.families")
 ALGORITHMS, FAMILIES = "ALGORITHMS", "FAMILIES"
-FOLDER = "plugins"  # of a results folder
+FOLDER, POLICIES = "plugins", "policies"  # of a results folder
 MOST_BYTES = 1_000_000  # of a plugin's text that a results folder brings along
 
 _IN_USE: dict[str, tuple[Plugin, str]] = {}  # by module, with the digest of the text that is in use
@@ -137,13 +139,47 @@ def kept(plugins: Sequence[Plugin], out: Path) -> tuple[str, ...]:
 def use_kept_plugins(names: Iterable[str], out: Path) -> list[Plugin]:
     """The plugins of a run, in use from now on, as `kept` named them; of files only copies in the results folder.
 
+    So too the files of a policy from elsewhere, as `policy_place` names their folder.
+
     Raises:
         UserError: one is not there or does not work, or it leads out of the folder.
     """
-    for plugin in (locate(name, out) for name in names):
+    names, modules = tuple(names), []
+    for name in names:
+        if name.startswith(f"{POLICIES}/"):
+            _use_policy(name, out)
+            continue
+        plugin = locate(name, out)
         if plugin.is_file and not plugin.path.is_relative_to((out / FOLDER).resolve()):
             raise UserError(f"plugin {plugin.given} of {out} is not one of its copies in {out / FOLDER}; run it again")
-    return use_plugins(names, out)
+        modules.append(name)
+    return use_plugins(modules, out)
+
+
+def policy_place(policy: PolicyFile) -> str:
+    """How a run finds a policy from elsewhere: the folder with copies of its files, below the results folder."""
+    return f"{POLICIES}/{policy.digest}"
+
+
+def keep_policy(policy: PolicyFile, out: Path) -> None:
+    """Copy the files of a policy from elsewhere into a results folder, where they are not there yet."""
+    place = out / policy_place(policy)
+    if place.exists():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as scratch:
+        copies = Path(scratch) / place.name
+        copies.mkdir()
+        for path in policy.paths:
+            shutil.copyfile(path, copies / path.name)
+        copies.replace(place)
+
+
+def _use_policy(name: str, out: Path) -> None:
+    folder = (out / name).resolve()
+    if not folder.is_relative_to((out / POLICIES).resolve()) or not folder.is_dir():
+        raise UserError(f"policy {name} of {out} is not one of its folders in {out / POLICIES}; score it again")
+    use_policy_folder(folder)
 
 
 def advice(error: BaseException, plugins: Iterable[Plugin]) -> str:

@@ -104,6 +104,7 @@ OURS = (
     "jobs",
     "code",
     "plugins",
+    "policies",
     "figures",
     "tables",
     "pictures",

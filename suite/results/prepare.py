@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from algorithms.registry import SCORED
 from suite.errors import UserError
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import Cell, expand
@@ -15,7 +16,7 @@ from suite.experiment.plugins import kept, plugins_of
 from suite.results import reference
 from suite.results.jobs import changing
 from suite.results.json_files import keep_json, write_json
-from suite.results.layout import SET_ASIDE, metatest_folders, refuse_foreign
+from suite.results.layout import SET_ASIDE, metatest_folders, read_grid, refuse_foreign
 from suite.results.lock import owned
 from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, read_table, write_table
 from suite.results.shapes import EXECUTION, LABEL, METATEST, read_shaped
@@ -49,8 +50,52 @@ def prepare(experiment: Experiment, out: Path) -> list[Path]:
             refuse_foreign(experiment.name, out)
         write_json(out / "experiment.json", identity)
         folders = [_prepare_training(out / name, sharing, out) for name, sharing in trainings.items()]
-        write_json(out / "cells.json", declared_cells(cells))
+        rows = declared_cells(cells)
+        write_json(out / "cells.json", rows + _without(_scored_rows(out), rows))
     return folders
+
+
+def add_scored(cells: Sequence[Cell], out: Path, declared: Mapping[str, Any]) -> list[Path]:
+    """Write the training folders of policies from elsewhere beside what a results folder holds; returns them.
+
+    `declared` is what `experiment.json` holds where no experiment has prepared the folder.
+
+    Raises:
+        UserError: a row of another algorithm has the name of one of these already, or `out` holds other files.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out} cannot be made: {error.strerror}; choose another folder with --out") from None
+    with changing(out):
+        if not (out / "experiment.json").exists():
+            refuse_foreign(str(declared["name"]), out)
+            write_json(out / "experiment.json", {"name": declared["name"], "experiment": dict(declared)})
+        grid = read_grid(out) if (out / "cells.json").exists() else []
+        for row in grid:
+            if row["variant"] == cells[0].variant and row["algorithm"] not in SCORED:
+                raise UserError(
+                    f"{out} has a row {row['variant']!r} of the algorithm {row['algorithm']}; give the policy another "
+                    "--name"
+                )
+        rows = declared_cells(cells)
+        folders = [_prepare_training(out / cell.training.hash, [cell], out) for cell in cells if cell.training]
+        write_json(out / "cells.json", _without(grid, rows) + rows)
+    return folders
+
+
+def _without(grid: Iterable[dict[str, Any]], rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a grid that are no cells of others."""
+    places = {(row["variant"], row["split"], row["seed"]) for row in rows}
+    return [row for row in grid if (row["variant"], row["split"], row["seed"]) not in places]
+
+
+def _scored_rows(out: Path) -> list[dict[str, Any]]:
+    """The rows of `cells.json` that are of policies from elsewhere, which no experiment declares."""
+    try:
+        return [row for row in read_grid(out) if row["algorithm"] in SCORED]
+    except UserError:  # there is none yet, or none that can be read
+        return []
 
 
 def refuse_incomparable(experiment: Experiment, cells: Sequence[Cell]) -> None:
@@ -79,7 +124,7 @@ def _prepare_training(folder: Path, cells: list[Cell], out: Path) -> Path:
         milestones = sorted({*execution.milestones, *before["milestones"], before["env_steps"]} - {execution.env_steps})
         execution = execution.model_copy(update={"milestones": tuple(milestones)})
     plugins = plugins_of([cell.algorithm for cell in cells], cells[0].split.family)
-    execution = execution.model_copy(update={"plugins": kept(plugins, out)})
+    execution = execution.model_copy(update={"plugins": (*execution.plugins, *kept(plugins, out))})
     keep_json(path, execution.model_dump(mode="json"))
     for cell in cells:
         for metatest in cell.metatests:

@@ -14,6 +14,7 @@ from suite.results.records import MOST_RECORDS, read_table
 
 if TYPE_CHECKING:
     from suite.experiment.specs import MetatestSpec
+    from tasks.spec import TaskSplit
 
 SHIPPED = Path(__file__).resolve().parents[2] / "reports" / "reference"
 
@@ -134,11 +135,28 @@ def refuse_incomparable(against: str, here: Mapping[str, MetatestSpec]) -> None:
             )
 
 
+def protocol_of(against: str, split: TaskSplit) -> dict[str, Any]:
+    """The protocol that the rows of a shipped table follow on a split, as one would declare it.
+
+    Raises:
+        UserError: there is no such table, or the split is not in it.
+    """
+    there = measurements(reference_table(against))
+    if split.full_name not in there:
+        raise UserError(f"against: {against} has no results on {split.full_name}; it has them on {', '.join(there)}")
+    return _as_declared(there[split.full_name].protocol, split)
+
+
+def _as_declared(recorded: dict[str, Any], split: TaskSplit) -> dict[str, Any]:
+    """A recorded protocol, into which the split's number of transitions has been filled, without that."""
+    if recorded.get("adaptation_transitions") == split.adaptation_transitions:
+        return recorded | {"adaptation_transitions": None}
+    return recorded
+
+
 def _settings(theirs: dict[str, Any], own: MetatestSpec) -> str:
-    """The options of the command line that make a protocol the same; recorded ones have the split's data filled in."""
-    fields = own.protocol.model_dump(mode="json")
-    if theirs.get("adaptation_transitions") == own.split.adaptation_transitions:
-        theirs = theirs | {"adaptation_transitions": None}
+    """The options of the command line that make a protocol the same."""
+    fields, theirs = own.protocol.model_dump(mode="json"), _as_declared(theirs, own.split)
     changed = {key: value for key, value in theirs.items() if fields.get(key) != value}
     options = [
         f"--set protocol.{key}={'null' if value is None else json.dumps(value)}" for key, value in changed.items()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from algorithms.base import Adaptation, Agent
+from algorithms.base import Agent
+from algorithms.elsewhere.loading import Policy
+from algorithms.elsewhere.rows import FinetuneAdapt, PolicyAdapt, agent_of_policy
 from suite.errors import UserError, nearest
 from suite.experiment.messages import explain
 from suite.experiment.specs import EvaluationProtocol
@@ -15,36 +15,10 @@ from suite.results.records import SCHEMA
 from suite.run.metatest import Meters, Trial, run_trial
 from suite.run.rollout import Meter
 from tasks.registry import get_family, get_split
-from tasks.spec import Act, TaskSplit, Transition
+from tasks.spec import Act, TaskSplit
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class PolicyAgent(Agent):
-    """A function of observations as an agent that never adapts, and explores as it is evaluated."""
-
-    def __init__(self, policy: Act) -> None:
-        self.policy = policy
-
-    def begin(self, num_tasks: int) -> None:
-        """Nothing is kept per task."""
-
-    def act(self, observations: np.ndarray, explore: bool) -> np.ndarray:
-        """The policy's actions."""
-        del explore
-        return self.policy(observations)
-
-    def observe(self, transition: Transition, active: np.ndarray, episode_end: np.ndarray) -> None:
-        """Ignore."""
-
-    def adapt(self, every: int, limit: int | None = None) -> Iterator[Adaptation]:
-        """One point, without updates."""
-        yield Adaptation(0, {})
-
-    def fork(self, episodes: int) -> PolicyAgent:
-        """Itself."""
-        return self
 
 
 def evaluate(
@@ -56,8 +30,9 @@ def evaluate(
     """What an agent or a policy returns on a split's tasks, a row per episode, with the columns of records.
 
     An agent (`load_agent`) adapts to each task, exactly as in a meta-test: `before`, `collect`, `during`, `after`. A
-    policy, a function from observations (row, observation) to actions (row, action) in [-1, 1], adapts to nothing. The
-    columns are those of `docs/library.md` but for what identifies a run.
+    policy, a function from observations (row, observation) to actions (row, action) in [-1, 1], adapts to nothing,
+    unless it is an object that offers `adapt(data)` (`algorithms.elsewhere.rows.PolicyOfTask`). The columns are those
+    of `docs/library.md` but for what identifies a run.
 
     Args:
         agent_or_policy: An agent is begun anew for each batch of tasks.
@@ -70,8 +45,8 @@ def evaluate(
     """
     import pandas as pd
 
-    agent = agent_or_policy if isinstance(agent_or_policy, Agent) else PolicyAgent(agent_or_policy)
     chosen = get_split(split) if isinstance(split, str) else split
+    agent = agent_or_policy if isinstance(agent_or_policy, Agent) else _agent_of(agent_or_policy, chosen, seed)
     rules = _protocol(protocol)
     transitions = rules.adaptation_transitions or chosen.adaptation_transitions
     rows: list[dict[str, Any]] = []
@@ -80,6 +55,13 @@ def evaluate(
     fixed = {"family": chosen.family, "split": chosen.full_name, "split_hash": chosen.hash, "protocol_hash": rules.hash}
     columns = [name for name in SCHEMA.names if name in fixed or name in rows[0]]
     return pd.DataFrame([fixed | row for row in rows], columns=columns)
+
+
+def _agent_of(policy: Act, split: TaskSplit, seed: int) -> Agent:
+    """An agent that acts by a policy, and is fine-tuned by its `adapt` if it has one."""
+    config = FinetuneAdapt() if callable(getattr(policy, "adapt", None)) else PolicyAdapt()
+    name = str(getattr(policy, "__name__", type(policy).__name__))
+    return agent_of_policy(Policy(name, policy, get_family(split.family).spaces), config, seed)
 
 
 def _trials(agent: Agent, split: TaskSplit, protocol: EvaluationProtocol, seed: int) -> Iterator[Trial]:

@@ -46,11 +46,25 @@ def describe(
         "protocol": spec.protocol.model_dump(mode="json")
         | {"adaptation_transitions": adaptation_transitions(spec)},
         "protocol_hash": spec.protocol.hash,
-        "config": {"train": training.spec.config, "adapt": spec.config}, "gain": gain_facts(spec),
-        "cost": {"train_wall_seconds": training.counters["seconds"], "train_env_steps": training.meter.steps,
-                 "train_core_minutes": training.counters.get("core_minutes")},
+        "config": {"train": _of_variant(training), "adapt": spec.config}, "gain": gain_facts(spec),
+        "cost": _cost(training),
         "provenance": read_json(folder / "provenance.json"),
     }  # fmt: skip
+
+
+def _cost(training: Training) -> dict[str, Any]:
+    """What the training took here: nothing is known of the time of one that was made elsewhere."""
+    took = {} if training.algorithm.steps_elsewhere else training.counters
+    return {
+        "train_wall_seconds": took.get("seconds"), "train_env_steps": training.meter.steps,
+        "train_core_minutes": took.get("core_minutes"),
+    }  # fmt: skip
+
+
+def _of_variant(training: Training) -> dict[str, Any]:
+    """The training's configuration, without what belongs to its seed."""
+    config = training.algorithm.config
+    return {name: value for name, value in training.spec.config.items() if name not in config.of_seed}
 
 
 def _uncommon(split: TaskSplit, family: TaskFamily) -> dict[str, Any]:

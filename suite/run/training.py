@@ -65,8 +65,10 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     where = torch.device(device)
     with no_global_randomness(entry.name, spec.family):
         algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
+    meter.steps = algorithm.steps_elsewhere
     counters: dict[str, Any] = {
-        "env_steps": 0, "iterations": 0, "episodes": 0, "seconds": 0.0, "core_minutes": 0.0, "metrics_bytes": 0,
+        "env_steps": meter.steps, "iterations": 0, "episodes": 0, "seconds": 0.0, "core_minutes": 0.0,
+        "metrics_bytes": 0,
     }  # fmt: skip
     if checkpoint is not None:
         state, log, counters = load_checkpoint(folder / "checkpoints", checkpoint, where, algorithm.state())
@@ -101,7 +103,8 @@ def train(
 ) -> None:
     """Meta-train until the budget, continuing from the newest whole checkpoint; the last state is checkpointed.
 
-    Where there is nothing to train, the only checkpoint is that of the algorithm as it is built, at 0 steps.
+    Where there is nothing to train, the only checkpoint is that of the algorithm as it is built, at 0 steps or those
+    that it was trained for elsewhere.
     `asked_to_stop` is asked after each outer iteration, before anything of it is written.
 
     Raises:
@@ -117,7 +120,7 @@ def train(
     _, algorithm, source, meter, counters = training
     status.follow(lambda: meter.steps, execution.env_steps)
     if name is None and math.isinf(algorithm.steps_of_next_iteration()):
-        save_checkpoint(checkpoints, checkpoint_name(0), algorithm.state(), algorithm.log(), counters)
+        save_checkpoint(checkpoints, checkpoint_name(meter.steps), algorithm.state(), algorithm.log(), counters)
     with _metrics(folder / "metrics.jsonl", counters["metrics_bytes"], status) as metrics, ExitStack() as open_events:
         events = open_events.enter_context(event_files(folder, execution.tensorboard))
         saved_at = clock = time.monotonic()

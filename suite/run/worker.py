@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from algorithms.base import Diverged
-from algorithms.registry import training_entry
+from algorithms.registry import SCORED, training_entry
 from suite.errors import UserError
 from suite.experiment.code_identity import code_of
 from suite.experiment.plugins import advice, use_installed_plugins, use_kept_plugins
@@ -96,6 +96,7 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
         device = execution.device if execution.device == "cpu" else torch.cuda.get_device_name(execution.device)
         made_by = provenance(command, device, torch.get_num_threads(), _code_of(folder), round(product_rate(), 1))
+        made_by |= _policy_of(folder)
         write_provenance(folder / "provenance.json", made_by)
         with stop.postponed():
             train(folder, execution, status, asked_to_stop)
@@ -126,6 +127,14 @@ def _code_of(folder: Path) -> dict[str, Any]:
     training = read_training_spec(folder)
     tested = [read_json(below / "config.json")["algorithm"] for below in metatest_folders(folder)]
     return code_of([training_entry(training.algorithm).name, *tested], training.family)
+
+
+def _policy_of(folder: Path) -> dict[str, Any]:
+    """Under `policy`, which policy from elsewhere is tested and the SHA-256 of each of its files; else nothing."""
+    training = read_training_spec(folder)
+    if training.algorithm not in SCORED:
+        return {}
+    return {"policy": {name: training.config[name] for name in ("policy", "files")}}
 
 
 def _failed(status: Status, code: int, message: str) -> int:

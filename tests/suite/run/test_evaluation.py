@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from algorithms.elsewhere.rows import PolicyAgent
 from suite.errors import UserError
 from suite.experiment.specs import EvaluationProtocol
 from suite.run.agents import load_agent
-from suite.run.evaluation import PolicyAgent, evaluate
+from suite.run.evaluation import evaluate
 from tasks.registry import get_split
 
 FEW = {"max_tasks": 2, "evaluation_episodes": 2}
@@ -48,7 +49,7 @@ def test_an_agent_adapts_and_is_begun_anew_each_time(tiny_experiment, run_here, 
     (still, "point-goal.odd", None, "there is no split"),
     (still, "point-goal.ood", {"max_task": 1}, "protocol: max_task is not a known key; did you mean max_tasks"),
     (still, "point-goal.ood", {"task_lists": ["tets"]}, "has no list 'tets'; did you mean test"),
-    (lambda observations: np.zeros(2), "point-goal.ood", None, r"shape \(2,\); \(row, action\) = \(30, 2\)"),
+    (lambda observations: np.zeros(2), "point-goal.ood", None, r"shape \(2,\) where \(row, action\) = \(30, 2\)"),
     (still, "ant-goal.standard", EvaluationProtocol(max_tasks=1), r"\(row, action\) = \(3, 8\) is needed"),
 ])  # fmt: skip
 def test_mistakes_are_one_sentence(policy, split, protocol, said):
