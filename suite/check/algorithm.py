@@ -30,11 +30,19 @@ def check_algorithm(entry: AlgorithmEntry, on: Iterable[TaskFamily] | None = Non
 Given = tuple[Subject, list[str]]
 
 
+def is_whole(given: Given) -> str:
+    """The three classes are there, with every method that has to be."""
+    classes = [given[0].entry.load(part) for part in ("algorithm", "train", "adapt")]
+    lacking = [f"{one.__name__} lacks {', '.join(sorted(one.__abstractmethods__))}"
+               for one in classes if getattr(one, "__abstractmethods__", ())]  # fmt: skip
+    require(not lacking, "; ".join(lacking))
+    return ", ".join(one.__name__ for one in classes)
+
+
 def has_defaults(given: Given) -> str:
-    """The three classes are there, and both blocks can be left out."""
+    """Both blocks can be left out."""
     for block in ("train", "adapt"):
         given[0].entry.load(block)()
-    given[0].entry.load("algorithm")
     return "train and adapt can be left out of an experiment"
 
 
@@ -261,6 +269,8 @@ def _trains(given: Given) -> Subject:
 
 
 CHECKS = (
+    Check("is whole", is_whole, "the suite calls each of its methods",
+          "define what is lacking; algorithms/base.py says what each has to do, algorithms/simple.py of a simple one"),
     Check("has defaults", has_defaults, "an experiment may name it and nothing else",
           "give every field of the two configuration classes a default"),
     Check("builds everywhere", builds_everywhere, "any split may be asked for",
