@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from suite.cli.output import AsJson, print_json, print_lines, print_table
+from suite.errors import UserError
 
 app = typer.Typer(help="Algorithms: a meta-training and a way to adapt.", no_args_is_help=True)
 
@@ -47,9 +48,11 @@ def broken_plugins() -> list[str]:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: AsJson = False) -> None:
     """Every field of an algorithm's configuration: type, default, and where the default comes from."""
-    from algorithms.registry import get_algorithm
+    from algorithms.registry import SCORED, get_algorithm
     from suite.experiment.presets import algorithm_file, presets
 
+    if name in SCORED:
+        raise UserError(f"{name} is no algorithm but what `offmap score` calls its rows; see `offmap score --help`")
     entry = get_algorithm(name)
     blocks = {block: fields_of(entry.load(block)) for block in ("train", "adapt")}
     names = list(presets(entry.training))

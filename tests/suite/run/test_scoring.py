@@ -233,7 +233,10 @@ def test_a_row_can_be_measured_as_a_shipped_table_was(policies, tmp_path):
         prepare_scores(still, "point-goal.ood", tmp_path / "few", (), "published-budget/mier")
 
 
-def test_an_experiment_does_not_train_it(tiny_experiment):
+def test_an_experiment_does_not_train_it_and_no_list_has_it(tiny_experiment, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["algorithms", "show", "policy"])
+    assert "what `offmap score` calls its rows" in capsys.readouterr().err
     experiment = tiny_experiment(("null",)).model_copy(update={"algorithms": (Choice(name="policy"),)})
     with pytest.raises(UserError, match=r"offmap score point-goal.ood --policy FILE"):
         expand(experiment)
