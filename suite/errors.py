@@ -30,6 +30,7 @@ def shortened(value: Any, longest: int = LONGEST) -> str:
         text = repr(value if not isinstance(value, str | list | tuple) else value[: 2 * longest])
     except (RecursionError, ValueError):  # nested too deep, or a number of thousands of digits
         text = f"a {type(value).__name__}"
+    text = text if "\n" not in text else " ".join(text.split())  # an array's
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 

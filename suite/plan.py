@@ -54,6 +54,7 @@ class Plan(NamedTuple):
     trainings: list[PlannedTraining]
     lacks_bfloat16: bool = False
     """Whether the device has no bfloat16 of its own, so that `precision: auto` is float32 here."""
+    unscored: tuple[str, ...] = ()  # splits without a return of the zero action, stated or to be measured
 
     @property
     def hours(self) -> float | None:
@@ -82,6 +83,11 @@ class Plan(NamedTuple):
             sentences.append(
                 "this machine does not multiply bfloat16 natively: `precision: auto` is fp32 here, and what `lite` "
                 "takes elsewhere, a quarter of an hour of one core per training, is no guide"
+            )
+        if self.unscored:
+            sentences.append(
+                f"no scores on {', '.join(self.unscored)}: nothing says what the zero action returns there; run the "
+                "reference `null` beside, which measures it, or state `null_return`"
             )
         return sentences + code_changes.sentences((cell.variant, cell.changed_modules) for cell in self.cells)
 
@@ -116,7 +122,15 @@ def make_plan(
     done = {test.hash for cell in cells for test in cell.metatests if _is_done(test, out)}
     trainings = [_planned_training(sharing, out, done, calibrate, say) for sharing in by_training.values()]
     lacks_bfloat16 = native_precision(experiment.device.partition(":")[0]) == "fp32"
-    return Plan(experiment.name, out, workers, list(_planned_cells(cells, out, done)), trainings, lacks_bfloat16)
+    planned = list(_planned_cells(cells, out, done))
+    return Plan(experiment.name, out, workers, planned, trainings, lacks_bfloat16, tuple(_unscored(cells)))
+
+
+def _unscored(cells: list[Cell]) -> Iterator[str]:
+    """The splits on which there is no score 0: none is declared, and the null reference does not run."""
+    splits = {cell.split.full_name: cell.split for cell in cells}
+    measured = {cell.split.full_name for cell in cells if cell.algorithm == "null" and cell.reason is None}
+    yield from (name for name, split in splits.items() if split.references.null is None and name not in measured)
 
 
 def _planned_cells(cells: list[Cell], out: Path, done: set[str]) -> Iterator[PlannedCell]:

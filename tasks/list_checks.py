@@ -51,8 +51,8 @@ def identity(values: tuple[float, ...], family: TaskFamily) -> Identity:
     return tuple(value % circle if unit == "rad" else value for value, unit in zip(rounded, _units(family)))
 
 
-def lies_between(split: TaskSplit, family: TaskFamily) -> bool:
-    """Whether every test task lies within the ends of the training tasks, parameter by parameter.
+def lies_between(split: TaskSplit, family: TaskFamily, list_name: str = "test") -> bool:
+    """Whether every task of a list lies within the ends of the training tasks, parameter by parameter.
 
     Never of signs, such as negated joints, which have nothing between them.
     """
@@ -65,7 +65,7 @@ def lies_between(split: TaskSplit, family: TaskFamily) -> bool:
     turns = [(0.0, 2 * math.pi) if unit == "rad" else (0.0,) for unit in _units(family)]
     return all(
         any(low <= value + turn <= high for turn in turns_of)
-        for row in split.test
+        for row in split.values(list_name)
         for value, (low, high), turns_of in zip(row, ends, turns)
     )
 
@@ -172,34 +172,42 @@ def _untrue_shift(split: TaskSplit, family: TaskFamily) -> list[str]:
     """Test tasks inside the training distribution of what is said to be outside of it, and the reverse."""
     if split.shift == "same_tasks" or (split.support and len(split.support) != len(family.parameters)):
         return []
-    where = support_in_words(split, family)
-    outer = _outer(split, family)
-    if split.shift == "in_distribution":
-        return [
-            f"declares shift 'in_distribution', but test {_few(outer)} lie outside the training distribution "
-            f"({where}): take them out, declare where training tasks are drawn from (`support`), or declare shift: "
-            "out_of_distribution"
-        ] if outer else []  # fmt: skip
-    problems = []
-    beyond = _outer(split, family, inset=2 * TOLERANCE) if outer else []  # some may lie on the edge, not all
-    inner = sorted(set(range(len(split.test))) - set(beyond))
-    if inner:
-        problems.append(
-            f"declares shift 'out_of_distribution', but test {_few(inner)} lie inside the training distribution "
-            f"({where}): take them out, or declare shift: in_distribution"
-        )
-    if not split.test_id:
+    problems = [words for name in ("test", *split.extra) for words in _untrue_list(split, family, name)]
+    if split.shift == "out_of_distribution" and not split.test_id:
         problems.append("shift 'out_of_distribution' needs a test_id list: without one there is no gap to measure")
     return problems
 
 
-def _outer(split: TaskSplit, family: TaskFamily, inset: float = 0.0) -> list[int]:
-    """The test tasks outside the training distribution, if every interval of its support ends earlier by `inset`."""
+def _untrue_list(split: TaskSplit, family: TaskFamily, name: str) -> list[str]:
+    """What of a test list is not where the declared shift says."""
+    where, outer = support_in_words(split, family), _outer(split, family, name)
+    if split.shift == "in_distribution":
+        return [
+            f"declares shift 'in_distribution', but {name} {_few(outer)} lie outside the training distribution "
+            f"({where}): take them out, declare where training tasks are drawn from (`support`), or declare shift: "
+            "out_of_distribution"
+        ] if outer else []  # fmt: skip
+    beyond = _outer(split, family, name, inset=2 * TOLERANCE) if outer else []  # some may lie on the edge, not all
+    inner = sorted(set(range(len(split.values(name)))) - set(beyond))
+    return [
+        f"declares shift 'out_of_distribution', but {name} {_few(inner)} lie inside the training distribution "
+        f"({where}): take them out, or declare shift: in_distribution"
+    ] if inner else []  # fmt: skip
+
+
+def _outer(split: TaskSplit, family: TaskFamily, name: str, inset: float = 0.0) -> list[int]:
+    """The tasks of a list outside the training distribution, if every interval of its support ends earlier by `inset`.
+
+    A single value is no interval and has no edge.
+    """
     if split.support is None or not inset:
-        return [task.index for task in outside(split, "test", split, family)]
-    support = tuple(tuple((low + inset, high - inset) for low, high in intervals) for intervals in split.support)
+        return [task.index for task in outside(split, name, split, family)]
+    support = tuple(
+        tuple((low + inset, high - inset) if high > low else (low, high) for low, high in intervals)
+        for intervals in split.support
+    )
     narrower = split.model_copy(update={"support": support})
-    return [task.index for task in outside(split, "test", narrower, family)]
+    return [task.index for task in outside(split, name, narrower, family)]
 
 
 def _few(indices: list[int]) -> str:

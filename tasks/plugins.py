@@ -10,7 +10,6 @@ import ast
 import hashlib
 import sys
 import traceback
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
@@ -163,10 +162,17 @@ def imported(module: str) -> ModuleType:
 
 def explained(error: Exception, plugin: Plugin) -> BrokenPlugin:
     """An error of importing a plugin as one line: the last line of its file that was reached, and what went wrong."""
-    frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == plugin.path]
-    if isinstance(error, SyntaxError):
-        lines.append(error.lineno)
-    where = f"{plugin.path}, line {lines[-1]}" if lines else str(plugin.path)
-    words = " ".join(str(error).split()) or "it gives no reason"
-    return BrokenPlugin(f"plugin {plugin.given} ({where}) cannot be imported: {type(error).__name__}: {words}")
+    line = error.lineno if isinstance(error, SyntaxError) else line_in(plugin.path, error)
+    where = f"{plugin.path}, line {line}" if line is not None else str(plugin.path)
+    return BrokenPlugin(f"plugin {plugin.given} ({where}) cannot be imported: {in_one_line(error)}")
+
+
+def line_in(path: Path, error: BaseException) -> int | None:
+    """The last line of a file that was reached before an error; None if none was."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename) == path), None)
+
+
+def in_one_line(error: BaseException) -> str:
+    """The type of an error and what it says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'it gives no reason'}"

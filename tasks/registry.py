@@ -103,7 +103,7 @@ def check_lists(split: TaskSplit, family: TaskFamily) -> None:
     names = [(parameter.name, parameter) for parameter in family.parameters for _ in range(parameter.size)]
     for list_name in ("train", "test", "test_id", *split.extra):
         tasks = split.tasks(list_name)
-        if not tasks and list_name in ("train", "test"):
+        if not tasks and list_name != "test_id":
             raise InvalidDeclaration(f"split {split.full_name!r}: its {list_name} list is empty.")
         for task in tasks:
             where = f"split {split.full_name!r}, {list_name} task {task.index}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
 
@@ -23,6 +24,7 @@ TUNING_SEED = 20203
 TUNING_ID_SEED = 20204
 TAVT_SEED = 20205
 DECIMALS = 10
+SMALLEST = 2.0**-53  # a probability, and how far one is from 1 at least
 
 # Walker: a multiplier is base ** U(-3, 3), independent for each element; blocks in the order they are drawn.
 WALKER_BLOCKS = ((1.5, 8), (1.5, 24), (1.3, 9), (1.5, 24))
@@ -58,13 +60,43 @@ def places(seed: int, *lists: tuple[Sequence[Interval], int]) -> Iterator[Values
     """
     generator = np.random.RandomState(seed)
     for distances, count in lists:
-        squares = [(inner**2, outer**2) for inner, outer in distances]
-        rows = []
-        for _ in range(count):
-            angle = generator.uniform(0.0, 2 * math.pi)
-            distance = math.sqrt(spread(generator, squares, 1)[0])
-            rows.append((distance * math.cos(angle), distance * math.sin(angle)))
-        yield frozen(rows)
+        yield ring_points(generator, distances, count)
+
+
+def ring_points(generator: np.random.RandomState, distances: Sequence[Interval], count: int) -> Values:
+    """Points (x, y) spread evenly over rings around the origin, as `places` has them."""
+    squares = [(inner**2, outer**2) for inner, outer in distances]
+    rows = []
+    for _ in range(count):
+        angle = generator.uniform(0.0, 2 * math.pi)
+        distance = math.sqrt(spread(generator, squares, 1)[0])
+        rows.append((distance * math.cos(angle), distance * math.sin(angle)))
+    return frozen(rows)
+
+
+def normal(
+    generator: np.random.RandomState, mean: float, std: float, intervals: Sequence[Interval], count: int
+) -> np.ndarray:
+    """Values of N(mean, std) given that they lie in a union of intervals, (task,), rounded to `DECIMALS`.
+
+    By inversion: probabilities spread evenly over those of the intervals.
+    """
+    distribution, ends = NormalDist(mean, std), _probabilities(mean, std, intervals)
+    probabilities = spread(generator, ends, count)
+    which = np.searchsorted([high for _, high in ends], probabilities).clip(max=len(intervals) - 1)
+    values = [distribution.inv_cdf(min(max(p, SMALLEST), 1 - SMALLEST)) for p in probabilities.tolist()]
+    lows, highs = np.array(intervals)[which].T
+    return np.clip(np.round(values, DECIMALS), lows, highs)
+
+
+def normal_share(mean: float, std: float, intervals: Sequence[Interval]) -> float:
+    """How much of N(mean, std) lies in a union of intervals."""
+    return sum(high - low for low, high in _probabilities(mean, std, intervals))
+
+
+def _probabilities(mean: float, std: float, intervals: Sequence[Interval]) -> list[Interval]:
+    distribution = NormalDist(mean, std)
+    return [(distribution.cdf(low), distribution.cdf(high)) for low, high in intervals]
 
 
 def around(*distances: float, directions: int = 4) -> Values:

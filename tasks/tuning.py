@@ -66,7 +66,7 @@ def _in_one(quantity: float, intervals: tuple[Interval, ...]) -> bool:
 
 
 def _words(parameter: Parameter, intervals: tuple[Interval, ...]) -> str:
-    ranges = " or ".join(f"{low:.4g} to {high:.4g}" for low, high in intervals)
+    ranges = " or ".join(f"{low:.4g} to {high:.4g}" if low < high else f"{low:.4g}" for low, high in intervals)
     quantity = f"{parameter.name}'s distance from the origin" if parameter.is_place else parameter.name
     return f"{quantity} in {ranges} {parameter.unit}".rstrip()
 

@@ -10,13 +10,6 @@ from tasks.spec import TaskSplit
 HORIZON = 20
 
 
-class Silent:
-    """A status that nobody reads."""
-
-    def __getattr__(self, name):
-        return lambda *arguments, **keywords: None
-
-
 def goals_of(split: TaskSplit, list_name: str) -> np.ndarray:
     """Places of the goals of a list, (task, 2)."""
     angles = np.array([task.values[0] for task in split.tasks(list_name)])

@@ -160,6 +160,35 @@ def test_it_runs_and_reports_an_algorithm_and_a_family_of_ones_own(installation)
     assert "steady (reference)" in report.read_text()
 
 
+FEW_UPDATES = "train: {steps_per_iteration: 2}, adapt: {relabel_updates: 2}"
+COMPARISON = (  # the words of the project's README, with fewer gradient steps, test tasks and seeds
+    "budget=smoke", "splits=[point-goal.ood, cheetah-velocity.hard]", "seeds=[0]",
+    f"algorithms=[mine, {{name: mier, {FEW_UPDATES}}}, {{name: pearl, train: {{steps_per_iteration: 2}}}}]",
+    "protocol={max_tasks: 1, evaluation_episodes: 1}",
+)  # fmt: skip
+
+
+def test_a_strangers_algorithm_goes_all_the_way_to_a_report(installation):
+    """Written, changed, checked, run against two baselines on a point family and on the cheetah, reported."""
+    place, edits = installation.home / "mine", ("default=0.3, gt=0,", "default=0.25, gt=0,")
+    assert "offmap check algorithm ./mine.py" in installation.run("offmap", "new", "algorithm", "mine")
+    text = (place / "mine.py").read_text()
+    assert text.count(edits[0]) == 1
+    (place / "mine.py").write_text(text.replace(*edits))
+    checked = installation.run("offmap", "check", "algorithm", "mine/mine.py", "--no-everywhere", "--json")
+    assert {row["outcome"] for row in json.loads(checked)["mine"]} <= {"passed", "skipped"}
+    changes = [word for change in COMPARISON for word in ("--set", change)]
+    run = ("offmap", "run", "mine/experiment.yaml", "--out", "mine/runs", "--executor", "inline", *changes)
+    rows, said = ("cheetah-velocity.hard", "point-goal.ood", "MIER", "PEARL", "mine"), installation.run(*run)
+    page = (place / "runs" / "report" / "report.html").read_text()
+    assert all(row in said and row in page for row in rows)
+    trainings = {path.parent.name: json.loads(path.read_text()) for path in place.glob("runs/*/config.json")}
+    mine, _ = [name for name, spec in trainings.items() if spec["algorithm"] == "mine"]
+    assert trainings[mine]["config"]["noise"] == 0.25
+    installation.run("offmap", "report", f"mine/runs/{mine}", "--out", "mine/report")  # of one training: it is quicker
+    assert "mine" in (place / "report" / "report.html").read_text()
+
+
 def test_a_family_from_gymnasium_and_a_policy_from_elsewhere(installation):
     """Somebody who has a simulator and a policy already, and writes two functions."""
     (installation.home / "heavy.py").write_text(PENDULUM)

@@ -11,9 +11,10 @@ import numpy as np
 
 from algorithms.base import Algorithm
 from algorithms.registry import AlgorithmEntry
-from suite.check.report import Check, Finding, Skipped, carry_out, random_states, require
-from suite.check.subjects import STEPS, TASKS, Subject, same, tensors
+from suite.check.report import Check, Finding, Skipped, carry_out, require
+from suite.check.subjects import STEPS, TASKS, Subject, is_among, reached, same, tensors, tested_parameters
 from suite.experiment.presets import presets, resolve_blocks
+from suite.run.promises import random_states
 from suite.run.rollout import Meter
 from suite.run.saving.state_tree import flattened, nested
 from tasks.registry import families, get_family, splits
@@ -29,11 +30,19 @@ def check_algorithm(entry: AlgorithmEntry, on: Iterable[TaskFamily] | None = Non
 Given = tuple[Subject, list[str]]
 
 
+def is_whole(given: Given) -> str:
+    """The three classes are there, with every method that has to be."""
+    classes = [given[0].entry.load(part) for part in ("algorithm", "train", "adapt")]
+    lacking = [f"{one.__name__} lacks {', '.join(sorted(one.__abstractmethods__))}"
+               for one in classes if getattr(one, "__abstractmethods__", ())]  # fmt: skip
+    require(not lacking, "; ".join(lacking))
+    return ", ".join(one.__name__ for one in classes)
+
+
 def has_defaults(given: Given) -> str:
-    """The three classes are there, and both blocks can be left out."""
+    """Both blocks can be left out."""
     for block in ("train", "adapt"):
         given[0].entry.load(block)()
-    given[0].entry.load("algorithm")
     return "train and adapt can be left out of an experiment"
 
 
@@ -161,25 +170,9 @@ def sees_no_test_task(given: Given) -> str:
     subject, _ = given
     if not {*subject.entry.trains_on} <= {"train"}:
         raise Skipped("it is declared to train on test tasks")
-    split = subject.split
-    trained = {value for row in split.train for value in row}
-    forbidden = {value for row in (*split.test, *split.test_id) for value in row} - trained
-    seen, queue = set(), [subject.trained(1)]
-    while queue:
-        thing: Any = queue.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        require(not (isinstance(thing, float) and thing in forbidden), "it holds the parameter of a test task")
-        if isinstance(thing, np.ndarray) and thing.dtype == np.float64:
-            require(not np.isin(thing, list(forbidden)).any(), "it holds parameters of test tasks")
-        elif isinstance(thing, dict):
-            queue += list(thing.values())
-        elif isinstance(thing, list | tuple):
-            queue += list(thing)
-        elif hasattr(thing, "__dict__"):
-            queue += list(vars(thing).values())
-    return f"{len(seen)} objects reached, none of them a test task's"
+    forbidden, things = tested_parameters(subject.split), list(reached(subject.trained(1)))
+    require(not any(is_among(thing, forbidden) for thing in things), "it holds parameters of test tasks")
+    return f"{len(things)} objects reached, none of them a test task's"
 
 
 def adapts_as_it_claims(given: Given) -> str:
@@ -276,6 +269,8 @@ def _trains(given: Given) -> Subject:
 
 
 CHECKS = (
+    Check("is whole", is_whole, "the suite calls each of its methods",
+          "define what is lacking; algorithms/base.py says what each has to do, algorithms/simple.py of a simple one"),
     Check("has defaults", has_defaults, "an experiment may name it and nothing else",
           "give every field of the two configuration classes a default"),
     Check("builds everywhere", builds_everywhere, "any split may be asked for",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from suite.errors import shortened
+from tasks.plugins import in_one_line, line_in
 
 
 class Failed(Exception):
@@ -53,11 +53,9 @@ def carry_out(checks: Iterable[Check], subject: Any, source: Path) -> Iterator[F
 
 def _words(error: Exception, source: Path) -> str:
     """An error in one line, with the last line of the subject's own file that was reached."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == source]
-    where = f" ({source.name}, line {lines[-1]})" if lines else ""
-    words = " ".join(str(error).split()) or "without a message"
-    return f"{type(error).__name__}: {shortened(words, 300)[1:-1]}{where}"
+    line = line_in(source, error)
+    where = f" ({source.name}, line {line})" if line is not None else ""
+    return f"{shortened(in_one_line(error), 300)[1:-1]}{where}"
 
 
 def require(holds: bool, words: str) -> None:
@@ -68,14 +66,3 @@ def require(holds: bool, words: str) -> None:
     """
     if not holds:
         raise Failed(words)
-
-
-def random_states() -> tuple[Any, ...]:
-    """The global random states that nothing here may touch, as values that can be compared."""
-    import random
-
-    import numpy as np
-    import torch
-
-    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - to see that nobody uses it
-    return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"], torch.get_rng_state().tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -107,6 +108,37 @@ class Subject:
             for part in told[:-1]:
                 part[off] = foul.standard_normal(part[off].shape)
             agent.observe(told, active, active & (step % EPISODE == EPISODE - 1))
+
+
+def reached(start: object) -> Iterator[object]:
+    """What attributes, items and elements lead to from an object, itself first, each once."""
+    seen, queue = set(), [start]
+    while queue:
+        thing = queue.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        yield thing
+        if isinstance(thing, dict):
+            queue += list(thing.values())
+        elif isinstance(thing, list | tuple):
+            queue += list(thing)
+        elif hasattr(thing, "__dict__"):
+            queue += list(vars(thing).values())
+
+
+def tested_parameters(split: TaskSplit) -> set[float]:
+    """The numbers that tell test tasks of a split, and no training task of it."""
+    return {value for row in (*split.test, *split.test_id) for value in row} - {
+        value for row in split.train for value in row
+    }
+
+
+def is_among(thing: object, numbers: set[float]) -> bool:
+    """Whether an object is one of some numbers, or an array of as many digits that holds one."""
+    if isinstance(thing, np.ndarray) and thing.dtype == np.float64:
+        return bool(np.isin(thing, list(numbers)).any())
+    return isinstance(thing, float) and thing in numbers
 
 
 def tensors(algorithm: Algorithm) -> dict[str, torch.Tensor]:

@@ -13,9 +13,11 @@ from suite.errors import UserError, nearest
 from suite.experiment.budgets import AnyBudget, preset_of, protocol_for, steps_and_milestones
 from suite.experiment.declaration import Choice, Experiment
 from suite.experiment.origins import origin_words
+from suite.experiment.plugins import advice, plugins_of
 from suite.experiment.presets import resolve_blocks
 from suite.experiment.specs import EvaluationProtocol, Execution, MetatestSpec, TrainingSpec
 from suite.experiment.twins import SUFFIX, twin_values
+from tasks.plugins import in_one_line
 from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split, refuse_leaks, splits
 from tasks.spec import TaskSplit
 
@@ -57,7 +59,8 @@ def expand(experiment: Experiment) -> list[Cell]:
         repeated = sorted({label for label in labels if labels.count(label) > 1})
         raise UserError(f"algorithms: {', '.join(repeated)} occurs twice; give one of them another `label`")
     pairs = itertools.product(splits, choices)
-    cells = _with_shared_executions([cell for split, choice in pairs for cell in _cells(experiment, choice, split)])
+    cells = [cell for split, choice in pairs for cell in _explained_cells(experiment, choice, split)]
+    cells = _with_shared_executions(cells)
     _refuse_repetition(cells)
     experiment.executor.refuse_unknown(labels)
     return cells
@@ -181,6 +184,24 @@ def training_tasks(entry: AlgorithmEntry, split: TaskSplit) -> tuple[tuple[float
     if entry.trains_on == ("train",):
         return split.train
     return tuple(dict.fromkeys(task.values for name in entry.trains_on for task in split.tasks(name)))
+
+
+def _explained_cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> list[Cell]:
+    """A variant's cells on a split.
+
+    Raises:
+        UserError: it cannot run there; or what a plugin declares of its values fails, which is then said.
+    """
+    try:
+        return list(_cells(experiment, choice, split))
+    except UserError:
+        raise
+    except Exception as error:
+        plugins = plugins_of([choice.name], split.family)
+        if not plugins:
+            raise
+        words = f"{in_one_line(error)}{advice(error, plugins)}"
+        raise UserError(f"{choice.variant} on {split.full_name}: {words}") from error
 
 
 def _cells(experiment: Experiment, choice: Choice, split: TaskSplit) -> Iterator[Cell]:

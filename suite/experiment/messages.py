@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -69,13 +69,16 @@ def _complaint(item: Any, fields: dict[Any, Any]) -> str:
 
 def _fields_at(model: Any, location: tuple[int | str, ...]) -> dict[Any, Any]:
     """The fields of the model that is reached by walking `location` from `model`; {} where it is not a model."""
+    named = False  # whether what follows is a key of a mapping from names to models
     for part in location:
-        if isinstance(part, int) or _BRANCH.fullmatch(part):
+        if named or isinstance(part, int) or _BRANCH.fullmatch(part):
+            named = False
             continue
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return {}
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
         candidates += [inner for candidate in candidates for inner in getattr(candidate, "__args__", ())]
+        named = any(get_origin(candidate) is dict for candidate in candidates)
         model = next((candidate for candidate in candidates if hasattr(candidate, "model_fields")), None)
     return dict(getattr(model, "model_fields", {}))

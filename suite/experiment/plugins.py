@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from algorithms.elsewhere.files import PolicyFile, use_policy_folder
@@ -21,7 +21,7 @@ from suite.errors import UserError
 from suite.experiment.messages import explain
 from tasks import registry
 from tasks.plugin_families import add_families, remove_families
-from tasks.plugins import PROBLEMS, BrokenPlugin, NameTaken, Plugin, locate, remember
+from tasks.plugins import PROBLEMS, BrokenPlugin, NameTaken, Plugin, file_of, line_in, locate, path_of, remember
 
 GROUPS = ("offmap.algorithms", "offmap.families")
 ALGORITHMS, FAMILIES = "ALGORITHMS", "FAMILIES"
@@ -86,14 +86,26 @@ def use_installed_plugins() -> None:
 
     Of two that declare the same name, neither is.
     """
-    modules = {point.value for group in GROUPS for point in entry_points(group=group)}
-    for module in sorted(modules):
+    points = {point.value: point for group in GROUPS for point in entry_points(group=group)}
+    for module, point in sorted(points.items()):
+        if file_of(module) is None:
+            PROBLEMS.append(_leads_nowhere(point))
+            continue
         try:
             use_plugins([module], Path())
         except UserError as error:
             PROBLEMS.append(str(error))
             if isinstance(error, NameTaken) and error.other in _IN_USE:
                 stop_using(error.other)
+
+
+def _leads_nowhere(point: EntryPoint) -> str:
+    package = point.dist.name if point.dist is not None else "a package"
+    what = "a module alone, without `:`" if ":" in point.value else "a module that there is"
+    return (
+        f"plugin {point.value}, the entry point {point.name!r} ({point.group}) of {package}: Python finds no such "
+        f"module; name {what} in the package's pyproject.toml and install it again, or uninstall it"
+    )
 
 
 def plugins_of(algorithms: Iterable[str], family: str) -> list[Plugin]:
@@ -124,8 +136,8 @@ def kept(plugins: Sequence[Plugin], out: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def use_kept_plugins(names: Iterable[str], out: Path) -> None:
-    """Have the plugins of a run be in use, as `kept` named them; of files only copies in the results folder.
+def use_kept_plugins(names: Iterable[str], out: Path) -> list[Plugin]:
+    """The plugins of a run, in use from now on, as `kept` named them; of files only copies in the results folder.
 
     So too the files of a policy from elsewhere, as `policy_place` names their folder.
 
@@ -141,7 +153,7 @@ def use_kept_plugins(names: Iterable[str], out: Path) -> None:
         if plugin.is_file and not plugin.path.is_relative_to((out / FOLDER).resolve()):
             raise UserError(f"plugin {plugin.given} of {out} is not one of its copies in {out / FOLDER}; run it again")
         modules.append(name)
-    use_plugins(modules, out)
+    return use_plugins(modules, out)
 
 
 def policy_place(policy: PolicyFile) -> str:
@@ -168,6 +180,23 @@ def _use_policy(name: str, out: Path) -> None:
     if not folder.is_relative_to((out / POLICIES).resolve()) or not folder.is_dir():
         raise UserError(f"policy {name} of {out} is not one of its folders in {out / POLICIES}; score it again")
     use_policy_folder(folder)
+
+
+def advice(error: BaseException, plugins: Iterable[Plugin]) -> str:
+    """What to add to the words of an error that plugins may have made: the place, and the command that finds out more.
+
+    Nothing where there are none.
+    """
+    plugins = list(plugins)
+    lines = [(plugin.path.name, line_in(path_of(plugin.module) or plugin.path, error)) for plugin in plugins]
+    where = "".join(f" ({name}, line {line})" for name, line in lines if line is not None)
+    checks = [
+        f"`offmap check {kind} {f'./{plugin.path.name}' if plugin.is_file else plugin.module}`"
+        for plugin in plugins
+        for kind, declared in (("algorithm", ALGORITHMS), ("family", FAMILIES))
+        if plugin.declares(declared)
+    ]
+    return f"{where}; {' and '.join(checks)} says what is wrong, and how to mend it" if checks else where
 
 
 def presets_beside(path: Path) -> Path:

@@ -95,11 +95,25 @@ def resolve_blocks(
                 block |= part.get(name) or {}
     for field in _fields_of_siblings(entry):
         blocks["adapt"].pop(field, None)
-    resolved = [
-        validated(entry.load(name), blocks[name] | own, f"{entry.name}.{name}")
-        for name, own in (("train", train), ("adapt", adapt))
-    ]
+    for name, own in (("train", train), ("adapt", adapt)):
+        blocks[name] |= own
+        _require_defaults(entry.load(name), blocks[name], f"{entry.name}.{name}")
+    resolved = [validated(entry.load(name), block, f"{entry.name}.{name}") for name, block in blocks.items()]
     return _with_precision(resolved[0], device), resolved[1]
+
+
+def _require_defaults(model: type[BaseModel], values: dict[str, Any], where: str) -> None:
+    """Refuse a block that an experiment cannot leave out, if nothing else is wrong with it.
+
+    Raises:
+        UserError: a field has neither a default nor a value.
+    """
+    missing = [name for name, field in model.model_fields.items() if field.is_required() and name not in values]
+    if missing and values.keys() <= model.model_fields.keys():
+        raise UserError(
+            f"{where}: {', '.join(missing)} has no value: give it a default in {model.__name__}, as every field has to "
+            "have one, or a value in the experiment"
+        )
 
 
 def _fields_of_siblings(entry: AlgorithmEntry) -> set[str]:

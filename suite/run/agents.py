@@ -18,6 +18,7 @@ from suite.results.json_files import read_finite, read_json
 from suite.results.layout import metatest_folders
 from suite.results.shapes import EXECUTION, read_shaped
 from suite.run.memory_bounds import bounded_memory, stored_elements
+from suite.run.promises import require_agent
 from suite.run.stored_specs import read_training_spec
 from suite.run.training import Training, open_at_budget
 from tasks.spec import fingerprint
@@ -122,7 +123,7 @@ def load_training(metatest: Metatest, device: str) -> Training:
 def agent_of(training: Training, spec: MetatestSpec, seed: int) -> Agent:
     """A fresh agent of a training that adapts as a meta-test of it says; `seed` is of the agent's own draws."""
     config = get_algorithm(spec.algorithm).load("adapt").model_validate(spec.config)
-    return training.algorithm.agent(config, seed)
+    return require_agent(training.algorithm.agent(config, seed), training.algorithm)
 
 
 def find_metatest(folder: Path, agree_in: Sequence[str] = HOW_IT_ADAPTS) -> Metatest:

@@ -27,6 +27,7 @@ from suite.results.records import DIAGNOSTICS_SCHEMA, SCHEMA, RecordsError, in_s
 from suite.results.shapes import is_number
 from suite.run.agents import agent_of
 from suite.run.compute import Compute, total
+from suite.run.promises import no_global_randomness, require_point
 from suite.run.rollout import ADAPTATION, EVALUATION, Meter, Watch, collect
 from suite.run.training import Training
 from tasks.registry import get_family, make_batch
@@ -89,10 +90,11 @@ def run_metatest(
     names = [f"{trial.list_name}-{trial.tasks[0].index:06d}" for trial in trials]
     for number, (name, trial) in enumerate(zip(names, trials)):
         if not _is_whole(parts, name):
-            agent = agent_of(training, spec, trial.agent_seed)
-            started, meters = time.monotonic(), Meters(Meter(), Meter())
-            compute = Compute(str(training.algorithm.device))
-            rows, diagnostics = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), meters)
+            with no_global_randomness(spec.algorithm, family.name):
+                agent = agent_of(training, spec, trial.agent_seed)
+                started, meters = time.monotonic(), Meters(Meter(), Meter())
+                compute = Compute(str(training.algorithm.device))
+                rows, diagnostics = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), meters)
             cost = {
                 "seconds": time.monotonic() - started, "core_minutes": compute.minutes(),
                 "adaptation": meters.adaptation.steps, "evaluation": meters.evaluation.steps,
@@ -150,7 +152,8 @@ def run_trial(
     rows += _collect_adaptation(trial, agent, transitions, meters.adaptation)
     diagnostics: list[Row] = []
     last: list[Row] = []
-    for point in agent.adapt(protocol.evaluate_every, protocol.max_updates):
+    for given in agent.adapt(protocol.evaluate_every, protocol.max_updates):
+        point = require_point(given, agent, len(trial.tasks))
         _check_cap(point, protocol)
         rows += last
         last = evaluate(agent, "during", point.updates, transitions)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from algorithms.base import Diverged
-from suite.errors import UserError
+from suite.errors import UserError, shortened
 from tasks.registry import make_batch, reward_rule, termination_rule
 from tasks.spec import (
     Act,
@@ -23,6 +23,8 @@ from tasks.spec import (
 
 TRAINING, ADAPTATION, EVALUATION = 1, 2, 3
 """Streams of episode seeds: an episode of one never shares its noise with an episode of another."""
+
+LEEWAY = 1e-5  # of rounding, beyond which an action is not in [-1, 1]
 
 
 class Meter:
@@ -61,8 +63,8 @@ def collect(
     per row. `generator_of(row, n)` gives the noise of a row's n-th episode. `tasks` of the result equals `rows`.
 
     Raises:
-        Diverged: an action is not finite.
-        UserError: the policy's actions are not one per row, of the family's size.
+        Diverged: an action, an observation or a reward is not finite.
+        UserError: the policy's actions are not one per row, of the family's size, in [-1, 1].
     """
     family, rows = environment.family, environment.num_rows
     recorder = _Recorder(family, rows)
@@ -80,10 +82,11 @@ def collect(
     observations = restart(np.arange(rows))
     active = np.ones(rows, bool)
     while active.any():
-        actions = _of_shape(np.asarray(act(observations), np.float32), (rows, family.action_dim))
-        if not np.isfinite(actions[active]).all():
-            raise Diverged("the policy gave an action that is not finite")
+        actions = _of_shape(act(observations), (rows, family.action_dim))
+        _require_bounds(actions[active], observations[active])
         result = environment.step(actions, active)
+        if not np.isfinite(result.rewards[active]).all():
+            raise Diverged("the simulator gave a reward that is not finite")
         meter.add(int(active.sum()))
         left[active] -= 1
         over = active & (result.terminated | (recorder.steps + 1 == family.horizon) | (left == 0))
@@ -100,15 +103,39 @@ def collect(
     return recorder.batch()
 
 
-def _of_shape(actions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The actions, if they are one per row.
+def _of_shape(given: Any, shape: tuple[int, int]) -> np.ndarray:
+    """The actions as float32, if they are one per row.
 
     Raises:
-        UserError: they are not.
+        UserError: they are not, or are no numbers.
     """
+    try:
+        actions = np.asarray(given, np.float32)
+    except (TypeError, ValueError):
+        raise UserError(f"the policy gave {shortened(given)}; an array (row, action) = {shape} is needed") from None
     if actions.shape != shape:
         raise UserError(f"the policy gave actions of shape {actions.shape}; (row, action) = {shape} is needed")
     return actions
+
+
+def _require_bounds(actions: np.ndarray, observations: np.ndarray) -> None:
+    """Nothing, if all of the actions (row, action) for some observations are in [-1, 1], but for rounding.
+
+    Raises:
+        Diverged: one is not finite.
+        UserError: one is beyond.
+    """
+    sizes = np.abs(actions)
+    if (sizes <= 1 + LEEWAY).all():
+        return
+    if not np.isfinite(observations).all():
+        raise Diverged("the simulator gave an observation that is not finite")
+    if not np.isfinite(actions).all():
+        raise Diverged("the policy gave an action that is not finite")
+    raise UserError(
+        f"the policy gave an action of {actions.flat[sizes.argmax()]:.4g}; whatever the body, which scales them "
+        "itself, they have to lie in [-1, 1]: clip or squash them in `act`"
+    )
 
 
 class _Recorder:

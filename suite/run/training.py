@@ -21,6 +21,7 @@ from suite.results.json_files import set_aside
 from suite.results.status import Status
 from suite.run.compute import Compute, total
 from suite.run.event_files import event_files
+from suite.run.promises import iterated, no_global_randomness
 from suite.run.rollout import Meter, RevealingTrainingSource, TrainingSource
 from suite.run.saving.checkpoints import (
     checkpoint_names,
@@ -62,7 +63,8 @@ def open_training(folder: Path, device: str, capacity: int, checkpoint: str | No
     source = training_source(spec, meter)
     config = train_config(folder, spec)
     where = torch.device(device)
-    algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
+    with no_global_randomness(entry.name, spec.family):
+        algorithm = entry.load("algorithm")(config, source, seed=spec.seed, device=where, capacity=capacity)
     meter.steps = algorithm.steps_elsewhere
     counters: dict[str, Any] = {
         "env_steps": meter.steps, "iterations": 0, "episodes": 0, "seconds": 0.0, "core_minutes": 0.0,
@@ -107,6 +109,7 @@ def train(
 
     Raises:
         Diverged: a loss or an action stopped being finite.
+        UserError: the algorithm is not what it promises (`promises`).
         Stopped: it was asked to; the last state is checkpointed.
     """
     checkpoints = folder / "checkpoints"
@@ -124,7 +127,8 @@ def train(
         compute = Compute(execution.device)
         milestones = [steps for steps in execution.milestones if steps > meter.steps]
         while meter.steps + algorithm.steps_of_next_iteration() <= execution.env_steps:
-            row = algorithm.iterate()
+            with no_global_randomness(training_entry(training.spec.algorithm).name, training.spec.family):
+                row = iterated(algorithm, meter, execution.env_steps)
             stops = asked_to_stop()
             counters["iterations"] += 1
             now = time.monotonic()

@@ -23,7 +23,7 @@ from algorithms.base import Diverged
 from algorithms.registry import SCORED, training_entry
 from suite.errors import UserError
 from suite.experiment.code_identity import code_of
-from suite.experiment.plugins import use_installed_plugins, use_kept_plugins
+from suite.experiment.plugins import advice, use_installed_plugins, use_kept_plugins
 from suite.experiment.specs import Execution
 from suite.results.collect import metrics_table
 from suite.results.json_files import read_json
@@ -41,6 +41,7 @@ from suite.run.saving.steady_files import DISK_FAILS, DISK_FULL
 from suite.run.stop_signals import Stop, Stopped, listening
 from suite.run.stored_specs import PendingMetatest, pending_metatests, read_execution, read_training_spec
 from suite.run.training import Training, open_at_budget, train
+from tasks.plugins import Plugin, in_one_line
 
 PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
 
@@ -86,9 +87,10 @@ def work(folder: Path) -> int:
 
 
 def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], bool]) -> int:
+    plugins: list[Plugin] = []
     try:
         execution = read_execution(folder)
-        use_kept_plugins(execution.plugins, folder.parent)
+        plugins = use_kept_plugins(execution.plugins, folder.parent)
         left = pending_metatests(folder)
         require_device(execution.device)
         command = f"python -P -m suite.run.worker {folder.name}"  # a folder's name: records name no machine's paths
@@ -104,7 +106,8 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         message = f"asked to end at env step {status.env_steps}; what was done by then is kept"
         return _ended(status, "stopped", STOPPED, message)
     except Diverged as error:
-        return _failed(status, 1, f"{DIVERGED}: {error}, near env step {status.env_steps}")
+        message = f"{DIVERGED}: {error}, near env step {status.env_steps}"
+        return _failed(status, 1, message + advice(error, plugins))
     except UserError as error:
         return _failed(status, 2, str(error))
     except OSError as error:
@@ -112,9 +115,9 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
             return _failed(status, 2, _disk_full(folder, error))
         if error.errno in DISK_FAILS:
             return _failed(status, 2, _disk_fails(folder, error))
-        return _unforeseen(status, error)
+        return _unforeseen(status, error, plugins)
     except Exception as error:
-        return _unforeseen(status, error)
+        return _unforeseen(status, error, plugins)
     status.write(state="done", stage="done")
     return 0
 
@@ -144,10 +147,10 @@ def _ended(status: Status, state: str, code: int, message: str) -> int:
     return code
 
 
-def _unforeseen(status: Status, error: Exception) -> int:
+def _unforeseen(status: Status, error: Exception, plugins: Sequence[Plugin]) -> int:
     with contextlib.suppress(OSError):
         traceback.print_exc()
-    status.write(state="failed", message=f"{type(error).__name__}: {error}")
+    status.write(state="failed", message=in_one_line(error) + advice(error, plugins))
     return 1
 
 

@@ -75,6 +75,9 @@ def test_a_new_algorithm_passes(mine):
 
 
 @pytest.mark.parametrize(("change", "check", "said"), [
+    (("    def iterate(", "    def iterates("), "is whole", "Mine lacks iterate"),
+    (("    def first_steps(", "    def frist_steps("), "is whole", "MineTrain lacks first_steps"),
+    (("    def policy(", "    def polcy("), "builds everywhere", "MineAgent with abstract method policy"),
     (("return self.candidates[np.argmax", "return np.random.default_rng().permuted(self.candidates)[np.argmax"),
      "evaluates deterministically", "two forks of one agent act differently"),
     (loose("observe(self, transition, active, end)", "super().observe(transition, active | True, end)"),

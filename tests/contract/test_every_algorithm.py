@@ -7,6 +7,7 @@ from tests_support import TINY_ADAPT, build_algorithm, tensors_of
 
 from algorithms.base import Transition
 from algorithms.registry import ALGORITHMS
+from suite.check.subjects import is_among, reached, tested_parameters
 from suite.experiment.expansion import training_tasks
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.rollout import Meter
@@ -156,31 +157,12 @@ def test_nothing_an_algorithm_holds_is_a_test_task(training, name):
 
     But for one that trains on them, which shows that whoever holds them is found.
     """
-    split = get_split(name)
-    forbidden = {value for row in (*split.test, *split.test_id) for value in row} - {
-        v for row in split.train for v in row
-    }
     algorithm = build_algorithm(training, name)
     if training in TRAININGS:
         algorithm.iterate()
-    found, seen, queue = False, set(), [algorithm.source]
-    while queue:
-        thing = queue.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, float):
-            found |= thing in forbidden
-        elif isinstance(thing, np.ndarray) and thing.dtype == np.float64:
-            found |= bool(np.isin(thing, list(forbidden)).any())
-        elif isinstance(thing, dict):
-            queue += list(thing.values())
-        elif isinstance(thing, list | tuple):
-            queue += list(thing)
-        elif hasattr(thing, "__dict__"):
-            queue += list(vars(thing).values())
-    assert len(seen) > 5
-    assert found == (training in ON_TEST_TASKS)
+    forbidden, things = tested_parameters(get_split(name)), list(reached(algorithm))
+    assert len(things) > 5
+    assert any(is_among(thing, forbidden) for thing in things) == (training in ON_TEST_TASKS)
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))

@@ -5,20 +5,13 @@ the nearest training task walks there; fine-tuning leaves the compromise behind.
 """
 
 import numpy as np
-import pandas as pd
 import pytest
-from point_bounds import Silent, best_blind_return, goals_of, return_of_walking_to
+from point_bounds import best_blind_return, goals_of, return_of_walking_to
+from point_trials import SPLIT, by_phase, cell_of, trained, trial_rows
 
-from algorithms.registry import get_algorithm
-from suite.experiment.declaration import Experiment
-from suite.experiment.expansion import expand
-from suite.results.json_files import write_json
-from suite.run.metatest import Meters, run_trial, trial_of, trials_of
-from suite.run.rollout import Meter
-from suite.run.training import open_training, train
-from tasks.registry import get_family, get_split
+from suite.run.metatest import trial_of, trials_of
+from tasks.registry import get_family
 
-SPLIT = get_split("point-goal.ood")
 BUDGET = 4000
 # Half of a batch real, and few updates: with a twentieth, as MIER has it, the gain over the compromise is small (2 in
 # 500 updates), and with adaptation data alone it is lost again (4 in 100 updates, -3 in 500). With half of it three
@@ -27,14 +20,8 @@ FINE_TUNE = {"fine_tune_updates": 200, "real_fraction": 0.5}
 
 
 def learned(name, tmp_path_factory):
-    """A trained algorithm, and its training folder."""
-    experiment = Experiment(name="x", splits=(SPLIT.full_name,), algorithms=(name,), budget={"env_steps": BUDGET})
-    (cell,) = expand(experiment)
-    folder = tmp_path_factory.mktemp(name)
-    write_json(folder / "config.json", cell.training.model_dump(mode="json"))
-    train(folder, cell.execution, Silent())
-    newest = max(path.name for path in (folder / "checkpoints").iterdir())
-    return open_training(folder, "cpu", BUDGET, newest).algorithm
+    """A trained algorithm."""
+    return trained(cell_of(name, BUDGET), tmp_path_factory.mktemp(name))
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +40,14 @@ def blind(tmp_path_factory):
 
 
 def metatest_of(name, adapt):
-    choice = {"name": name, "adapt": adapt}
-    (cell,) = expand(
-        Experiment(name="x", splits=(SPLIT.full_name,), algorithms=(choice,), budget={"env_steps": BUDGET})
-    )
-    return cell.metatests[0]
+    return cell_of(name, BUDGET, adapt=adapt).metatests[0]
 
 
 def mean_returns(algorithm, name, list_name, change_agent=lambda agent: None, **adapt):
     """Mean return by phase, over the tasks of a list."""
     metatest, family = metatest_of(name, adapt), get_family(SPLIT.family)
     trial = trial_of(metatest, family, list_name, SPLIT.tasks(list_name))
-    agent = algorithm.agent(get_algorithm(name).load("adapt").model_validate(metatest.config), trial.agent_seed)
-    change_agent(agent)
-    rows = pd.DataFrame(run_trial(trial, agent, metatest.protocol, 40, Meters(Meter(), Meter()))[0])
-    return {phase: rows[rows.phase == phase]["return"].mean() for phase in ("before", "after")}
+    return by_phase(trial_rows(algorithm, metatest, trial, change_agent))
 
 
 def telling(change):

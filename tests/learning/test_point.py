@@ -1,21 +1,13 @@
 """Each algorithm learns to adapt on a point family: better than the best policy that is blind to the task."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from point_bounds import Silent, best_blind_return
+from point_bounds import best_blind_return
+from point_trials import SPLIT, after_each_point, before_adapting, by_phase, cell_of, trained, trial_in, trial_rows
 
-from algorithms.pearl import PearlRelabelingAdapt
 from algorithms.registry import get_algorithm
-from suite.experiment.declaration import Experiment
-from suite.experiment.expansion import expand
-from suite.run.metatest import Meters, Trial, run_trial
-from suite.run.rollout import Meter
-from suite.run.training import open_training, train
-from tasks.registry import get_family, get_split
 
-SPLIT = get_split("point-goal.ood")
 BUDGETS = {"mier": 5000, "pearl": 10_000, "mql": 5600, "maml": 144_000, "promp": 216_000, "rl2": 144_000,
            "recurrent-sac": 10_200}  # fmt: skip
 PRESETS = {"rl2": "rl2-strong"}
@@ -38,38 +30,16 @@ ADAPTED = {"mier": ["contexts"], "pearl": ["mean", "variance"], "maml": ["policy
 
 @pytest.fixture(scope="module", params=list(BUDGETS))
 def learned(request, tmp_path_factory):
-    """A trained algorithm, its adapt configuration, and its training folder."""
-    from suite.results.json_files import write_json
-
+    """The name of an algorithm, the trained algorithm, and its cell."""
     name = request.param
     blocks = {"train": TRAIN.get(name, {}), "adapt": RELABEL if name == "mier" else {}}
-    choice = {"name": name, "preset": PRESETS.get(name), **blocks}
-    experiment = Experiment(
-        name="learning", splits=(SPLIT.full_name,), algorithms=(choice,), budget={"env_steps": BUDGETS[name]}
-    )
-    (cell,) = expand(experiment)
-    folder = tmp_path_factory.mktemp(name)
-    write_json(folder / "config.json", cell.training.model_dump(mode="json"))
-    train(folder, cell.execution, Silent())
-    newest = max(path.name for path in (folder / "checkpoints").iterdir())
-    return name, open_training(folder, "cpu", 20_000, newest).algorithm, cell
+    cell = cell_of(name, BUDGETS[name], preset=PRESETS.get(name), **blocks)
+    return name, trained(cell, tmp_path_factory.mktemp(name)), cell
 
 
-def meta_test(name, algorithm, cell, list_name, change_agent=lambda agent: None):
-    config = get_algorithm(name).load("adapt").model_validate(cell.metatests[0].config)
-    trial = Trial(get_family(SPLIT.family), list_name, SPLIT.tasks(list_name), "ab" * 6)
-    agent = algorithm.agent(config, trial.agent_seed)
-    adapt = agent.adapt
-
-    def changed(every, limit=None):
-        for point in adapt(every, limit):
-            change_agent(agent)
-            yield point
-
-    agent.adapt = changed
-    rows, _ = run_trial(trial, agent, cell.metatests[0].protocol, 40, Meters(Meter(), Meter()))
-    rows = pd.DataFrame(rows)
-    return {phase: rows[rows.phase == phase]["return"].mean() for phase in ("before", "after")}
+def meta_test(algorithm, cell, list_name, change_agent=lambda agent: None):
+    """Mean return by phase over the tasks of a list, the agent changed at every point of its adaptation."""
+    return by_phase(trial_rows(algorithm, cell.metatests[0], trial_in(list_name), after_each_point(change_agent)))
 
 
 def with_adapt(cell, **values):
@@ -105,14 +75,14 @@ def test_adaptation_beats_the_best_task_blind_policy(learned):
     blind = best_blind_return(SPLIT, "test_id")
     assert blind == pytest.approx(-15.2, abs=0.1)
     name, algorithm, cell = learned
-    result = meta_test(name, algorithm, cell, "test_id")
+    result = meta_test(algorithm, cell, "test_id")
     assert result["after"] > blind + 1
     if name in GAINS_OVER_TWIN:
         twin = with_adapt(cell, **get_algorithm(name).load("adapt").twin)
-        assert result["after"] > meta_test(name, algorithm, twin, "test_id")["after"] + GAINS_OVER_TWIN[name]
+        assert result["after"] > meta_test(algorithm, twin, "test_id")["after"] + GAINS_OVER_TWIN[name]
         return
     if name in GAINS_ON:
-        result = meta_test(name, algorithm, cell, GAINS_ON[name])
+        result = meta_test(algorithm, cell, GAINS_ON[name])
     assert result["after"] > result["before"] + GAINS[name]
 
 
@@ -127,8 +97,8 @@ def test_permuting_what_was_inferred_across_tasks_lowers_returns_clearly(learned
             agent.fork = lambda episodes: with_histories_of_others(type(agent).fork(agent, episodes), shift * episodes)
 
     plain = with_adapt(cell, **({"relabel_updates": 0} if name == "mier" else {}))
-    right = meta_test(name, algorithm, plain, "test_id")
-    wrong = meta_test(name, algorithm, plain, "test_id", permute)
+    right = meta_test(algorithm, plain, "test_id")
+    wrong = meta_test(algorithm, plain, "test_id", permute)
     assert wrong["before"] == right["before"]
     assert wrong["after"] < right["after"] - 4
     if name not in GAINS_OVER_TWIN:
@@ -147,23 +117,10 @@ def test_pearls_posterior_differs_between_opposite_tasks(learned):
 
 def returns_by_updates(algorithm, list_name, change_agent=lambda agent: None, trial_hash="ab" * 6, **adapt):
     """Mean return of PEARL with relabeling by the number of updates."""
-    choice = {"name": "pearl+relabeling", "adapt": adapt}
-    (cell,) = expand(
-        Experiment(name="learning", splits=(SPLIT.full_name,), algorithms=(choice,), budget={"env_steps": 10_000})
-    )
-    config = PearlRelabelingAdapt.model_validate(cell.metatests[0].config)
-    trial = Trial(get_family(SPLIT.family), list_name, SPLIT.tasks(list_name), trial_hash)
-    agent = algorithm.agent(config, trial.agent_seed)
-    adapt_as_it_is = agent.adapt
-
-    def changed(every, limit=None):
-        change_agent(agent)
-        return adapt_as_it_is(every, limit)
-
-    agent.adapt = changed
-    rows, _ = run_trial(trial, agent, cell.metatests[0].protocol, 40, Meters(Meter(), Meter()))
-    during = pd.DataFrame([row for row in rows if row["phase"] in ("during", "after")])
-    return during.groupby("update")["return"].mean().to_dict()
+    cell = cell_of("pearl+relabeling", BUDGETS["pearl"], adapt=adapt)
+    trial = trial_in(list_name, trial_hash)
+    rows = trial_rows(algorithm, cell.metatests[0], trial, before_adapting(change_agent))
+    return rows[rows.phase.isin(["during", "after"])].groupby("update")["return"].mean().to_dict()
 
 
 def test_relabeling_carries_pearl_into_tasks_unlike_those_of_training(learned):

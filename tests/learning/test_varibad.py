@@ -5,59 +5,29 @@ it is far worse.
 """
 
 import numpy as np
-import pandas as pd
 import pytest
-from point_bounds import Silent, best_blind_return
+from point_bounds import best_blind_return
+from point_trials import SPLIT, after_each_point, by_phase, cell_of, trained, trial_in, trial_rows
 
 from algorithms.registry import get_algorithm
-from suite.experiment.declaration import Experiment
-from suite.experiment.expansion import expand
-from suite.results.json_files import write_json
-from suite.run.metatest import Meters, Trial, run_trial
-from suite.run.rollout import Meter
-from suite.run.training import open_training, train
-from tasks.registry import get_family, get_split
 
 pytestmark = pytest.mark.slow
 
-SPLIT = get_split("point-goal.ood")
 BUDGETS = {"varibad": 60_000, "varibad-off-policy": 14_400}
-
-
-def cell_of(name, **adapt):
-    choice = {"name": name, "adapt": adapt}
-    (cell,) = expand(
-        Experiment(name="x", splits=(SPLIT.full_name,), algorithms=(choice,), budget={"env_steps": BUDGETS[name]})
-    )
-    return cell
 
 
 @pytest.fixture(scope="module", params=list(BUDGETS))
 def learned(request, tmp_path_factory):
     """The name of an algorithm, and the trained algorithm."""
-    cell, folder = cell_of(request.param), tmp_path_factory.mktemp(request.param)
-    write_json(folder / "config.json", cell.training.model_dump(mode="json"))
-    train(folder, cell.execution, Silent())
-    newest = max(path.name for path in (folder / "checkpoints").iterdir())
-    return request.param, open_training(folder, "cpu", BUDGETS[request.param], newest).algorithm
+    name = request.param
+    return name, trained(cell_of(name, BUDGETS[name]), tmp_path_factory.mktemp(name))
 
 
 def mean_returns(learned, list_name, change_agent=lambda agent: None, **adapt):
     """Mean return by phase over the tasks of a list, the agent changed once it has adapted."""
     name, algorithm = learned
-    metatest = cell_of(name, **adapt).metatests[0]
-    trial = Trial(get_family(SPLIT.family), list_name, SPLIT.tasks(list_name), "ab" * 6)
-    agent = algorithm.agent(get_algorithm(name).load("adapt").model_validate(metatest.config), trial.agent_seed)
-    adapt_as_it_is = agent.adapt
-
-    def changed(every, limit=None):
-        for point in adapt_as_it_is(every, limit):
-            change_agent(agent)
-            yield point
-
-    agent.adapt = changed
-    rows = pd.DataFrame(run_trial(trial, agent, metatest.protocol, 40, Meters(Meter(), Meter()))[0])
-    return {phase: rows[rows.phase == phase]["return"].mean() for phase in ("before", "after")}
+    metatest = cell_of(name, BUDGETS[name], adapt=adapt).metatests[0]
+    return by_phase(trial_rows(algorithm, metatest, trial_in(list_name), after_each_point(change_agent)))
 
 
 def test_it_beats_the_best_task_blind_policy_by_what_it_believes(learned):

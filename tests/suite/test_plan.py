@@ -56,3 +56,17 @@ def test_a_machine_without_bfloat16_is_told_that_lite_takes_longer(tiny_experime
     monkeypatch.setattr("algorithms.kit.networks.native_precision", lambda device_type: native)
     plan = make_plan(tiny_experiment(["pearl"]), tmp_path, 1, calibrate=False)
     assert any("does not multiply bfloat16 natively" in line for line in plan.summary()) == (native == "fp32")
+
+
+def test_a_plan_says_where_there_will_be_no_scores_and_how_to_have_them(tiny_experiment, tmp_path):
+    own = {"family": "point-goal", "name": "mine", "shift": "out_of_distribution", "adaptation_transitions": 40,
+           "train": {"values": [0.0, 1.0]}, "test": {"values": [2.0]}}  # fmt: skip
+
+    def last_sentence(algorithms, **changes):
+        experiment = tiny_experiment(algorithms, split="point-goal.mine", own_splits=[own | changes])
+        return make_plan(experiment, tmp_path, 1, calibrate=False).summary()[-1]
+
+    said = last_sentence(["random"])
+    assert said.startswith("no scores on point-goal.mine: nothing says what the zero action returns there; run the ref")
+    assert "no scores" not in last_sentence(["random", "null"])
+    assert "no scores" not in last_sentence(["random"], null_return=0.0)

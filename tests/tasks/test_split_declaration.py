@@ -1,4 +1,6 @@
-"""A user's own split: three ways to give a list, and what is checked before it counts as one."""
+"""A user's own split: what is checked before it counts as one (how its lists are given: `test_list_declaration`)."""
+
+import re
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from pydantic import ValidationError
 
 from tasks.list_checks import remarks
 from tasks.registry import InvalidDeclaration, UnknownName, get_family, get_split, splits
-from tasks.split_declaration import SplitDeclaration, TaskList
+from tasks.split_declaration import SplitDeclaration
 
 GOOD = {
     "family": "cheetah-velocity", "name": "mine", "shift": "out_of_distribution", "adaptation_transitions": 200,
@@ -27,7 +29,8 @@ def test_a_declared_split_is_a_split():
     assert (split.axis, split.adaptation_transitions) == ("target_speed", 200)
     assert (split.references.null, split.references.ceiling) == (None, None)
     assert declared(null_return=-550).references.null == -550.0
-    assert split.drawn == split.description == "declared by the user"
+    assert split.description == "declared by the user"
+    assert split.drawn == "declared by the user: train 20 of U(0, 2), seed 4; test 2 listed; test_id the training list"
 
 
 def test_the_hash_follows_the_lists_and_not_the_words():
@@ -98,7 +101,8 @@ def test_what_is_built_in_runs_as_declared():
     ({"test": {"values": []}}, "its test list is empty"),
     ({"family": "cheetah-direction", "train": {"values": [-1]}, "test": {"values": [1.5]}},
      "test task 0: direction = 1.5, allowed: -1.0 to 1.0"),
-    ({"family": "ant-goal"}, "train task 0: 1 values given, ant-goal takes 2: goal"),
+    ({"family": "ant-goal"}, "test task 0: 1 values given, ant-goal takes 2: goal"),
+    ({"family": "walker-parameters"}, "walker-parameters has several parameters: give each its own way, `parameters: "),
     ({"test": {"values": [2.5, 3.0]}, "train": {"values": [3.0, 2.5, 1.0]}},
      "test shares 2 tasks with train, such as (2.5): take them out"),
     ({"test_id": {"values": [[1.0, 2.0]]}}, "test_id task 0: 2 values given"),
@@ -173,6 +177,116 @@ def test_lists_and_shifts_that_are_not_what_they_say(changes, said):
     assert str(caught.value).startswith(f"split '{declared_family(changes)}.mine': ")
 
 
+# Of several parameters, and further lists --------------------------------------------------------------------------
+
+ONE = {"values": [1]}
+NOMINAL = dict.fromkeys(("body_inertia", "joint_damping", "friction"), ONE)
+WALKER = {
+    "family": "walker-parameters",
+    "train": {"parameters": {**NOMINAL, "body_mass": {"uniform": [0.8, 1.2]}}, "number": 6, "seed": 1},
+    "test": {"parameters": {**NOMINAL, "body_mass": {"values": [1.5, 2.0]}}},
+}
+"""A body of which the masses alone vary."""
+
+
+def with_train(support=None, **schemes):
+    return {**WALKER, "train": {"parameters": {**NOMINAL, **schemes}, "number": 4, "seed": 1},
+            **({"support": support} if support is not None else {})}  # fmt: skip
+
+
+def test_each_parameter_may_have_a_way_of_its_own():
+    split = declared(**WALKER)
+    assert np.array(split.train).shape == (6, 65)
+    assert len({value for row in split.train for value in row[:8]}) == 48, "each body a multiplier of its own"
+    assert {value for row in split.train for value in row[8:]} == {1.0}
+    assert [row[:9] for row in split.test] == [(1.5,) * 8 + (1.0,), (2.0,) * 8 + (1.0,)]
+    assert split.support == (((0.8, 1.2),), ((1.0, 1.0),), ((1.0, 1.0),), ((1.0, 1.0),))
+    assert "joint_damping listed, friction listed, body_mass of U(0.8, 1.2), 6 draws each, seed 1; test" in split.drawn
+
+
+def test_what_is_listed_beside_what_is_drawn_has_to_say_where_it_is_from():
+    mixed = {"body_mass": {"uniform": [0.8, 1.2]}, "friction": {"values": [1, 2]}}
+    for support, said in (
+        (None, "support lacks friction: say where training values of it are from, such as support: {friction: [low"),
+        ("listed", "support lacks friction"),
+        ({"body_mass": [0, 2]}, "support of body_mass follows from train; take it out"),
+        ({"friction": "listed"}, "support.friction: it has 24 elements, so that no list of numbers is all there are"),
+        ({"friction": [1.2, 2]}, "train [0, 1, 2, 3] lie outside the declared support"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidDeclaration, match=re.escape(said)):
+            declared(**with_train(support, **mixed))
+    split = declared(**with_train({"friction": [1, 2]}, **mixed))
+    assert split.support[3] == ((1.0, 2.0),)
+    assert len(split.train) == 8, "four draws for each of the two frictions"
+
+
+@pytest.mark.parametrize(("masses", "damping", "shift", "said"), [
+    (1.5, 1, "out_of_distribution", None),
+    (1.0, 1, "out_of_distribution", "test [0] lie inside the training distribution (body_mass in 0.8 to 1.2 x nominal, "
+                                    "body_inertia in 1 x nominal,"),
+    (1.0, 2, "out_of_distribution", None),  # what never varied is elsewhere
+    (1.2, 1, "out_of_distribution", "test [0] lie inside"),  # nothing but the edge
+    (1.0, 1, "in_distribution", None),
+    (1.0, 1.001, "in_distribution", "test [0] lie outside the training distribution"),
+])  # fmt: skip
+def test_a_shift_of_several_parameters_is_one_or_is_refused(masses, damping, shift, said):
+    schemes = {**NOMINAL, "body_mass": {"values": [masses]}, "joint_damping": {"values": [damping]}}
+    changes = {**WALKER, "shift": shift, "test": {"parameters": schemes}}
+    if said is None:
+        assert declared(**changes).shift == shift
+        return
+    with pytest.raises(InvalidDeclaration, match=re.escape(said)):
+        declared(**changes)
+
+
+def test_a_task_that_never_varied_is_inside_whatever_its_neighbours_are():
+    """A single value has no edge that a test task could lie on."""
+    schemes = {**NOMINAL, "body_mass": {"values": [1.1, 1.5]}}
+    with pytest.raises(InvalidDeclaration, match=re.escape("test [0] lie inside")):
+        declared(**WALKER | {"test": {"parameters": schemes}})
+
+
+def test_values_of_one_parameter_may_be_all_there_are(monkeypatch):
+    from tasks import registry
+    from tasks.spec import Parameter
+
+    two = (Parameter(name="angle", unit="rad"), Parameter(name="side", unit="", low=-1, high=1))
+    family = get_family("point-goal").model_copy(update={"name": "two", "nickname": "both", "parameters": two})
+    monkeypatch.setitem(registry.ADDED, "two", family)
+    train = {"parameters": {"angle": {"uniform": [0, 2]}, "side": {"values": [-1, 1]}}, "number": 3, "seed": 1}
+
+    def tested(angles, sides, **changes):
+        test = {"parameters": {"angle": {"values": angles}, "side": {"values": sides}}}
+        return declared(family="two", train=train, test=test, support={"side": "listed"}, **changes)
+
+    assert tested([3], [-1, 1]).support == (((0.0, 2.0),), ((-1.0, -1.0), (1.0, 1.0)))
+    assert tested([1], [0]).test == ((1.0, 0.0),), "between two values that are all there are"
+    assert tested([1], [-1, 1], **IN).shift == "in_distribution"
+    with pytest.raises(InvalidDeclaration, match=r"test \[0\] lie inside .*side in -1 or 1"):
+        tested([1, 3], [1])
+
+
+def test_further_lists_are_of_the_declared_shift():
+    extra = {"far": {"grid": [4.0, 5.0], "number": 3}, "farther": {"normal": {"mean": 7, "std": 1, "within": [6, 8]},
+                                                                   "number": 2, "seed": 1}}  # fmt: skip
+    split = declared(extra=extra)
+    assert split.lists == ("train", "test", "test_id", "far", "farther")
+    assert split.values("far") == ((4.0,), (4.5,), (5.0,))
+    assert split.hash not in (declared().hash, declared(extra={"far": extra["far"]}).hash)
+    assert split.drawn.endswith("; far evenly spaced, 4 to 5; farther 2 of N(7, 1) within 6 to 8, seed 1")
+    for values, said in (
+        ([1.0, 4.0], "declares shift 'out_of_distribution', but far [0] lie inside"), ([], "its far list is empty"),
+        ([declared().train[0][0], 4.0], "far shares tasks with train"), ([4.0, 4.0], "far repeats [1]"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidDeclaration, match=re.escape(said)):
+            declared(extra={"far": {"values": values}})
+    with pytest.raises(InvalidDeclaration, match=re.escape("but far [0] lie outside")):
+        declared(**IN, test={"values": [1.0]}, extra={"far": {"values": [4.0]}})
+    with pytest.raises(InvalidDeclaration, match="every far task lies between training tasks"):
+        declared(train=SPEEDS, test={"values": [2.5]}, extra={"far": {"values": [1.2]}})
+    assert "extra" not in SplitDeclaration.model_validate(GOOD).model_dump()
+
+
 def declared_family(changes):
     return changes.get("family", GOOD["family"])
 
@@ -235,33 +349,6 @@ def test_names_that_are_unknown_show_the_nearest(changes, said):
     with pytest.raises(UnknownName) as caught:
         declared(**changes)
     assert said in str(caught.value)
-
-
-@pytest.mark.parametrize(("fields", "said"), [
-    ({}, "give exactly one of values, uniform and same_as, not none"),
-    ({"values": [1.0], "uniform": [0, 1], "number": 1, "seed": 1}, "not values and uniform"),
-    ({"uniform": [0, 1]}, "a uniform draw needs number and seed"),
-    ({"uniform": [0, 1], "number": 3}, "a uniform draw needs number and seed"),
-    ({"uniform": [1, 0], "number": 3, "seed": 1}, "low end below its high end"),
-    ({"uniform": [1, 1], "number": 3, "seed": 1}, "low end below its high end"),
-    ({"uniform": [0, float("inf")], "number": 3, "seed": 1}, "finite number"),
-    ({"uniform": [[0, 1], [3, float("inf")]], "number": 3, "seed": 1}, "finite number"),
-    ({"uniform": [[0, 1], [4, 3]], "number": 3, "seed": 1}, "low end below its high end"),
-    ({"uniform": [[3, 4], [0, 1]], "number": 3, "seed": 1}, "apart and in order, the lowest first"),
-    ({"uniform": [[0, 2], [1, 3]], "number": 3, "seed": 1}, "apart and in order, the lowest first"),
-    ({"uniform": [[0, 1], 3], "number": 3, "seed": 1}, "valid tuple"),
-    ({"uniform": [], "number": 3, "seed": 1}, "Field required"),
-    ({"values": [float("nan")]}, "finite number"),
-    ({"values": [[float("inf"), 1.0]]}, "finite number"),
-    ({"values": [1.0], "number": 3}, "number and seed belong to a uniform draw"),
-    ({"uniform": [0, 1], "number": 0, "seed": 1}, "greater than 0"),
-    ({"uniform": [0, 1], "number": 1, "seed": -1}, "greater than or equal to 0"),
-    ({"uniform": [0, 1], "number": 1, "seed": 2**32}, "less than 4294967296"),
-    ({"vlaues": [1.0]}, "Extra inputs are not permitted"),
-])  # fmt: skip
-def test_what_is_no_list(fields, said):
-    with pytest.raises(ValidationError, match=said):
-        TaskList.model_validate(fields)
 
 
 def test_no_global_random_state_is_touched():

@@ -72,6 +72,11 @@ def test_schema_describes_an_experiment(offmap):
     document = json.loads(offmap("schema").out)
     assert {"name", "splits", "algorithms", "axes", "seeds", "budget", "protocol"} <= set(document["properties"])
     assert document["additionalProperties"] is False
+    parts = document["$defs"]
+    assert {"extra", "support", "null_return"} < set(parts["SplitDeclaration"]["properties"])
+    assert {"values", "uniform", "grid", "normal", "parameters"} < set(parts["TaskList"]["properties"])
+    assert parts["TaskList"]["properties"]["parameters"]["anyOf"][0]["additionalProperties"]["$ref"] == "#/$defs/Scheme"
+    assert parts["Normal"]["required"] == ["mean", "std", "within"]
 
 
 @pytest.mark.parametrize(

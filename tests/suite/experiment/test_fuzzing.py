@@ -18,6 +18,8 @@ WORDS = [
     str(2**63), str(2**70), "1.5", "[]", "{}", "[[[[]]]]", "{a: {b: c}}", "''", '"\\ud800"', '"\\u0007"', "!!binary x",
     "!!timestamp 'x'", "&a [*a]", "*nowhere", "<<: 3", "x" * 300, "ünïcødé", "../../x", "/etc/passwd", "-", "?",
     "%", "@", "[0, 0]", "[1, 2, 3]", "{values: [1]}", "{uniform: [0, 1], number: 100000, seed: 1}", "point-goal.ood",
+    "{grid: [[0, 1], [2, 1e308]], number: 9999}", "{parameters: {angle: {grid: [0, 6], number: 2}, no: {}}}",
+    "{normal: {mean: 1e308, std: 1e-300, within: [[0, 1], [2, 3]]}, number: 9, seed: 1}", "{far: {values: [5.5]}}",
     "mier", "[mier]",
 ]  # fmt: skip
 LINES = [
@@ -35,7 +37,7 @@ OVERRIDES = ["seeds.\u00b2=1", "seeds=[", "=1", "a", "algorithms.9.name=x", "bud
 
 def mutated(rng: random.Random) -> str:
     """A valid experiment after a few changes that a person, a program or an accident could have made."""
-    lines = (GOOD + "own_splits:" + OWN).splitlines()
+    lines = (GOOD + "own_splits:" + OWN + "    extra: {far: {values: [5.5]}}\n").splitlines()
     for _ in range(rng.randint(1, 4)):
         place = rng.randrange(len(lines))
         kind = rng.randrange(8)

@@ -143,9 +143,19 @@ def test_an_installed_plugin_is_in_every_list_and_a_broken_one_stops_nothing(tmp
     other = ALGORITHM.replace("steady", "other")
     folder = lab(tmp_path, good=ALGORITHM, late=broken, wrong="def\n", one=other, twin=other)
     (folder / "my_lab" / "__init__.py").write_text("")
+    info = folder / "my_lab-1.0.dist-info" / "entry_points.txt"
+    info.write_text(info.read_text() + "gone = my_lab.gone\n[offmap.families]\narm = my_lab.good:FAMILY\n")
     document = json.loads(offmap("algorithms", "list", "--json", path=[folder]))
     assert [entry["name"] for entry in document["algorithms"]][-2:] == ["steady", "late"]
-    twin, wrong, late = document["broken"]
+    gone, family, twin, wrong, late = document["broken"]
+    assert gone == (
+        "plugin my_lab.gone, the entry point 'gone' (offmap.algorithms) of my-lab: Python finds no such module; name a "
+        "module that there is in the package's pyproject.toml and install it again, or uninstall it"
+    )
+    assert (
+        "the entry point 'arm' (offmap.families) of my-lab: Python finds no such module; name a module alone, "
+        in family
+    )
     assert re.match("plugin late .*late.py, line 4.* cannot be imported: ModuleNotFoundError", late)
     assert re.match(".*one.py and .*twin.py both declare an algorithm 'other'", twin), "and neither is in use"
     assert re.match("plugin my_lab.wrong .*wrong.py, line 1.: invalid syntax", wrong)

@@ -38,3 +38,22 @@ def test_a_split_says_what_is_unusual_about_it(tiny_experiment, run_here, tmp_pa
     assert {key: value for key, value in split.items() if key not in USUAL} == more
     assert set(split) >= USUAL
     assert (split["references"]["null"] is None) == bool(own)
+
+
+FURTHER = OWN | {
+    "name": "further", "support": None,
+    "train": {"normal": {"mean": 1, "std": 1, "within": [0, 2]}, "number": 9, "seed": 1},
+    "test": {"grid": [[2.5, 3], [4, 4.5]], "number": 2}, "extra": {"far": {"values": [5.5]}},
+}  # fmt: skip
+
+
+def test_further_lists_are_tested_where_the_protocol_names_them(tiny_experiment, run_here, tmp_path):
+    protocol = {"task_lists": ["test", "far"]}
+    experiment = tiny_experiment(("null",), split="point-goal.further", own_splits=[FURTHER], protocol=protocol)
+    (folder,) = run_here(experiment, tmp_path)
+    (below,) = metatest_folders(folder)
+    table, metadata = read_table(below / "records.parquet")
+    assert {*zip(table["task_list"].to_pylist(), table["parameter"].to_pylist())} == {
+        ("test", 2.5), ("test", 3.0), ("test", 4.0), ("test", 4.5), ("far", 5.5)}  # fmt: skip
+    assert "train 9 of N(1, 1) within 0 to 2, seed 1" in metadata["split"]["drawn"]
+    assert metadata["split"]["tasks"]["far"] == [[5.5]]

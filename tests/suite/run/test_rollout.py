@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from algorithms.base import Diverged
+from suite.errors import UserError
 from suite.run.rollout import (
     ADAPTATION,
     EVALUATION,
@@ -109,6 +110,37 @@ def test_whoever_watches_sees_every_step_once():
     rewards = np.array([step.rewards for step in transitions])
     assert rewards.sum() == batch.rewards.sum()
     assert [step.terminated.tolist() for step in transitions][2] == [True, False]
+
+
+def test_an_action_of_an_observation_that_is_not_finite_is_the_simulators():
+    stub = Stub(POINT, [3])
+    stub.observations = lambda: np.full((1, 2), np.nan, np.float32)
+    with pytest.raises(Diverged, match="the simulator gave an observation that is not finite"):
+        collect(stub, lambda observations: observations, named, Meter(), transitions=None)
+    stub = Stub(POINT, [3])
+    stub.step = lambda actions, active: Step(stub.observations(), np.full(1, np.inf, np.float32), np.zeros(1, bool))
+    with pytest.raises(Diverged, match="the simulator gave a reward that is not finite"):
+        collect(stub, zeros, named, Meter(), transitions=None)
+
+
+def test_actions_lie_in_their_bounds_but_for_rounding():
+    """Those of rows that rest are nobody's."""
+    for sizes, said in (((1.0, 1.000001, -1.0), None), ((1.0, 0.0, -1.01), "an action of -1.01; whatever the body")):
+
+        def policy(observations, sizes=sizes):
+            return np.repeat(np.array(sizes, np.float32)[:, None], 2, axis=1)
+
+        if said is None:
+            assert collect(Stub(POINT, [3, 3, 3]), policy, named, Meter(), transitions=4).lengths.sum() == 12
+            continue
+        with pytest.raises(UserError, match=said):
+            collect(Stub(POINT, [3, 3, 3]), policy, named, Meter(), transitions=4)
+    resting = iter([[0, 0], [0, 9], [0, 9]])
+    batch = collect(
+        Stub(POINT, [3, 1]), lambda observations: np.tile(np.array(next(resting), np.float32)[:, None], 2), named,
+        Meter(), transitions=None,
+    )  # fmt: skip
+    assert batch.lengths.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
