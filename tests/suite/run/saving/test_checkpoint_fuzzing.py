@@ -81,8 +81,9 @@ def pipe_instead(path, rng):
 
 def link_instead(path, rng):
     """To the same file elsewhere, to nowhere, or to itself."""
-    target = rng.choice([path.with_name(".moved"), path.with_name("nowhere"), path])
-    path.rename(path.with_name(".moved"))
+    moved = path.with_name(f".moved {path.name}")  # another for a file that was moved by an earlier harm
+    target = rng.choice([moved, path.with_name("nowhere"), path])
+    path.rename(moved)
     path.symlink_to(target)
 
 
