@@ -15,7 +15,7 @@ import pandas as pd
 from reports import style
 from reports.returns import per_seed
 
-CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reason")
+CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reason", "folder")
 
 
 class Problem(NamedTuple):
@@ -44,7 +44,8 @@ class Results:
             in one canonical order, so that the order of files and rows changes no digit.
         diagnostics: Rows of `diagnostics.parquet`, in the same way.
         metrics: Rows of `metrics.parquet`, in the same way.
-        runs: The metadata document of each run's records file, by the run's hash.
+        runs: The metadata document of each run's records file, by the run's hash; its `folder` is that of the
+            experiment that the run is of, empty where none declares a grid.
         cells: One row per (variant, split, seed) that is declared or has records, with `CELL_COLUMNS`.
         experiments: The resolved experiments, by the label of their file.
         pictures: Pictures of bodies, by split.

@@ -103,7 +103,9 @@ def look(variant: str) -> Look:
     if is_reference(variant):
         reference = REFERENCES.get(_key(variant.partition(REFERENCE)[0]), REFERENCES["null"])
         return reference._replace(name=variant)
-    return LOOKS.get(_key(variant)) or _declared_looks(references=False).get(_key(variant)) or _by_hash(variant)
+    base, mark, rest = variant.partition(" [")  # what a report put behind it, such as the folder it is from
+    declared = LOOKS.get(_key(base)) or _declared_looks(references=False).get(_key(base))
+    return declared._replace(name=f"{declared.name}{mark}{rest}") if declared else _by_hash(variant)
 
 
 def _by_hash(variant: str) -> Look:

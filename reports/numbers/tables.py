@@ -171,7 +171,7 @@ def run_table(results: Results) -> pd.DataFrame:
         "mujoco": ("provenance", "versions", "mujoco"), "torch": ("provenance", "versions", "torch"),
         "command": ("provenance", "command"),
     }  # fmt: skip
-    table = results.cells.copy()
+    table = results.cells.drop(columns=[] if results.cells["folder"].nunique() > 1 else ["folder"])
     documents = [results.runs.get(run, {}) for run in table["run"]]
     for name, path in paths.items():
         table[name] = pd.Series([value_at(document, *path) for document in documents], dtype=object)

@@ -93,6 +93,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         totals=sections.totals(results),
         problems=results.problems,
         holes=sections.holes(results),
+        undeclared=sections.undeclared(results),
         absent=absent,
         experiments=sections.experiments(results),
         commands=sections.commands(results),

@@ -142,10 +142,15 @@ def _within_variants(facts: pd.DataFrame) -> list[Conflict]:
 
 def differing_keys(configs: list[str]) -> list[str]:
     """Dotted names of the settings in which configurations (the texts of `run_facts`) differ."""
-    flat = [_flatten(json.loads(config)) if config else {} for config in configs]
+    flat = [settings_of(config) for config in configs]
     names = sorted({name for settings in flat for name in settings})
     absent = object()
     return [name for name in names if any(s.get(name, absent) != flat[0].get(name, absent) for s in flat)]
+
+
+def settings_of(config: str) -> dict[str, Any]:
+    """The settings of a configuration (a text of `run_facts`) by their dotted names."""
+    return _flatten(json.loads(config)) if config else {}
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

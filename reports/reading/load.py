@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reports import style
 from reports.reading.against import with_reference
+from reports.reading.apart import apart
 from reports.reading.attachments import read_experiments, read_pictures
 from reports.reading.cells import drop_superseded, read_cells, with_every_cell
 from reports.reading.comparability import resolve, warnings
@@ -25,8 +26,9 @@ def load(folders: Path | Sequence[Path], mix: bool = False, against: str | None 
     Args:
         folders: Searched recursively for `records.parquet`, `diagnostics.parquet`, `metrics.parquet`, `cells.json`,
             `experiment.json` and `pictures/*.body.png`.
-        mix: Show results that were not measured alike side by side under separate labels; otherwise those that most
-            agree with are kept, and the others are named and left out.
+        mix: Show results that were not measured alike side by side under separate labels; otherwise those of different
+            experiments stand apart (`apart`), and of those of one the ones that most agree with are kept, and the
+            others are named and left out.
         against: A shipped table whose rows are put beside these results; by default the one that an experiment names.
 
     Raises:
@@ -36,7 +38,8 @@ def load(folders: Path | Sequence[Path], mix: bool = False, against: str | None 
     names = sorted({str(e["against"]) for e in results.experiments.values() if e.get("against")})
     for name in [against] if against else names:
         results = with_reference(results, _read(reference_table(name)), name)
-    results = with_every_cell(resolve(_with_marked_references(drop_superseded(results)), mix))
+    results = _with_marked_references(drop_superseded(results))
+    results = with_every_cell(resolve(results if mix else apart(results), mix))
     return replace(results, notes=(*results.notes, *warnings(results)))
 
 

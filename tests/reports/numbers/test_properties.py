@@ -42,9 +42,8 @@ def algorithm(name, number, synthetic):
 def results(rows, synthetic):
     """Results as `load` makes them, in whatever order the rows are."""
     records = pd.DataFrame(rows)
-    cells = (
-        records[["variant", "algorithm", "split", "seed", "run"]].drop_duplicates().assign(status="done", reason=None)
-    )
+    cells = records[["variant", "algorithm", "split", "seed", "run"]].drop_duplicates()
+    cells = cells.assign(status="done", reason=None, folder="")
     empty = pd.DataFrame()
     documents = {run: synthetic.document(split=split) for run, split in zip(records["run"], records["split"])}
     return Results(("x",), records, empty, empty, documents, cells[list(CELL_COLUMNS)].reset_index(drop=True))
