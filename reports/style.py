@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Literal, NamedTuple, cast
 
@@ -13,6 +15,9 @@ from algorithms.registry import known_entries
 
 FONT = "DejaVu Sans"
 """Of figures; matplotlib brings it along."""
+
+SERIF = "STIXGeneral"
+"""Of figures in a serif type, for papers in Times; matplotlib brings it along too."""
 
 INK = "#262626"
 """Text and axes. In the page it follows the reader's colour scheme."""
@@ -202,19 +207,43 @@ def is_reference(variant: str) -> bool:
     return REFERENCE in variant
 
 
+_FIRST: ContextVar[tuple[str, ...]] = ContextVar("first", default=())
+"""Variants that stand before all others, by their labels without what references are marked with."""
+
+
+@contextmanager
+def in_order(variants: Iterable[str]) -> Iterator[None]:
+    """Inside, tables, legends and bars have these variants first, as they are given, whatever they are."""
+    token = _FIRST.set(tuple(variants))
+    try:
+        yield
+    finally:
+        _FIRST.reset(token)
+
+
 def ordered(variants: Iterable[str]) -> list[str]:
     """Each variant once: known algorithms in their fixed order, others by name, references; `a / b` stands as a.
 
-    A label that begins with the name of a known algorithm (`pearl bf16`) stands behind it.
+    A label that begins with the name of a known algorithm (`pearl bf16`) stands behind it. What `in_order` names stands
+    first.
     """
+    chosen: dict[str, int] = {}
+    for number, name in enumerate(_FIRST.get()):
+        chosen |= {_key(called): number for called in (name, look(name).name)}
     rank = {name: index for index, name in enumerate((*LOOKS, *REFERENCES))}
 
-    def place(variant: str) -> tuple[bool, int, bool, str]:
+    def place(variant: str) -> tuple[int, bool, int, bool, str]:
+        asked = chosen.get(_key(bare(variant.partition(" / ")[0])), len(chosen))
         first = _key(variant.partition(" / ")[0].partition(REFERENCE)[0])
         begun = max((name for name in rank if first.startswith(name)), key=len, default=first)
-        return is_reference(variant), rank.get(begun, len(rank)), first != begun, variant
+        return asked, is_reference(variant), rank.get(begun, len(rank)), first != begun, variant
 
     return sorted(set(variants), key=place)
+
+
+def bare(variant: str) -> str:
+    """A variant's label without what marks it as a reference."""
+    return variant.replace(REFERENCE, "")
 
 
 def ordered_lists(task_lists: Iterable[str]) -> list[str]:

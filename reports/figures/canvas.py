@@ -17,15 +17,19 @@ from matplotlib.figure import Figure
 
 from reports import style
 from reports.figures.marks import in_order
+from reports.layout import ANYWHERE, LEAST_TYPE, Layout
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
-COLUMN, PAGE = 3.4, 7.0
-"""Widths in inches: one column and the whole text width of a two-column journal."""
-
 HEIGHT = 2.35
 """Height of one panel in inches."""
+
+LEGEND = 0.2
+"""Inches below the panels."""
+
+NARROW = 2.2
+"""Inches: panels of at least this width stand next to each other, at most three."""
 
 DOTS_PER_INCH = 300
 """Of PNG files: what journals ask of line art at the least."""
@@ -35,50 +39,59 @@ LEGEND_ROOM = {1: 3, 2: 6, 3: 6}
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
+def house_style(layout: Layout = ANYWHERE) -> Iterator[None]:
     """Seaborn's plain style in our colours and sizes, for figures made and saved inside; PDFs embed their fonts.
 
     Nothing of the user's `matplotlibrc` or style counts: the same numbers are the same bytes for everybody.
     """
+    fonts = [style.SERIF, style.FONT] if layout.serif else [style.FONT]
     ours: dict[RcKeyType, Any] = {
         "axes.edgecolor": style.INK, "axes.labelcolor": style.INK, "text.color": style.INK,
         "xtick.color": style.INK, "ytick.color": style.INK, "grid.color": style.GRID,
         "axes.grid": True, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-        "grid.linewidth": 0.5, "figure.facecolor": "none", "axes.facecolor": "none", "font.family": style.FONT,
-        "font.size": 7, "axes.labelsize": 7, "axes.titlesize": 7.5, "legend.fontsize": 6.8, "xtick.labelsize": 6.5,
-        "ytick.labelsize": 6.5, "axes.titlelocation": "left", "legend.frameon": False, "lines.linewidth": 1.3,
-        "lines.markersize": 3.8, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.major.width": 0.7,
-        "ytick.major.width": 0.7, "axes.labelpad": 2.5, "hatch.linewidth": 0.5, "axes.axisbelow": True,
-        "svg.hashsalt": "offmap", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100,
+        "grid.linewidth": 0.5, "figure.facecolor": "none", "axes.facecolor": "none", "font.family": fonts,
+        "font.size": LEAST_TYPE, "axes.labelsize": LEAST_TYPE, "axes.titlesize": 7.5, "legend.fontsize": LEAST_TYPE,
+        "xtick.labelsize": LEAST_TYPE, "ytick.labelsize": LEAST_TYPE, "axes.titlelocation": "left",
+        "legend.frameon": False, "lines.linewidth": 1.3, "lines.markersize": 3.8, "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "axes.labelpad": 2.5,
+        "hatch.linewidth": 0.5, "axes.axisbelow": True, "svg.hashsalt": "offmap", "svg.fonttype": "path",
+        "pdf.fonttype": 42, "figure.dpi": 100,
     }  # fmt: skip
     looks = {**seaborn.axes_style("ticks"), **seaborn.plotting_context("paper"), **ours}
     with matplotlib.style.context(looks, after_reset=True):
         yield
 
 
-def new_figure(panels: int = 1) -> Figure:
+def new_figure(panels: int = 1, layout: Layout = ANYWHERE) -> Figure:
     """An empty figure with room for so many panels, one column or the text width wide; pyplot does not hold it."""
-    rows = -(-panels // per_row(panels))
-    width = COLUMN if panels == 1 else PAGE
-    figure = Figure(figsize=(width, HEIGHT * rows + 0.2), layout="constrained")
+    rows = -(-panels // per_row(panels, layout))
+    width = layout.column if panels == 1 else layout.page
+    figure = Figure(figsize=(width, HEIGHT * rows + LEGEND), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def per_row(panels: int) -> int:
+def per_row(panels: int, layout: Layout = ANYWHERE) -> int:
     """Panels that stand next to each other."""
-    return panels if panels <= 3 else 2 if panels == 4 else 3
+    most = max(1, min(3, int(layout.page / NARROW)))
+    return panels if panels <= most else min(most, 2) if panels == 4 else most
 
 
-def sheet(draw: Callable[[str, Axes], Axes], splits: Sequence[str]) -> Figure:
+def most_panels(layout: Layout) -> int:
+    """Most panels of one sheet: about a page."""
+    return per_row(1000, layout) * int((layout.height - LEGEND) / HEIGHT)
+
+
+def sheet(draw: Callable[[str, Axes], Axes], splits: Sequence[str], layout: Layout = ANYWHERE) -> Figure:
     """One panel per split over a common legend, as a journal prints it.
 
     Args:
         draw: Draws the panel of a split on the given axes.
         splits: In the order shown.
+        layout: How wide it is.
     """
-    figure = new_figure(len(splits))
-    columns = per_row(len(splits))
+    figure = new_figure(len(splits), layout)
+    columns = per_row(len(splits), layout)
     rows = -(-len(splits) // columns)
     for index, split in enumerate(splits):
         ax = draw(split, figure.add_subplot(rows, columns, index + 1))

@@ -26,6 +26,7 @@ from reports.figures.marks import (
     reach,
     variants,
 )
+from reports.layout import LEAST_TYPE
 from reports.numbers import aggregates, scores, series
 from reports.results import Results
 
@@ -49,7 +50,7 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
         look = results.look(row["variant"])
         if row["why"]:
             ax.annotate(style.plain(row["why"]), (place, floor), xytext=(0, 3), textcoords="offset points",
-                        rotation=90, ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
+                        rotation=90, ha="center", va="bottom", color=style.INK, fontsize=LEAST_TYPE)  # fmt: skip
             continue
         # Two bars: an SVG fills a hatched one with the colour of its lines.
         for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):

@@ -86,7 +86,7 @@ def improvements(results: Results) -> pd.DataFrame:
             estimates.append((b, a, split, 1 - first.mean, 1 - first.high, 1 - first.low, first.n, first.method))
     frame = pd.DataFrame(estimates, columns=["variant", "other", "split", *Estimate._fields])
     frame = frame.astype({"mean": float, "low": float, "high": float, "n": int})  # also where there are no rows
-    places = [ALL_SPLITS, *style.ordered(tables), *sorted(set(rows["split"]))]
+    places = [ALL_SPLITS, *style.ordered(tables), *results.splits]
     return frame.sort_values(
         ["split", "other", "variant"], key=lambda names: names.map(places.index), ignore_index=True
     )

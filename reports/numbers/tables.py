@@ -115,11 +115,19 @@ def improvement_table(results: Results) -> pd.DataFrame:
 
 
 class TableKind(NamedTuple):
-    """One table of cells: how it is made, what it is called, and which of its columns head the wide form."""
+    """One table of cells.
+
+    Attributes:
+        make: Makes it.
+        title: What it is called.
+        columns: Which of its columns head the wide form.
+        apart: Which of those makes tables of their own in a paper.
+    """
 
     make: Callable[[Results], pd.DataFrame]
     title: str
     columns: tuple[str, ...] = ("split", "task_list")
+    apart: str = "task_list"
 
 
 TABLES = {
@@ -128,12 +136,16 @@ TABLES = {
     "gap": TableKind(gap_table, "Return on test_id minus return on test."),
     "score": TableKind(score_table, "Normalised score on test: 0 the zero action, 1 the stated best return."),
     "aggregates": TableKind(
-        aggregate_table, "Statistics of the normalised scores on test (per task and seed).", ("split", "statistic")
+        aggregate_table,
+        "Statistics of the normalised scores on test (per task and seed).",
+        ("split", "statistic"),
+        "statistic",
     ),
     "improvement": TableKind(
         improvement_table,
         "Probability that the row's variant does better than the column's in a test task.",
         ("split", "other"),
+        "split",
     ),
 }
 """The tables of a report by the names of their files, in the order shown."""
@@ -147,7 +159,7 @@ def gate_table(results: Results) -> pd.DataFrame:
     open), gain_open, gain_closed, baseline.
     """
     rows = []
-    for split in sorted(set(results.diagnostics["split"])):
+    for split in results.splits:
         for (variant, task_list), part in series.gate(results, split).groupby(["variant", "task_list"]):
             is_open = ~(part["gate_open"] < 0.5)
             gains = (part.loc[is_open, "gain"].mean(), part.loc[~is_open, "gain"].mean())
@@ -184,7 +196,7 @@ def _complete(results: Results, seeds: pd.DataFrame, column: str, splits: list[s
     estimate_of = {row[:3]: Estimate(*row[3:]) for row in estimates(seeds, CELL, column).itertuples(index=False)}
     result_of = {(row.variant, row.split, row.task_list, row.seed): row for row in named_rows(seeds)}
     rows = []
-    for split in sorted(set(results.cells["split"])) if splits is None else splits:
+    for split in results.splits if splits is None else splits:
         lists = style.ordered_lists(seeds.loc[seeds["split"] == split, "task_list"])
         for variant in style.ordered(results.cells["variant"]):
             declared = results.cells[(results.cells["variant"] == variant) & (results.cells["split"] == split)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shlex
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
@@ -23,6 +24,7 @@ from reports.numbers.series import on
 from reports.page import heat, sections, summary, verdicts
 from reports.page.drawings import Drawings
 from reports.page.headline import headline
+from reports.paper.tables import float_names
 from reports.results import Results, named_rows
 
 HERE = Path(__file__).parent
@@ -62,12 +64,12 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
     )  # fmt: skip
     environment.filters |= {"typeset": typeset, "breakable": breakable}
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    named = sorted(set(results.cells["split"]))
+    named = results.splits
     drawings = Drawings()
     shown = [_exhibit(exhibit, drawings) for exhibit in exhibits]
     return environment.get_template("template.html").render(
         name=" + ".join(results.folders),
-        again=" ".join(["offmap report", *results.folders, *(["--mix"] if results.mixed else [])]),
+        again=_again(results),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         headline=headline(results),
@@ -101,6 +103,14 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
     )
 
 
+def _again(results: Results) -> str:
+    """The command that makes the tables and the page again."""
+    options = ["--mix"] if results.mixed else []
+    for name, values in (("--variant", results.chosen_variants), ("--split", results.chosen_splits)):
+        options += [word for value in values for word in (name, value)]
+    return shlex.join(["offmap", "report", *results.folders, *options])
+
+
 def _table(results: Results, name: str) -> dict[str, Any] | None:
     """A table of cells with its words, None where it has no number."""
     kind = tables.TABLES[name]
@@ -111,7 +121,8 @@ def _table(results: Results, name: str) -> dict[str, Any] | None:
         (part_name, sections.grid(formats.wide(part, heads), formats.marks(part, heads)))
         for part_name, part, heads in formats.parts(table, kind.columns, MOST_COLUMNS)
     ]
-    return {"name": name, "title": kind.title, "words": formats.caption(table), "grids": grids}
+    latex = float_names(kind, table, name)
+    return {"name": name, "title": kind.title, "words": formats.caption(table), "grids": grids, "latex": latex}
 
 
 def _exhibit(exhibit: Exhibit, drawings: Drawings) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports.reading.comparability import differing_keys, run_facts, settings_of
+from reports.reading.comparability import run_facts
+from reports.reading.settings import MOST_NAMED, differing_words
 from reports.results import Results, named_rows, value_at
 
-MOST_NAMED = 3
-"""Folders in a label, and settings in a sentence."""
+HASHES_ALONE = "their hashes differ, and nothing that is recorded"
 
 Ways = dict[str, dict[str, tuple[str, str]]]
 """By folder, and there by what has to agree where two folders have it: the way that most of its runs agree on."""
@@ -43,7 +43,8 @@ def _columns_apart(results: Results) -> Results:
         if len(groups) > 1:
             results = _relabelled(results, "split", str(split), groups)
             kinds = {label: json.dumps(_measurement(results, folders, rows)) for label, folders in groups.items()}
-            note = f"{split} was measured in {len(groups)} ways, which stand apart: {_words(kinds)}."
+            how = differing_words(kinds) or HASHES_ALONE
+            note = f"{split} was measured in {len(groups)} ways, which stand apart: {how}."
             pictures = {f"{split} [{label}]": results.pictures.get(str(split)) for label in groups}
             shown = results.pictures | {name: picture for name, picture in pictures.items() if picture}
             results = replace(results, notes=(*results.notes, note), pictures=shown)
@@ -63,7 +64,8 @@ def _rows_apart(results: Results) -> Results:
             for label, folders in groups.items():
                 for budget, config in [ways[folder][split] for folder in folders if split in ways[folder]][:1]:
                     kinds[label] = json.dumps({"budget": budget, **json.loads(config or "{}")})
-            note = f"{variant} is not the same in all folders, whose rows stand apart: on {split} {_words(kinds)}."
+            how = differing_words(kinds) or HASHES_ALONE
+            note = f"{variant} is not the same in all folders, whose rows stand apart: on {split} {how}."
             results = replace(results, notes=(*results.notes, note))
     return results
 
@@ -119,24 +121,3 @@ def _measurement(results: Results, folders: list[str], rows: pd.DataFrame) -> di
     first = next(row for row in named_rows(rows) if row.folder in folders)
     protocol = value_at(results.runs.get(first.run), "protocol")
     return {"task lists": first.split_hash, **(protocol if protocol else {"protocol": first.protocol})}
-
-
-def _words(kinds: Mapping[str, str]) -> str:
-    """In which settings kinds differ, with the values of each: "evaluate_every 500 (a), 2,000 (b)"."""
-    keys = differing_keys(list(kinds.values()))
-    settings = {label: settings_of(text) for label, text in kinds.items()}
-    phrases = [
-        f"{key} " + ", ".join(f"{_value(own.get(key))} ({label})" for label, own in settings.items())
-        for key in keys[:MOST_NAMED]
-    ]
-    more = len(keys) - MOST_NAMED
-    return "; ".join([*phrases, *([f"and {more} more settings"] if more > 0 else [])]) or "by hashes alone"
-
-
-def _value(value: Any) -> str:
-    """A setting for readers."""
-    if isinstance(value, str) and value.isdigit():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return "none" if value is None else str(value)
