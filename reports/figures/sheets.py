@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from reports import formats
@@ -16,11 +17,9 @@ from reports.figures import canvas
 from reports.figures.catalogue import FigureKind, has_numbers
 from reports.figures.marks import aside
 from reports.numbers.aggregates import ALL_SPLITS
+from reports.numbers.common import COMMON_SPLITS
 from reports.reading.files import file_name
 from reports.results import Results
-
-PANELS = 9
-"""Most panels of one sheet: three rows of three, about a page."""
 
 WORTH_WORKERS = 3
 """From this many splits on, starting further processes costs less than it saves."""
@@ -117,7 +116,7 @@ def _drawn(results: Results, kind: FigureKind, folder: Path) -> tuple[Exhibit | 
     splits = sorted(set(results.cells["split"]))
     panels: list[str] = []
     absent: list[str] = []
-    for split in [*splits, *([ALL_SPLITS] if kind.pooled and len(splits) > 1 else [])]:
+    for split in [*splits, *((ALL_SPLITS, COMMON_SPLITS) if kind.pooled and len(splits) > 1 else ())]:
         if has_numbers(kind.series(results, split)):
             panels.append(split)
         elif kind.expected:
@@ -132,11 +131,12 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
         return ax
 
     sheets: list[Sheet] = []
+    size = canvas.panels_for(max(_variants(kind.series(results, split)) for split in splits), kind.row)
     with canvas.house_style():
-        for number, start in enumerate(range(0, len(splits), PANELS), 1):
+        for number, start in enumerate(range(0, len(splits), size.on_a_page), 1):
             stem = folder / (kind.name if number == 1 else f"{kind.name}-{number}")
-            shown = splits[start : start + PANELS]
-            figure = canvas.sheet(panel, shown)
+            shown = splits[start : start + size.on_a_page]
+            figure = canvas.sheet(panel, shown, size)
             canvas.save(figure, stem)
             panels = [
                 Panel(split, formats.panel_words(kind.series(results, split)), kind.describe(results, split),
@@ -146,6 +146,10 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
             legend = next(iter(canvas.boxes(figure, figure.legends)), None)
             sheets.append(Sheet(f"{folder.name}/{stem.name}", canvas.svg(figure), panels, legend))
     return Exhibit(kind, sheets)
+
+
+def _variants(numbers: pd.DataFrame) -> int:
+    return numbers["variant"].nunique() if "variant" in numbers else 0
 
 
 def _write_numbers(results: Results, kind: FigureKind, split: str, folder: Path) -> str:
