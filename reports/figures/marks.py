@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from scipy.optimize import isotonic_regression
 from reports import style
 from reports.results import Results
 
-THIN = {"linewidth": 0.7, "markersize": 3.2}
+THIN: dict[str, Any] = {"linewidth": 0.7, "markersize": 3.2}
 """For figures with a mark per task."""
 
 MANY = 9
@@ -97,8 +98,8 @@ def name_lines(
     to_axes = ax.transData + ax.transAxes.inverted()
     places = {name: to_axes.transform(ends[name]) for name in names}
     upwards = sorted(names, key=lambda name: float(places[name][1]))
-    points_high = ax.get_figure(root=True).get_figheight() * 72 * ax.get_position().height
-    outside = {"transform": ax.transAxes, "clip_on": False, "scalex": False, "scaley": False}
+    points_high = ax.bbox.height * 72 / ax.figure.get_dpi()
+    outside: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False, "scalex": False, "scaley": False}
     for name, y in zip(upwards, spread(np.array([places[name][1] for name in upwards]), NAME_HEIGHT / points_high)):
         look = results.look(name)
         if led:

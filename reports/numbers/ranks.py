@@ -39,7 +39,9 @@ def average_rank(variant: str, tables: Mapping[str, Returns], splits: list[str])
 
     That is 1 and the probability of each other variant to do better there, ties counting half, averaged over tasks,
     then splits. The interval is the jackknife's over the seeds of all variants with Student's t, cut off at the first
-    and the last rank. There is none where no seed makes a difference, as for a variant that always is the first.
+    and the last rank. It has as many degrees of freedom as the variant with the fewest seeds: its own seeds move a
+    rank most, those of the others together little. There is none where no seed makes a difference, as for a variant
+    that always is the first.
 
     Args:
         variant: One of the variants.
@@ -47,16 +49,17 @@ def average_rank(variant: str, tables: Mapping[str, Returns], splits: list[str])
         splits: What is averaged over.
     """
     others = [name for name in tables if name != variant]
-    rank, pulls, strata = 1.0, dict[str, float](), list[set[str]]()
+    rank, pulls, strata = 1.0, dict[str, float](), list[tuple[set[str], int]]()
     for split in splits:
         shares = {name: better(tables[name][split], tables[variant][split]) for name in others}  # (other's, own)
         rank += sum(float(share.mean()) for share in shares.values()) / len(splits)
         own = tables[variant][split].index
         influence = [(own, np.sum([share.mean(axis=0) - share.mean() for share in shares.values()], axis=0))]
         influence += [(tables[name][split].index, shares[name].mean(axis=1) - shares[name].mean()) for name in others]
+        everyone = {training for trainings, _ in influence for training in trainings}
+        strata.append((everyone, min(len(trainings) for trainings, _ in influence)))
         for trainings, deviations in influence:
             number = len(trainings)
-            strata.append({*trainings})
             if number > 1:
                 for training, deviation in zip(trainings, deviations):
                     pull = deviation / len(splits) / np.sqrt(number * (number - 1))
@@ -66,18 +69,18 @@ def average_rank(variant: str, tables: Mapping[str, Returns], splits: list[str])
     return estimate._replace(low=float(ends[0]), high=float(ends[1]))
 
 
-def _jackknifed(rank: float, pulls: Mapping[str, float], strata: list[set[str]]) -> Estimate:
+def _jackknifed(rank: float, pulls: Mapping[str, float], strata: list[tuple[set[str], int]]) -> Estimate:
     """A rank with its interval, given what each meta-training adds to its deviation from the expectation.
 
     Args:
         rank: The estimate.
         pulls: By the hash of the training, on such a scale that the squares of a stratum add up to its variance.
-        strata: The meta-trainings that were drawn together.
+        strata: The meta-trainings on each split, and the smallest number of one variant.
     """
-    n = min(map(len, strata))
-    joint = merged(strata)
+    n = min(number for _, number in strata)
+    joint = merged(trainings for trainings, _ in strata)
     variances = [float(sum(pulls.get(training, 0.0) ** 2 for training in sorted(stratum))) for stratum in joint]
-    freedoms = [min(len(part) for part in strata if part <= stratum) - 1 for stratum in joint]
+    freedoms = [min(number for part, number in strata if part <= stratum) - 1 for stratum in joint]
     if n < 2 or sum(variances) < 1e-18:
         return Estimate(rank, np.nan, np.nan, n)
     return satterthwaite(rank, variances, freedoms, n, JACKKNIFE)

@@ -70,9 +70,8 @@ def by_seed(results: Results, split: str) -> dict[tuple[str, str, str], dict[int
         for factor, levels in sweep.factors.items():
             for level in levels:
                 at = [name for name, values in sweep.variants.items() if values[factor] == level]
-                means[sweep.label, factor, level] = {
-                    int(seed): float(row.mean()) for seed, row in returns[at].iterrows()
-                }
+                numbers = returns[at].mean(axis=1)
+                means[sweep.label, factor, level] = dict(zip(numbers.index.tolist(), numbers.tolist()))
     return means
 
 

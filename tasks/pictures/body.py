@@ -162,8 +162,8 @@ def _legend(figure: Figure, marked: list[Joint], parameter: str) -> None:
         handles.append(handle)
     names = ", ".join(f"{number} {joint.name}" for number, joint in enumerate(marked, 1))
     if parameter == NEGATED:
-        words = ("a positive action moves the limb this way", "and this way where the joint is negated")
-        for text, dashes in zip(words, MOTION_DASHES):
+        ways = ("a positive action moves the limb this way", "and this way where the joint is negated")
+        for text, dashes in zip(ways, MOTION_DASHES):
             handles.append(Line2D([], [], color=INK, linewidth=1.0, linestyle=dashes, label=text))
             handles[-1].set(marker=">", markevery=[1], markersize=3.5)
     figure.legend(handles=handles, loc="outside lower left", title=f"joints: {names}", title_fontsize=7,

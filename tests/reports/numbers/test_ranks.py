@@ -42,8 +42,7 @@ def test_the_interval_is_that_of_leaving_one_out_after_the_other():
         trainings = list(of["a.b"].index)
         left_out = np.array([ranks_anew(tables, [training]) for training in trainings])
         variances.append(left_out.var() * (len(trainings) - 1))
-    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 3 + variances[1] ** 2 / 4)
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(sum(variances))
+    half = stats.t.ppf(0.975, 3) * np.sqrt(sum(variances))  # the fewest seeds are four
     assert (estimate.low, estimate.high) == pytest.approx((max(1, estimate.mean - half), min(2, estimate.mean + half)))
     assert estimate.n == 4
 
@@ -75,7 +74,7 @@ def test_intervals_cover_the_rank_of_an_algorithm_among_equals(seeds):
         scores = generator.normal(0, 1, (4, seeds, 1)) + generator.normal(0, 1, (4, seeds, 6))
         estimate = average_rank("a", {name: table(part, name) for name, part in zip("abcd", scores)}, ["a.b"])
         covered += estimate.low <= 2.5 <= estimate.high
-    assert covered / trials >= stats.binom.ppf(0.001, trials, 0.9) / trials
+    assert covered / trials >= stats.binom.ppf(0.001, trials, 0.93) / trials
 
 
 def test_over_all_splits_only_those_that_have_each_are_ranked(tmp_path, synthetic):
