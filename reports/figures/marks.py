@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, MaxNLocator
-from scipy.optimize import isotonic_regression
 
 from reports import style
 from reports.results import Results
@@ -136,6 +135,8 @@ def name_rows(ax: Axes, results: Results, names: Sequence[str], lacking: Mapping
 
 def spread(places: np.ndarray, least: float) -> np.ndarray:
     """Ascending places, (name,), moved as little as can be until they are `least` apart, within 0 and 1 if they fit."""
+    from scipy.optimize import isotonic_regression  # what names few lines does without it
+
     steps = least * np.arange(len(places))
     fitted = isotonic_regression(places - steps).x
     room = 1 - least * (len(places) - 1)
