@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.style
-import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,12 +38,11 @@ LEGEND_ROOM = {1: 3, 2: 6, 3: 6}
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """The look of all pictures over seaborn's plain style, for figures made and saved inside; PDFs embed their fonts.
+    """The look of all pictures (`tasks.pictures.look`), for figures made and saved inside; PDFs embed their fonts.
 
     Nothing of the user's `matplotlibrc` or style counts: the same numbers are the same bytes for everybody.
     """
-    looks = {**seaborn.axes_style("ticks"), **seaborn.plotting_context("paper"), **LOOK}
-    with matplotlib.style.context(looks, after_reset=True):
+    with matplotlib.style.context(LOOK, after_reset=True):
         yield
 
 

@@ -23,5 +23,8 @@ LOOK: dict[str, Any] = {
     "axes.titlesize": 7.5, "axes.titlelocation": "left", "legend.fontsize": 7, "legend.frameon": False,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "axes.labelpad": 2.5, "lines.linewidth": 1.3,
-    "lines.markersize": 3.8, "svg.hashsalt": "offmap", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100,
+    "lines.markersize": 3.8, "lines.solid_capstyle": "round", "patch.edgecolor": "white",
+    "patch.force_edgecolor": True, "patch.linewidth": 0.8, "xtick.minor.size": 3.2, "ytick.minor.size": 3.2,
+    "xtick.minor.width": 0.8, "ytick.minor.width": 0.8, "axes.titley": 1.0,
+    "svg.hashsalt": "offmap", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100,
 }  # fmt: skip
