@@ -11,7 +11,7 @@ from reports.figures.catalogue import FIGURES
 from reports.layout import ANYWHERE, Layout
 from reports.numbers.claims import verdicts
 from reports.numbers.gain import gains
-from reports.numbers.tables import TABLES, gate_table, run_table
+from reports.numbers.tables import TABLES, gate_table, made, run_table
 from reports.numbers.variants import variant_table
 from reports.page import page
 from reports.paper.bibliography import references_bib
@@ -64,8 +64,8 @@ def _emptied(folder: Path) -> None:
 
 
 def _write_tables(results: Results, folder: Path, layout: Layout) -> None:
-    for name, kind in TABLES.items():
-        table = kind.make(results)
+    for name, table in made(results).items():
+        kind = TABLES[name]
         formats.write_csv(table, folder / f"{name}.csv")
         text = formats.markdown(formats.wide(table, kind.columns), formats.marks(table, kind.columns))
         _write(folder / f"{name}.md", f"{text}\n{kind.title} {formats.caption(table)}\n")

@@ -19,6 +19,10 @@ FEWEST_ROWS = 3
 """Rows that a panel has room for at the least, so that one alone does not fill it."""
 
 
+ROW = 0.16
+"""Inches of a row."""
+
+
 def forest(rows: pd.DataFrame, *, split: str, task_list: str, ax: Axes) -> Axes:
     """Differences of one panel: a row each, in the order of every table; filled where the interval excludes zero.
 
@@ -73,7 +77,8 @@ def figure(table: pd.DataFrame, layout: Layout = ANYWHERE) -> Figure:
         split, task_list, rows = panels[name]
         return forest(rows, split=str(split), task_list=str(task_list), ax=ax)
 
-    return canvas.sheet(panel, list(panels), layout=layout)
+    size = canvas.panels_for(max(len(rows) for _, _, rows in panels.values()), ROW, layout)
+    return canvas.sheet(panel, list(panels), size)
 
 
 def save(table: pd.DataFrame, path: Path, layout: Layout = ANYWHERE) -> None:

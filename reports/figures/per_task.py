@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from reports import style
-from reports.figures.marks import THIN, area, curve, dot, explain, finish, handle, points, variants
+from reports.figures.marks import THIN, area, curve, dot, explain, finish, last_points, name_lines, points, variants
 from reports.numbers import series, split_tasks
 from reports.results import Results
 from tasks.pictures.task_lists import is_range, ranges
@@ -33,32 +33,49 @@ def per_task(results: Results, *, split: str, ax: Axes) -> Axes:
     """The result in every task against the task's parameter (the paper's Fig. 5 or 6, by version).
 
     Filled: test, hollow: test_id; shaded: the range trained on. Tasks without one number stand at their index. More
-    than `MOST_BANDS` variants have no intervals here, and neighbouring ones of many tasks are averaged. Lists that lie
-    apart and are not as wide as one another are drawn equally wide.
+    than `MOST_BANDS` variants have no intervals here, and neighbouring tasks are averaged where there are many; those
+    without a number stand in the order of their difficulty. Lists that lie apart and are not as wide as one another are
+    drawn equally wide.
     """
     frame = series.per_task(results, split)
     has_axis = bool(frame["parameter"].notna().any())
     if not has_axis:
         frame = frame[frame["task_list"] == "test"]
     names, entries = variants(frame), list[Artist]()
-    if len(names) > MOST_BANDS:
+    is_crowded = len(names) > MOST_BANDS
+    if is_crowded:
         frame = frame.assign(low=np.nan, high=np.nan)
+    if is_crowded and not has_axis:
+        frame = _by_difficulty(frame)
     training = _training_ranges(results, split) if has_axis else []
     for ends in training:
         ax.axvspan(*ends, color=style.SHADE, alpha=0.16, linewidth=0, zorder=0)
     if training:
         entries.append(area("training range", style.SHADE, 0.3))
-    (_along_axis if has_axis else _side_by_side)(ax, frame, names, results)
+    (_along_axis if has_axis or is_crowded else _side_by_side)(ax, frame, names, results)
     if has_axis and "test_id" in set(frame["task_list"]):
         entries.append(dot("hollow: test_id", "none"))
-    explain(ax, [*(handle(results.look(name)) for name in names), *entries])
     document = results.split_document(split)
-    label = _axis_label(document) if has_axis else "test task (index in its list)"
+    label = _axis_label(document) if has_axis else BY_DIFFICULTY if is_crowded else "test task (index in its list)"
     if has_axis and document.get("axis_unit") == "rad":
         _in_turns(ax)
     elif has_axis and _equally_wide(ax, frame):
-        label += ", each list to its own scale"
-    return finish(ax, split, label, style.RETURN)
+        label += ", own scales"
+    elif not has_axis and is_crowded:
+        ax.set_xticks([])
+    finish(ax, split, label, style.RETURN)
+    name_lines(ax, results, names, last_points(frame.dropna(subset="mean"), "parameter"))
+    explain(ax, entries)
+    return ax
+
+
+BY_DIFFICULTY = "test tasks, easiest to hardest"
+
+
+def _by_difficulty(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the place of each task as its parameter, where it has none: by the mean over all variants, high to low."""
+    means = frame.groupby("task")["mean"].mean()
+    return frame.assign(parameter=frame["task"].map(means.rank(ascending=False, method="first")))
 
 
 def _along_axis(ax: Axes, frame: pd.DataFrame, names: list[str], results: Results) -> None:

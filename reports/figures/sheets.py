@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from reports import formats
@@ -17,6 +18,7 @@ from reports.figures.catalogue import FigureKind, has_numbers
 from reports.figures.marks import aside
 from reports.layout import ANYWHERE, Layout
 from reports.numbers.aggregates import ALL_SPLITS
+from reports.numbers.common import COMMON_SPLITS
 from reports.reading.files import file_name
 from reports.results import Results
 
@@ -117,7 +119,7 @@ def _drawn(results: Results, kind: FigureKind, folder: Path, layout: Layout) -> 
     splits = results.splits
     panels: list[str] = []
     absent: list[str] = []
-    for split in [*splits, *([ALL_SPLITS] if kind.pooled and len(splits) > 1 else [])]:
+    for split in [*splits, *((ALL_SPLITS, COMMON_SPLITS) if kind.pooled and len(splits) > 1 else ())]:
         if has_numbers(kind.series(results, split)):
             panels.append(split)
         elif kind.expected:
@@ -132,12 +134,12 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
         return ax
 
     sheets: list[Sheet] = []
-    most = canvas.most_panels(layout)
+    size = canvas.panels_for(max(_variants(kind.series(results, split)) for split in splits), kind.row, layout)
     with canvas.house_style(layout):
-        for number, start in enumerate(range(0, len(splits), most), 1):
+        for number, start in enumerate(range(0, len(splits), size.on_a_page), 1):
             stem = folder / (kind.name if number == 1 else f"{kind.name}-{number}")
-            shown = splits[start : start + most]
-            figure = canvas.sheet(panel, shown, layout)
+            shown = splits[start : start + size.on_a_page]
+            figure = canvas.sheet(panel, shown, size)
             canvas.save(figure, stem)
             panels = [
                 Panel(split, formats.panel_words(kind.series(results, split)), kind.describe(results, split),
@@ -147,6 +149,10 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
             legend = next(iter(canvas.boxes(figure, figure.legends)), None)
             sheets.append(Sheet(f"{folder.name}/{stem.name}", canvas.svg(figure), panels, legend))
     return Exhibit(kind, sheets)
+
+
+def _variants(numbers: pd.DataFrame) -> int:
+    return numbers["variant"].nunique() if "variant" in numbers else 0
 
 
 def _write_numbers(results: Results, kind: FigureKind, split: str, folder: Path) -> str:

@@ -41,7 +41,7 @@ def breakable(text: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[-.])", text))
 
 
-SHOWN = ("main", "score", "aggregates", "improvement")
+SHOWN = ("main", "score", "aggregates", "improvement", "factors")
 """Tables that stand on the page as a whole; what the others hold stands split by split."""
 
 MOST_COLUMNS = 8
@@ -79,7 +79,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         verdict=summary.verdict(results),
         notes=results.notes,
         tables=[table for name in SHOWN if (table := _table(results, name))],
-        files=list(tables.TABLES),
+        files=list(tables.made(results)),
         mark=style.REFERENCE,
         has_references=bool(results.cells["variant"].map(style.is_reference).any()),
         splits=[_split(results, split) for split in named],

@@ -70,7 +70,7 @@ def split_facts(results: Results, split: str) -> Facts:
             "return of the zero action (score 0)",
             _end(ends.null, ends.null_source, "not declared: `null_return`, or run the reference `null` beside it"),
         ),
-        ("best known return (score 1)", _end(ends.best, ends.best_source)),
+        ("stated best return (score 1)", _end(ends.best, ends.best_source)),
     ]
 
 

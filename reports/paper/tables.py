@@ -36,13 +36,15 @@ def latex_tables(kind: TableKind, table: pd.DataFrame, name: str, layout: Layout
     (heads,) = (column for column in kind.columns if column != kind.apart)
     made = {}
     for stem, value in float_names(kind, table, name).items():
-        title = f"{kind.title.rstrip('.')}: {value}."
-        made[stem] = latex(table[table[kind.apart] == value], heads, title, stem, layout)
+        title = f"{kind.title.rstrip('.')}: {value}." if kind.apart else kind.title
+        made[stem] = latex(table[table[kind.apart] == value] if kind.apart else table, heads, title, stem, layout)
     return made
 
 
 def float_names(kind: TableKind, table: pd.DataFrame, name: str) -> dict[str, str]:
     """The value of `kind.apart` that each float of a table is of, by the name of its file without the ending."""
+    if not kind.apart:
+        return {name: ""} if (table["n"] > 0).any() else {}
     values = dict.fromkeys(table.loc[table["n"] > 0, kind.apart])
     return {f"{name}-{file_name(str(value).replace(' ', '_'))}": str(value) for value in values}
 
