@@ -78,7 +78,7 @@ def figure(table: pd.DataFrame, layout: Layout = ANYWHERE) -> Figure:
         return forest(rows, split=str(split), task_list=str(task_list), ax=ax)
 
     size = canvas.panels_for(max(len(rows) for _, _, rows in panels.values()), ROW, layout)
-    return canvas.sheet(panel, list(panels), size)
+    return canvas.sheet(panel, list(panels), size._replace(most=min(2, size.most)))  # names need room at the left
 
 
 def save(table: pd.DataFrame, path: Path, layout: Layout = ANYWHERE) -> None:
