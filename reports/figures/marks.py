@@ -95,8 +95,8 @@ def name_lines(
     aside(ax, "intervals in the CSV")
     ax.autoscale_view()  # or what was drawn last has not moved the limits yet
     to_axes = ax.transData + ax.transAxes.inverted()
-    places = {name: to_axes.transform(ends[name]) for name in names}
-    upwards = sorted(names, key=lambda name: float(places[name][1]))
+    places = {name: to_axes.transform(ends[name]) for name in names if np.isfinite(ends.get(name, np.nan)).all()}
+    upwards = sorted(places, key=lambda name: float(places[name][1]))
     points_high = ax.bbox.height * 72 / ax.figure.get_dpi()
     outside: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False, "scalex": False, "scaley": False}
     for name, y in zip(upwards, spread(np.array([places[name][1] for name in upwards]), NAME_HEIGHT / points_high)):

@@ -66,6 +66,16 @@ def test_tasks_without_a_parameter_stand_in_the_order_of_their_difficulty(many, 
     assert ax.get_xlabel() == "test tasks, easiest to hardest"
 
 
+def test_a_line_without_an_end_has_no_name(many):
+    with canvas.house_style():
+        ax = canvas.new_figure().add_subplot()
+    names = [f"variant {letter}" for letter in "abcdefghijkl"]
+    ends = {name: (1.0, float(place)) for place, name in enumerate(names)} | {"variant a": (1.0, float("nan"))}
+    del ends["variant b"]
+    marks.name_lines(ax, many, names, ends)
+    assert [text.get_text() for text in ax.texts] == names[2:]
+
+
 def test_panels_are_taller_for_more_rows_and_broader_for_many():
     assert panels_for(4) == panels_for(9) == canvas.Panels(canvas.HEIGHT, 3)
     assert panels_for(18) == canvas.Panels(canvas.CROWDED, 2)
