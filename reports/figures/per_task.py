@@ -57,7 +57,7 @@ def per_task(results: Results, *, split: str, ax: Axes) -> Axes:
         entries.append(dot("hollow: test_id", "none"))
     label = _x_axis(ax, frame, results.split_document(split)) if has_axis else _task_axis(ax, is_crowded)
     finish(ax, split, label, style.RETURN)
-    name_lines(ax, results, names, last_points(frame.dropna(subset="mean"), "parameter"))
+    name_lines(ax, results.look, names, last_points(frame.dropna(subset="mean"), "parameter"))
     explain(ax, entries)
     return ax
 

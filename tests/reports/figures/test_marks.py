@@ -72,7 +72,7 @@ def test_a_line_without_an_end_has_no_name(many):
     names = [f"variant {letter}" for letter in "abcdefghijkl"]
     ends = {name: (1.0, float(place)) for place, name in enumerate(names)} | {"variant a": (1.0, float("nan"))}
     del ends["variant b"]
-    marks.name_lines(ax, many, names, ends)
+    marks.name_lines(ax, many.look, names, ends)
     assert [text.get_text() for text in ax.texts] == names[2:]
 
 
