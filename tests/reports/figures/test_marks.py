@@ -51,6 +51,8 @@ def test_many_lines_are_named_at_their_ends(many, synthetic, draw):
     boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.y0)
     assert all(low.y1 <= high.y0 + 2 for low, high in zip(boxes, boxes[1:])), "they do not overlap"
     assert all(box.x1 <= ax.figure.bbox.x1 for box in boxes)
+    (cut_out,) = canvas.boxes(ax.figure, [ax])  # what the page shows of the sheet
+    assert all(cut_out.left + cut_out.width >= 72 / ax.figure.dpi * box.x1 for box in boxes)
     upwards = sorted(names, key=lambda text: text.xy[1])
     assert [text.get_text()[-1] for text in upwards] == list("abcdefghijkl")
     assert not [name for name in ax.get_legend_handles_labels()[1] if name.startswith("variant")]
