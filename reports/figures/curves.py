@@ -6,6 +6,8 @@ bars are 95 % intervals over seeds, and are absent where n = 1.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -43,7 +45,7 @@ def training_curve(results: Results, *, split: str, ax: Axes) -> Axes:
     finish(ax, split, style.STEPS, style.RETURN, counts=True)
     _scaled(ax, frame, "env_steps")
     if len(names) > MANY:
-        name_lines(ax, results, names, last_points(frame, "env_steps"))
+        name_lines(ax, partial(_joint_look, results), names, last_points(frame, "env_steps"))
     else:
         explain(ax, [handle(_joint_look(results, name), marker=False) for name in names])
     return ax
@@ -63,7 +65,7 @@ def _against_samples(results: Results, frame: pd.DataFrame, split: str, ax: Axes
     _curves(results, frame, "env_steps", ax)
     finish(ax, split, style.STEPS, style.RETURN, counts=True)
     _scaled(ax, frame, "env_steps")
-    name_lines(ax, results, variants(frame), last_points(frame, "env_steps"))
+    name_lines(ax, results.look, variants(frame), last_points(frame, "env_steps"))
     return ax
 
 
@@ -101,7 +103,7 @@ def wall_time(results: Results, *, split: str, ax: Axes) -> Axes:
     ax.set_xlim(left=-0.03 * longest * per_hour)
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     finish(ax, split, f"{style.TIME} ({unit})", style.RETURN)
-    name_lines(ax, results, variants(frame), last_points(frame, "time"))
+    name_lines(ax, results.look, variants(frame), last_points(frame, "time"))
     return ax
 
 
@@ -111,7 +113,7 @@ def compute(results: Results, *, split: str, ax: Axes) -> Axes:
     _curves(results, frame, "core_minutes", ax)
     finish(ax, split, style.COMPUTE, style.RETURN, counts=True)
     _scaled(ax, frame, "core_minutes")
-    name_lines(ax, results, variants(frame), last_points(frame, "core_minutes"))
+    name_lines(ax, results.look, variants(frame), last_points(frame, "core_minutes"))
     return ax
 
 
@@ -146,7 +148,7 @@ def before_and_after(results: Results, *, split: str, ax: Axes) -> Axes:
     counts = frame.loc[(frame["kind"] == "evaluated") & (frame["transitions"] > 0), "transitions"]
     spans = " to ".join(dict.fromkeys(f"{int(end):,}" for end in (counts.min(), counts.max()))) if len(counts) else "no"
     finish(ax, split, f"adaptation ({spans} transitions)", style.RETURN)
-    name_lines(ax, results, [name for name in names if name in ends], ends)
+    name_lines(ax, results.look, [name for name in names if name in ends], ends)
     if len(between):
         explain(ax, [dot("hollow: while collecting", "none")])
     return ax
@@ -186,7 +188,7 @@ def adaptation_curve(results: Results, *, split: str, task_list: str = "test", a
     aside(ax, gate_words(series.open_share(results, split, task_list)))
     last = frame[frame["phase"] != "before"].groupby("variant")["mean"].last()
     right = 1 + _MARGIN + _step(names) * max(len(names) - 1, 0)
-    name_lines(ax, results, [name for name in names if name in last.index],
+    name_lines(ax, results.look, [name for name in names if name in last.index],
                {str(name): (span * right, float(value)) for name, value in last.items()})  # fmt: skip
     return ax
 

@@ -28,6 +28,7 @@ def differences(results: Results, *, split: str, ax: Axes) -> Axes:
     shown = (frame["high_all"] < 0) | (frame["low_all"] > 0)
     together = frame.assign(low=frame["low_all"], high=frame["high_all"])
     _rows(ax, results, frame, dict(zip(frame["variant"], shown)), _lacking(results, split), together)
+    ax.update_datalim([(0.0, 0.0)], updatey=False)  # so that there is room beside the best
     ax.axvline(0, color=style.INK, linewidth=0.7)
     marks = dot("shown to differ from the best", style.INK), dot("hollow: not shown to differ", "none")
     explain(ax, [*marks, bar("its own interval", 2.2), bar("for all together", 0.7)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ def handle(look: style.Look, marker: bool = True, line: bool = True, lacking: st
 
 
 def name_lines(
-    ax: Axes, results: Results, names: Sequence[str], ends: Mapping[str, tuple[float, float]],
+    ax: Axes, look_of: Callable[[str], style.Look], names: Sequence[str], ends: Mapping[str, tuple[float, float]],
     lacking: Mapping[str, str] | None = None, led: bool = True,
 ) -> None:  # fmt: skip
     """Say which line is whose, once all are drawn: in the legend, or of many lines each to the right, by its height.
@@ -82,7 +82,7 @@ def name_lines(
 
     Args:
         ax: Their limits and their title are final.
-        results: Where the looks are from.
+        look_of: How a variant is drawn.
         names: The variants, in the order of the legend.
         ends: Where the line of each ends, in the units of the axes.
         lacking: What a name is followed by.
@@ -90,21 +90,19 @@ def name_lines(
     """
     lacking = lacking or {}
     if len(names) <= MANY:
-        explain(ax, [handle(results.look(name), lacking=lacking.get(name, "")) for name in names])
+        explain(ax, [handle(look_of(name), lacking=lacking.get(name, "")) for name in names])
         return
     aside(ax, "intervals in the CSV")
     ax.autoscale_view()  # or what was drawn last has not moved the limits yet
     to_axes = ax.transData + ax.transAxes.inverted()
-    places = {name: to_axes.transform(ends[name]) for name in names}
-    upwards = sorted(names, key=lambda name: float(places[name][1]))
+    places = {name: to_axes.transform(ends[name]) for name in names if np.isfinite(ends.get(name, np.nan)).all()}
+    upwards = sorted(places, key=lambda name: float(places[name][1]))
     points_high = ax.bbox.height * 72 / ax.figure.get_dpi()
     outside: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False, "scalex": False, "scaley": False}
     for name, y in zip(upwards, spread(np.array([places[name][1] for name in upwards]), NAME_HEIGHT / points_high)):
-        look = results.look(name)
+        look, (x, end) = look_of(name), places[name]
         if led:
-            ax.plot(
-                [places[name][0], 1.04], [places[name][1], y], color=look.colour, linewidth=0.4, alpha=0.7, **outside
-            )
+            ax.plot([x, 1.04], [end, y], color=look.colour, linewidth=0.4, alpha=0.7, **outside)
         ax.plot([1.04, 1.12], [y, y], color=look.colour, linestyle=look.dashes, linewidth=0.9, marker=look.marker,
                 markevery=[1], markersize=3.2, **outside)  # fmt: skip
         text = style.drawn_name(look) + lacking.get(name, "")

@@ -151,7 +151,7 @@ def profile(results: Results, *, split: str, ax: Axes) -> Axes:
     areas = frame.groupby("variant")["mean"].mean()
     ends = {name: (1.0, float(areas.rank().loc[name] / len(areas))) for name in names}
     finish(ax, where(results, split), style.SCORE, "tasks and seeds above")
-    name_lines(ax, results, names, ends, lacking, led=False)
+    name_lines(ax, results.look, names, ends, lacking, led=False)
     return ax
 
 

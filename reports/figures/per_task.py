@@ -55,21 +55,30 @@ def per_task(results: Results, *, split: str, ax: Axes) -> Axes:
     (_along_axis if has_axis or is_crowded else _side_by_side)(ax, frame, names, results)
     if has_axis and "test_id" in set(frame["task_list"]):
         entries.append(dot("hollow: test_id", "none"))
-    document = results.split_document(split)
-    label = _axis_label(document) if has_axis else BY_DIFFICULTY if is_crowded else "test task (index in its list)"
-    if has_axis and document.get("axis_unit") == "rad":
-        _in_turns(ax)
-    elif has_axis and _equally_wide(ax, frame):
-        label += ", own scales"
-    elif not has_axis and is_crowded:
-        ax.set_xticks([])
+    label = _x_axis(ax, frame, results.split_document(split)) if has_axis else _task_axis(ax, is_crowded)
     finish(ax, split, label, style.RETURN)
-    name_lines(ax, results, names, last_points(frame.dropna(subset="mean"), "parameter"))
+    name_lines(ax, results.look, names, last_points(frame.dropna(subset="mean"), "parameter"))
     explain(ax, entries)
     return ax
 
 
-BY_DIFFICULTY = "test tasks, easiest to hardest"
+def _x_axis(ax: Axes, frame: pd.DataFrame, document: dict[str, Any]) -> str:
+    """The label of an axis of parameters, once its ticks and its scale suit them."""
+    label = _axis_label(document)
+    if document.get("axis_unit") == "rad":
+        _in_turns(ax)
+    elif _equally_wide(ax, frame):
+        label += ", own scales"
+    elif not is_range(frame["parameter"].dropna()):
+        ax.set_xticks(sorted(set(frame["parameter"].dropna())))
+    return label
+
+
+def _task_axis(ax: Axes, is_crowded: bool) -> str:
+    """The label of an axis of tasks without a parameter."""
+    if is_crowded:
+        ax.set_xticks([])
+    return "test tasks, easiest to hardest" if is_crowded else "test task (index in its list)"
 
 
 def _by_difficulty(frame: pd.DataFrame) -> pd.DataFrame:
@@ -80,14 +89,32 @@ def _by_difficulty(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _along_axis(ax: Axes, frame: pd.DataFrame, names: list[str], results: Results) -> None:
     """A line per variant and task list; the first variant is drawn last: it is seen where marks coincide."""
-    for name in reversed(names):
+    has_few_values = not is_range(frame["parameter"].dropna())
+    for position, name in reversed([*enumerate(names)]):
         for task_list, rows in frame[frame["variant"] == name].groupby("task_list", sort=True):
             numbers = rows[rows["mean"].notna()].sort_values("parameter")
             fills_range = is_range(numbers["parameter"])
-            if len(names) > MOST_BANDS and fills_range:
-                numbers = _binned(numbers)
+            if len(names) > MOST_BANDS:
+                numbers = _binned(numbers) if fills_range else _averaged(numbers)
+            if has_few_values and len(names) > 1:
+                dodge = SIDE * _step(frame["parameter"]) * ((position + 0.5) / len(names) - 0.5)
+                numbers = numbers.assign(parameter=numbers["parameter"] + dodge)
             line = curve(ax, numbers, "parameter", results.look(name), hollow=task_list == "test_id")
             line.set(**THIN, **({} if fills_range else {"linestyle": "none"}))
+
+
+SIDE = 0.5
+"""The share of the least distance between values over which variants stand side by side, where values are few."""
+
+
+def _step(parameters: pd.Series) -> float:
+    """The least distance between two values that tasks have; 1 where all have the same."""
+    return float(np.diff(np.unique(parameters.dropna())).min(initial=np.inf)) if parameters.nunique() > 1 else 1.0
+
+
+def _averaged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The mean of all tasks that have the same value."""
+    return rows.groupby("parameter", as_index=False)["mean"].mean().assign(low=np.nan, high=np.nan)
 
 
 def _side_by_side(ax: Axes, frame: pd.DataFrame, names: list[str], results: Results) -> None:

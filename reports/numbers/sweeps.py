@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
@@ -32,18 +33,18 @@ class Sweep(NamedTuple):
 
 @lru_cache(maxsize=KEPT)
 def sweeps(results: Results) -> tuple[Sweep, ...]:
-    """Every sweep that an experiment declares and that has been expanded into several variants of the results."""
+    """Every sweep that an experiment declares and all of whose combinations are variants of the results."""
     variants = set(results.cells["variant"])
     listed: dict[str, Sweep] = {}
     for _, experiment in sorted(results.experiments.items()):
-        for sweep in _declared(experiment.get("axes") or {}):
-            if len(sweep.variants.keys() & variants) > 1:
+        for sweep in _declared(experiment.get("axes") or {}, len(variants)):
+            if len(sweep.variants) > 1 and sweep.variants.keys() <= variants:
                 listed.setdefault(sweep.label, sweep)
     return tuple(listed.values())
 
 
-def _declared(axes: dict[str, list[object]]) -> Iterator[Sweep]:
-    """The sweeps that axes declare: `label.train.field` or `label.adapt.field` to values.
+def _declared(axes: dict[str, list[object]], most: int) -> Iterator[Sweep]:
+    """The sweeps that axes (`label.train.field` or `label.adapt.field` to values) declare, of at most so many variants.
 
     Labels of variants are made as an experiment's expansion makes them: `label field=value field=value`.
     """
@@ -52,6 +53,8 @@ def _declared(axes: dict[str, list[object]]) -> Iterator[Sweep]:
         stem, _, field = key.rpartition(".")
         factors.setdefault(stem.rpartition(".")[0], {})[field] = [str(value) for value in values]
     for label, levels in factors.items():
+        if math.prod(map(len, levels.values())) > most:
+            continue
         combinations = [dict(zip(levels, values)) for values in product(*levels.values())]
         named = {" ".join([label, *(f"{name}={value}" for name, value in one.items())]): one for one in combinations}
         yield Sweep(label, levels, named)

@@ -51,6 +51,8 @@ def test_many_lines_are_named_at_their_ends(many, synthetic, draw):
     boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.y0)
     assert all(low.y1 <= high.y0 + 2 for low, high in zip(boxes, boxes[1:])), "they do not overlap"
     assert all(box.x1 <= ax.figure.bbox.x1 for box in boxes)
+    (cut_out,) = canvas.boxes(ax.figure, [ax])  # what the page shows of the sheet
+    assert all(cut_out.left + cut_out.width >= 72 / ax.figure.dpi * box.x1 for box in boxes)
     upwards = sorted(names, key=lambda text: text.xy[1])
     assert [text.get_text()[-1] for text in upwards] == list("abcdefghijkl")
     assert not [name for name in ax.get_legend_handles_labels()[1] if name.startswith("variant")]
@@ -64,6 +66,16 @@ def test_tasks_without_a_parameter_stand_in_the_order_of_their_difficulty(many, 
     assert len(lines) == 12
     assert all((np.diff(line) < 0).all() for line in lines), "a later task has a lower return"
     assert ax.get_xlabel() == "test tasks, easiest to hardest"
+
+
+def test_a_line_without_an_end_has_no_name(many):
+    with canvas.house_style():
+        ax = canvas.new_figure().add_subplot()
+    names = [f"variant {letter}" for letter in "abcdefghijkl"]
+    ends = {name: (1.0, float(place)) for place, name in enumerate(names)} | {"variant a": (1.0, float("nan"))}
+    del ends["variant b"]
+    marks.name_lines(ax, many.look, names, ends)
+    assert [text.get_text() for text in ax.texts] == names[2:]
 
 
 def test_panels_are_taller_for_more_rows_and_broader_for_many():

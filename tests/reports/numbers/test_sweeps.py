@@ -60,7 +60,9 @@ def test_the_table_marks_the_best_value_of_each_factor(tmp_path, synthetic):
     assert table.loc["mier-wr context_dim=10", "text"] == "110.5 [85.7, 135.3], n = 3"
 
 
-@pytest.mark.parametrize("axes", [{}, {"pearl.train.x": [1, 2]}, {"nothing": [1]}])
+@pytest.mark.parametrize(
+    "axes", [{}, {"pearl.train.x": [1, 2]}, {"nothing": [1]}, {f"mier-wr.train.x{n}": [1] * 100 for n in range(50)}]
+)
 def test_without_a_sweep_among_the_results_there_is_no_table(tmp_path, synthetic, axes):
     results = write_sweep(tmp_path, synthetic, axes=axes)
     assert sweeps.sweeps(results) == ()
@@ -77,5 +79,5 @@ def test_labels_are_those_of_the_expansion():
          "axes": {"mier-wr.train.context_dim": [5, 10], "mier-wr.train.gradient_clip": [10.0, 100]},
          "budget": {"env_steps": 500_000}}
     )  # fmt: skip
-    (sweep,) = sweeps._declared(json.loads(experiment.model_dump_json())["axes"])
+    (sweep,) = sweeps._declared(json.loads(experiment.model_dump_json())["axes"], most=4)
     assert [*sweep.variants] == list(dict.fromkeys(cell.variant for cell in expand(experiment)))
