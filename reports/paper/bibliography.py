@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from algorithms.registry import known_entries
+from algorithms.registry import ALGORITHMS, known_entries
 from reports import style
 from reports.results import Results
 
@@ -26,7 +26,8 @@ def references_bib(results: Results) -> str:
     for name in style.ordered(results.cells["algorithm"]):
         for key in entries[name].cites if name in entries else ():
             citing.setdefault(key, []).append(entries[name].title)
-            texts |= papers(entries[name].path.parent)
+            if name in ALGORITHMS:  # and no entry that a results folder brought along, whose files are not here
+                texts |= papers(entries[name].path.parent)
     return HEAD + "".join(
         f"\n% {', '.join(citing[key])}\n{texts.get(key, f'% (no entry for {key})')}\n" for key in sorted(citing)
     )

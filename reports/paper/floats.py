@@ -29,9 +29,6 @@ SPARE = 24.0
 HEAD = 6.0
 """Room for what heads a column before it is broken into lines, in sizes of type."""
 
-SIZES = (9.0, 8.0, LEAST_TYPE)
-"""Points that a table is set in, the first that fits."""
-
 
 class Cell(NamedTuple):
     """A cell: texts that stand side by side, or one below the other where there is no room, and what sets it off.
@@ -61,7 +58,13 @@ class Setting(NamedTuple):
     size: float
 
 
-def floats(grid: Grid, caption: str, label: str, layout: Layout, is_flat: bool | None = None) -> str:
+SETTINGS = tuple(
+    Setting(is_flat, size) for sizes in ((9.0, 8.0), (LEAST_TYPE,)) for is_flat in (True, False) for size in sizes
+)
+"""How a table may be set, the first that fits: cells in two lines rather than in the smallest type."""
+
+
+def floats(grid: Grid, caption: str, label: str, layout: Layout) -> str:
     r"""A table as one LaTeX float, or as several where no page holds it.
 
     Args:
@@ -69,17 +72,13 @@ def floats(grid: Grid, caption: str, label: str, layout: Layout, is_flat: bool |
         caption: Plain text.
         label: For `\ref`, after `tab:`; that of the first float.
         layout: What there is room for.
-        is_flat: Whether lines stand side by side; by default where there is room.
     """
-    settings = [Setting(flat, size) for flat in (True, False) for size in SIZES if is_flat in (None, flat)]
-    settings.sort(key=lambda setting: (setting.size == LEAST_TYPE, not setting.is_flat, -setting.size))
-    widths = dict.fromkeys((layout.column, layout.page))
-    for width in widths:
-        for setting in settings:
+    for width in dict.fromkeys((layout.column, layout.page)):
+        for setting in SETTINGS:
             if table_width(grid, setting) <= width * POINTS:
                 return _floats([grid], setting, width, caption, label, layout)
-    parts = _columns_apart(grid, settings[-1], layout.page * POINTS)
-    return _floats(parts, settings[-1], layout.page, caption, label, layout)
+    parts = _columns_apart(grid, SETTINGS[-1], layout.page * POINTS)
+    return _floats(parts, SETTINGS[-1], layout.page, caption, label, layout)
 
 
 def _floats(parts: Sequence[Grid], setting: Setting, width: float, caption: str, label: str, layout: Layout) -> str:

@@ -123,10 +123,11 @@ def _text(value: Any) -> str:
 
 def _values(values: Iterable[Any]) -> str:
     """All values that occur, or a dash; of more than two numbers the smallest and the largest."""
-    several = list(dict.fromkeys(values))
-    if len(several) > 2 and all(isinstance(value, int) for value in several):
+    several = list(values)
+    texts = list(dict.fromkeys(map(_text, several)))
+    if len(texts) > 2 and all(isinstance(value, int) for value in several):
         return f"{min(several):,} to {max(several):,}"
-    return " or ".join(map(_text, several)) or "–"
+    return " or ".join(texts) or "–"
 
 
 def _lines(text: str) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """How splits were measured and with which settings, as the runs resolved them; and whom to cite."""
 
+import dataclasses
 import re
 
 import pytest
 
-from algorithms.registry import ALGORITHMS
+from algorithms.registry import ALGORITHMS, SHOWN
 from reports.layout import ANYWHERE
 from reports.paper.bibliography import papers, references_bib
 from reports.paper.protocol import protocol_tex
@@ -74,6 +75,23 @@ def test_the_references_of_a_report_are_those_of_its_algorithms():
     everything = references_bib(load(SHIPPED))
     assert everything.count("@article{mendonca2020mier") == 1
     assert "% MIER, MIER-wR\n" in everything
+
+
+def test_an_algorithm_that_only_its_results_folder_knows_has_no_entry(tmp_path, synthetic, monkeypatch):
+    entry = dataclasses.replace(
+        ALGORITHMS["mier"], name="theirs", title="Theirs", module="no_such_module", cites=("k",)
+    )
+    monkeypatch.setitem(SHOWN, "theirs", entry)
+    synthetic.simple_run(tmp_path, "theirs", 0, [[1.0]])
+    assert references_bib(load(tmp_path)).endswith("% Theirs\n% (no entry for k)\n")
+
+
+def test_a_folder_of_others_with_odd_settings_breaks_nothing(tmp_path, synthetic):
+    config = {"train": {"a": [[1], {}], "b": float("inf"), "": ""}, "adapt": []}
+    protocol = {"evaluation_episodes": [3], "max_updates": {"a": 1}, "adaptation_transitions": "x"}
+    synthetic.simple_run(tmp_path, "mier", 0, [[1.0]], config=config, protocol=protocol)
+    text = protocol_tex(load(tmp_path), ANYWHERE)
+    assert rows(text, "settings-mier")["train.b"] == ["inf"]
 
 
 def test_an_algorithm_that_is_not_known_cites_nothing(tmp_path, synthetic):
