@@ -13,6 +13,7 @@ from reports import formats, style
 from reports.layout import Layout
 from reports.numbers.split_tasks import tasks
 from reports.paper.floats import Cell, Grid, floats
+from reports.reading.files import file_name
 from reports.results import Results, named_rows, value_at
 
 LONGEST = 24
@@ -38,7 +39,7 @@ def protocol_tex(results: Results, layout: Layout) -> str:
         texts.append(floats(splits, caption, "protocol", layout))
     for algorithm, grid in _settings(results):
         caption = f"Settings of {style.look(algorithm).name}, as its runs resolved them."
-        texts.append(floats(grid, caption, f"settings-{algorithm}", layout))
+        texts.append(floats(grid, caption, f"settings-{file_name(algorithm)}", layout))
     return "\n".join(texts)
 
 

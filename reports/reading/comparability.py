@@ -102,7 +102,8 @@ def _protocols(facts: pd.DataFrame) -> list[Conflict]:
         if len(kinds) > 1:
             what = "results" if is_final else "checkpoints on the way"
             text = f"{split}: {what} follow {len(kinds)} different protocols: {', '.join(kinds)}"
-            if words := differing_words({row.protocol[:6]: row.protocol_settings for row in named_rows(rows)}):
+            words = differing_words({row.protocol[:6]: row.protocol_settings for row in named_rows(rows)})
+            if words and "native" not in kinds:  # those of natives differ among themselves
                 text += f" ({words})"
             suffix = {row.run: f"protocol {row.protocol[:6]}" for row in named_rows(rows)}
             conflicts.append((text, "variant", suffix))
