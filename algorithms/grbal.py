@@ -54,7 +54,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="grbal", algorithm="Grbal", train="GrbalTrain", adapt="GrbalAdapt",
         summary="meta-learned dynamics model, adapted before every action; planning under a known reward",
-        source="Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn 2018",
+        source="Nagabandi, Clavera, Liu, Fearing, Abbeel, Levine, Finn 2018", cites=("nagabandi2019grbal",),
         title="GrBAL", colour="#85837A", marker="p", dashes="-.", hatch="|-",
         tiny_train={"initial_transitions": 20, "tasks_per_iteration": 4, "transitions": 20, "steps_per_iteration": 3,
                     "model_hidden": [16, 16, 16], "past": 4, "future": 4, "meta_batch": 4, "validation_windows": 8,

@@ -42,7 +42,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="maml", algorithm="Maml", train="MamlTrain", adapt="MamlAdapt",
         summary="a policy that one policy-gradient step per task improves most, meta-trained by TRPO",
-        source="Finn, Abbeel, Levine 2017",
+        source="Finn, Abbeel, Levine 2017", cites=("finn2017maml",),
         title="MAML", colour="#E36FC0", marker="v", hatch="xx",
         tiny_train={"tasks_per_iteration": 4, "rollouts_per_task": 2, "rollout_transitions": 20, "policy_hidden": [16,
                     16], "action_scale": 1.0},

@@ -71,7 +71,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="mier", algorithm="Mier", train="MierTrain", adapt="MierAdapt",
         summary="model identification, then fine-tuning on experience relabeled by the adapted model",
-        source="Mendonca, Geng, Finn, Levine 2020",
+        source="Mendonca, Geng, Finn, Levine 2020", cites=("mendonca2020mier",),
         title="MIER", colour="#D94801", marker="o",
         tiny_train={"initial_transitions": 20, "prior_transitions": 20, "adapted_transitions": 20,
                     "steps_per_iteration": 3, "policy_hidden": [16, 16, 16], "model_hidden": [16, 16, 16],
@@ -82,7 +82,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="mier-wr", training="mier", algorithm="Mier", train="MierTrain", adapt="MierWithoutRelabelingAdapt",
         summary="MIER without relabeling: the context variable alone is adapted",
-        source="Mendonca, Geng, Finn, Levine 2020",
+        source="Mendonca, Geng, Finn, Levine 2020", cites=("mendonca2020mier",),
         title="MIER-wR", colour="#DDA000", marker="s", dashes="--", hatch="//",
         tiny_adapt={"context_steps": 3},
     ),

@@ -54,7 +54,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="mql", algorithm="Mql", train="MqlTrain", adapt="MqlAdapt",
         summary="multi-task TD3 with a recurrent context, continued per task on propensity-weighted replay",
-        source="Fakoor, Chaudhari, Soatto, Smola 2020",
+        source="Fakoor, Chaudhari, Soatto, Smola 2020", cites=("fakoor2020mql",),
         title="MQL", colour="#00734F", marker="^", hatch="\\\\",
         tiny_train={"initial_transitions": 20, "burn_in": 0, "initial_episode": 1.0, "steps_per_iteration": 3,
                     "full_steps_from": 0, "hidden": [16, 16], "context_hidden": 4, "history_length": 5, "batch": 16},

@@ -70,7 +70,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="pearl", algorithm="Pearl", train="PearlTrain", adapt="PearlAdapt",
         summary="posterior over a latent task embedding, off-policy actor-critic conditioned on it",
-        source="Rakelly, Zhou, Quillen, Finn, Levine 2019",
+        source="Rakelly, Zhou, Quillen, Finn, Levine 2019", cites=("rakelly2019pearl",),
         title="PEARL", colour="#1F6FD0", marker="D", hatch="||",
         tiny_train={"initial_transitions": 20, "prior_transitions": 20, "posterior_transitions": 40,
                     "steps_per_iteration": 3, "policy_hidden": [16, 16, 16], "encoder_hidden": [16, 16, 16],
@@ -80,7 +80,8 @@ ALGORITHMS = (
         name="pearl+relabeling", algorithm="Pearl", train="PearlTrain", adapt="PearlRelabelingAdapt", training="pearl",
         summary="PEARL, then fine-tuning on experience relabeled by a model fitted on the adaptation data",
         source="Rakelly et al. 2019; Mendonca et al. 2020, end of section 4",
-        title="PEARL+relabeling", colour="#6796E5", marker="d", dashes="--", hatch="||//",
+        cites=("rakelly2019pearl", "mendonca2020mier"), title="PEARL+relabeling", colour="#6796E5", marker="d",
+        dashes="--", hatch="||//",
         tiny_adapt={"model_hidden": [16, 16], "model_steps": 4, "model_look_every": 2, "relabel_updates": 6,
                     "relabel_transitions": 200, "relabel_interval": 4, "batch": 32},
     ),

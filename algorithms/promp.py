@@ -40,7 +40,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="promp", algorithm="Promp", train="PrompTrain", adapt="PrompAdapt",
         summary="as MAML, with low-variance curvature and PPO's clipped loss outside",
-        source="Rothfuss, Lee, Clavera, Asfour, Abbeel 2019",
+        source="Rothfuss, Lee, Clavera, Asfour, Abbeel 2019", cites=("rothfuss2019promp",),
         title="ProMP", colour="#8E2F9E", marker="P", dashes="--", hatch="--",
         tiny_train={"tasks_per_iteration": 4, "rollouts_per_task": 2, "rollout_transitions": 20, "policy_hidden": [16,
                     16], "action_scale": 1.0},

@@ -47,7 +47,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="recurrent-sac", algorithm="RecurrentSac", train="RecurrentSacTrain", adapt="RecurrentSacAdapt",
         summary="off-policy recurrent actor-critic: SAC on whole trials, whose hidden state is the adaptation",
-        source="Ni, Eysenbach, Salakhutdinov 2022",
+        source="Ni, Eysenbach, Salakhutdinov 2022", cites=("ni2022recurrent",),
         title="recurrent SAC", colour="#90609C", marker="h", hatch="..",
         tiny_train={"trial_transitions": 40, "initial_steps": 200, "trials_per_iteration": 3, "updates_per_step": 0.025,
                     "batch": 4, "hidden": 8, "embeddings": [6, 4, 3], "head_hidden": [16, 16]},

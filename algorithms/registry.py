@@ -34,6 +34,9 @@ DECLARATION = "ALGORITHMS"
 LONGEST = 300
 """Letters of a text in a declaration."""
 
+KEY = r"[A-Za-z0-9:_+./-]{1,100}"
+"""A key of a BibTeX entry."""
+
 DRAWN = (
     ("colour", r"(#[0-9A-Fa-f]{6})?", "a colour as #RRGGBB"),
     ("marker", r"[.ov^<>1234s8pP*hH+xXDd|_]?", "a marker of matplotlib, such as o"),
@@ -47,9 +50,9 @@ DRAWN = (
 class AlgorithmEntry:
     """One row of a comparison: a meta-training and a way to adapt. Entries may share a meta-training.
 
-    Declared by keywords with literal values. `colour`, `marker`, `dashes` and `hatch` are how figures draw it; without
-    a colour they choose. `tiny_train` and `tiny_adapt` are the smallest values that exercise everything: what the
-    contract tests run with.
+    Declared by keywords with literal values. `cites` are keys of entries in a `.bib` file beside the algorithm's (ours:
+    `papers.bib`). `colour`, `marker`, `dashes` and `hatch` are how figures draw it; without a colour they choose.
+    `tiny_train` and `tiny_adapt` are the smallest values that exercise everything: what the contract tests run with.
     """
 
     name: str
@@ -58,6 +61,7 @@ class AlgorithmEntry:
     adapt: str  # config class of the adaptation
     summary: str
     source: str
+    cites: tuple[str, ...] = ()
     training: str = ""  # name of the meta-training, by default that of the entry; entries that share it share its runs
     trains_on: tuple[str, ...] = ("train",)  # lists of the split that are its training tasks
     privileged: bool = False  # whether it is told the true parameters of the tasks that it trains on and is tested in
@@ -84,6 +88,8 @@ class AlgorithmEntry:
                 raise ValueError(
                     f"{attribute} has to be a text on one line of at most {LONGEST} letters, not {value!r}"
                 )
+        if not isinstance(self.cites, tuple) or not all(re.fullmatch(KEY, str(key)) for key in self.cites):
+            raise ValueError(f"cites has to be a tuple of keys of BibTeX entries, not {self.cites!r}")
         for attribute, pattern, words in DRAWN:
             if re.fullmatch(pattern, str(getattr(self, attribute))) is None:
                 raise ValueError(f"{attribute} has to be {words}, not {getattr(self, attribute)!r}")

@@ -46,7 +46,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="rl2", algorithm="Rl2", train="Rl2Train", adapt="Rl2Adapt",
         summary="recurrent policy whose hidden state is the adaptation, trained by PPO over trials",
-        source="Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel 2016",
+        source="Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel 2016", cites=("duan2016rl2",),
         title="RL2", colour="#4FB3E8", marker="X", hatch="++",
         tiny_train={"trial_transitions": 40, "trials_per_iteration": 3, "hidden": 8, "epochs": 2,
                     "backpropagation": 16},

@@ -51,7 +51,7 @@ ALGORITHMS = (
     AlgorithmEntry(
         name="varibad", algorithm="Varibad", train="VaribadTrain", adapt="VaribadAdapt",
         summary="recurrent belief over a latent task, trained to explain rewards or states; PPO on state and belief",
-        source="Zintgraf, Shiarlis, Igl, Schulze, Gal, Hofmann, Whiteson 2020",
+        source="Zintgraf, Shiarlis, Igl, Schulze, Gal, Hofmann, Whiteson 2020", cites=("zintgraf2020varibad",),
         title="VariBAD", colour="#2D6172", marker="8", hatch="oo",
         tiny_train={"trial_transitions": 40, "trials_per_iteration": 3, "encoder_hidden": 8, "policy_hidden": [8],
                     "policy_embedding": 8, "minibatches": 2, "vae_updates": 2, "vae_batch": 2, "beliefs_per_trial": 5,

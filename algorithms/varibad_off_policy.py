@@ -45,6 +45,7 @@ ALGORITHMS = (
         adapt="VaribadOffPolicyAdapt",
         summary="VariBAD's belief with off-policy SAC on state and belief, for small budgets",
         source="Zintgraf et al. 2020; Dorfman, Shenfeld, Tamar 2021",
+        cites=("zintgraf2020varibad", "dorfman2021offline"),
         title="VariBAD off-policy", colour="#6519FF", marker="H", dashes="--", hatch="oo//",
         tiny_train={"initial_transitions": 20, "trial_transitions": 40, "trials_per_iteration": 3,
                     "steps_per_iteration": 3, "hidden": [16, 16], "batch": 16, "encoder_hidden": 8, "vae_updates": 2,

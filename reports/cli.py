@@ -15,6 +15,8 @@ from suite.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from reports.results import Results
+
 MOST_WORKERS = 4
 """Processes that draw figures; more would wait for one another's last figure."""
 
@@ -30,23 +32,45 @@ def report(
     against: Annotated[
         str | None, typer.Option(help="A shipped table to put beside the results: see `offmap reference list`.")
     ] = None,
+    variant: Annotated[
+        list[str] | None, typer.Option(metavar="VARIANT", help="Show it alone; several in the order given.")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="SPLIT", help="Show it alone; several in the order given.")
+    ] = None,
+    venue: Annotated[
+        str | None, typer.Option("--for", metavar="VENUE", help="Sizes for a paper: neurips, icml or jmlr.")
+    ] = None,
+    width: Annotated[float | None, typer.Option(help="Inches that every figure and table is wide at the most.")] = None,
+    serif: Annotated[bool, typer.Option("--serif", help="Figures in a serif type.")] = False,
 ) -> None:
     """Tables, figures and one self-contained page of everything that was recorded in a results folder."""
     # Plotting takes a second to import, which no other command should wait for.
-    from reports.numbers.tables import gain_table, main_table
-    from reports.page.summary import verdict
+    from reports import style
+    from reports.layout import layout
     from reports.reading.load import load
     from reports.report import write
 
-    results = load(folders, mix, against)
-    path = write(results, out or folders[0] / "report", min(_cores(), MOST_WORKERS), _tell)
-    _tell("")
+    paper = layout(venue, width, serif)
+    with style.in_order(variant or ()):
+        results = load(folders, mix, against, variant or (), split or ())
+        path = write(results, out or folders[0] / "report", min(_cores(), MOST_WORKERS), _tell, paper)
+        _tell("")
+        _print_results(results)
+    print_lines([str(path)])
+
+
+def _print_results(results: Results) -> None:
+    """The main table split by split, what it says in a sentence, and what a reader has to know of it."""
+    from reports.numbers.tables import gain_table, main_table
+    from reports.page.summary import verdict
+
     table, gains = main_table(results), gain_table(results)
     print_lines(["Return after adaptation, 95 % intervals over seeds", ""])
-    for split, declared in table[table["declared"] > 0].groupby("split", sort=True):
+    for split, declared in table[table["declared"] > 0].groupby("split", sort=False):
         _print_split(str(split), declared, gains[(gains["split"] == split) & (gains["declared"] > 0)])
     problems = [f"left out: {problem.where}: {problem.why}" for problem in results.problems]
-    print_lines([*verdict(results)[-1:], *results.notes, *problems, str(path)])
+    print_lines([*verdict(results)[-1:], *results.notes, *problems])
 
 
 def _tell(words: str) -> None:
@@ -71,7 +95,7 @@ def _print_split(split: str, table: pd.DataFrame, gains: pd.DataFrame) -> None:
     print_lines([""])
 
 
-TABLE_ENDINGS = (".csv", ".md", ".tex")
+ENDINGS = (".csv", ".md", ".tex", ".pdf", ".png")
 
 
 def compare(
@@ -79,6 +103,14 @@ def compare(
         list[Path],
         typer.Argument(metavar="FOLDER OTHER...", help="The results folder that is judged, and those it is judged by."),
     ],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIANT",
+            help="Judge all variants of all folders by this one: a label, or FOLDER:LABEL, or TABLE:LABEL of a shipped "
+            "table (see `offmap reference list`).",
+        ),
+    ] = None,
     fail_on_regression: Annotated[
         bool,
         typer.Option(
@@ -90,56 +122,88 @@ def compare(
         bool, typer.Option("--mix", help="Accept folders whose own results were not measured alike.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Also write the table there, as .csv, .md or .tex by its ending.")
+        Path | None,
+        typer.Option(help="Also write it there: .csv, .md, .tex, or a forest plot as .pdf or .png, by its ending."),
     ] = None,
 ) -> None:
-    """Compare results folders cell by cell: better, worse, no difference shown, or why they are not comparable."""
+    """Compare results cell by cell: better, worse, no difference shown, or why they are not comparable."""
     import pandas as pd
 
     from reports import compare as comparing
     from reports.reading.load import load
+    from reports.reading.rivals import rival
 
-    if out is not None and out.suffix not in TABLE_ENDINGS:
+    if out is not None and out.suffix not in ENDINGS:
+        endings = ", ".join(ENDINGS)
+        raise UserError(f"{out}: a comparison is written as one of {endings}, not as {out.suffix or 'no ending'}")
+    if len(folders) < 2 and against is None:
         raise UserError(
-            f"{out}: a table is written as .csv, .md or .tex, and {out.suffix or 'no ending'} is none of them"
+            f"compare takes two or more results folders, and was given {len(folders)}; --against VARIANT judges those "
+            "of one folder by one of them"
         )
-    if len(folders) < 2:
-        raise UserError(f"compare takes two or more results folders, and was given {len(folders)}")
-    first, *others = (load(folder, mix) for folder in folders)
-    parts = [comparing.compare(first, results, str(path)) for results, path in zip(others, folders[1:])]
+    judged = [load(folder, mix) for folder in folders]
+    hints: list[str] = []
+    if against is not None:
+        other = rival(against, judged, lambda folder: load(folder, mix))
+        parts = [comparing.compare(results, other.results, other.name, other.variant) for results in judged]
+    else:
+        first, *others = judged
+        parts = [
+            comparing.compare(first, results, str(path), comparing.lone_rival(first, results))
+            for results, path in zip(others, folders[1:])
+        ]
+        hints = [comparing.without_shared(first, results, str(path)) for results, path in zip(others, folders[1:])]
     table = pd.concat(parts, ignore_index=True)
+    name = f"{' + '.join(map(str, folders if against else folders[:1]))} against "
+    name += against or ", ".join(map(str, folders[1:]))
     if out is not None:
-        _write_comparison(table, out, str(folders[0]))
-    problems = [f"left out: {p.where}: {p.why}" for results in (first, *others) for p in results.problems]
+        _write_comparison(table, out, name)
+    problems = [f"left out: {p.where}: {p.why}" for results in judged for p in results.problems]
     if as_json:
         print_json({"first": str(folders[0]), "cells": table.to_dict("records"), "left_out": problems})
     else:
-        columns = ("variant", "split", "task_list", *(["other"] if len(others) > 1 else []), "text")
+        several = [column for column in ("folder", "other") if table[column].nunique() > 1]
+        columns = ("variant", "split", "task_list", *several, "text")
         print_table(
-            f"{folders[0]} against {', '.join(map(str, folders[1:]))}: first minus second, 95 % intervals over seeds",
+            f"{name}: first minus second, 95 % intervals over seeds",
             columns, table[list(columns)].itertuples(index=False, name=None),
         )  # fmt: skip
-        print_lines([*comparing.summary(table), *problems])
-    judged = table["verdict"].isin([comparing.BETTER, comparing.WORSE, comparing.SAME])
-    if fail_on_regression and not (judged | table["regressed"]).any():
+        print_lines([*comparing.summary(table), *filter(None, hints), *problems])
+    if fail_on_regression:
+        _fail_on_regression(table)
+
+
+def _fail_on_regression(table: pd.DataFrame) -> None:
+    """Leave with 1 where a comparison has a regression.
+
+    Raises:
+        UserError: no cell could be compared.
+    """
+    from reports.compare import BETTER, SAME, WORSE
+
+    if not (table["verdict"].isin([BETTER, WORSE, SAME]) | table["regressed"]).any():
         raise UserError("no cell could be compared, so nothing can be said about a regression; see the reasons above")
-    if fail_on_regression and table["regressed"].any():
+    if table["regressed"].any():
         raise typer.Exit(1)
 
 
-def _write_comparison(table: pd.DataFrame, path: Path, first: str) -> None:
-    """A comparison in the format that the ending of a path names, one of `TABLE_ENDINGS`."""
+def _write_comparison(table: pd.DataFrame, path: Path, name: str) -> None:
+    """A comparison in the format that the ending of a path names, one of `ENDINGS`."""
     from reports import formats
+    from reports.compare import as_cells
+    from reports.figures import compared
+    from reports.layout import ANYWHERE
+    from reports.paper.tables import latex
 
-    columns = ("split", "task_list", "other")
-    cells = table.assign(best=False, tied=False)
     if path.suffix == ".csv":
         formats.write_csv(table, path)
     elif path.suffix == ".md":
-        path.write_text(formats.markdown(formats.wide(cells, columns)), encoding="utf-8")
+        path.write_text(formats.markdown(formats.wide(as_cells(table), ("where",))), encoding="utf-8")
+    elif path.suffix == ".tex":
+        words = "Differences of returns with 95% intervals over seeds. Bold: better, underlined: worse."
+        path.write_text(latex(as_cells(table), "where", f"{name}.", "compare", ANYWHERE, words), encoding="utf-8")
     else:
-        text = formats.latex(cells, columns, f"{first} against others: difference of returns.", "compare", "text")
-        path.write_text(text, encoding="utf-8")
+        compared.save(table, path)
 
 
 def export(

@@ -1,4 +1,4 @@
-"""Tables of cells as readers want them: wide frames of text, and these as Markdown, CSV and LaTeX (booktabs)."""
+"""Tables of cells as readers want them: wide frames of text, and these as Markdown and CSV; LaTeX: `reports.paper`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,8 @@ ESCAPED = {
 }  # fmt: skip
 """What LaTeX would take for a command."""
 
-WIDE = 4
-"""Most columns of a LaTeX table; one with more is a table per split, one below the other."""
-
-NO_WIDER = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"
-"""In LaTeX: what follows at its own size, or scaled down to the width of the text."""
+LETTERS = "–—…×±µ°·’‘“”"
+"""Letters beyond those of Western European languages that LaTeX sets without further packages."""
 
 
 def wide(table: pd.DataFrame, columns: Sequence[str], cell: str = "text") -> pd.DataFrame:
@@ -68,15 +65,16 @@ def brief(table: pd.DataFrame) -> pd.Series:
     return pd.Series(texts, index=table.index, dtype=object)
 
 
-def caption(table: pd.DataFrame, tied: str = "italic") -> str:
+def caption(table: pd.DataFrame, tied: str = "italic", seeds: str = "n: seeds.") -> str:
     """What a reader has to know of a table's intervals, marks and numbers of seeds, in whole sentences.
 
     Args:
         table: What a function of `tables` returns.
         tied: How cells are set off that are not shown to differ from the best of their column, which is bold.
+        seeds: The sentence on the number of seeds.
     """
     methods = [method for method in dict.fromkeys(table["method"]) if method]
-    sentences = [f"In brackets: {LEVEL:.0%} intervals ({'; '.join(methods)})." if methods else "", "n: seeds."]
+    sentences = [f"In brackets: {LEVEL:.0%} intervals ({'; '.join(methods)})." if methods else "", seeds]
     if table["best"].any():
         sentences.append("Bold: the best of its column.")
     if table["tied"].any():
@@ -157,56 +155,11 @@ def _markdown_cell(text: str) -> str:
     return text.replace("\n", " ").replace("<", "&lt;")
 
 
-def latex(table: pd.DataFrame, columns: Sequence[str], title: str, label: str, cell: str = "") -> str:
-    r"""A tidy table as a LaTeX `table` with booktabs rules; the best of a column bold, those tied with it underlined.
-
-    Reasons for cells without a number stand below as notes. It needs `\usepackage{booktabs,graphicx}`.
-
-    Args:
-        table: What a function of `tables` returns.
-        columns: The columns whose values together head a column.
-        title: The first sentence of the caption.
-        label: For `\ref`, after `tab:`.
-        cell: The column with the text of cells that have a number; by default a short form of it is made.
-    """
-    pieces = parts(table, columns, WIDE)
-    shown = pd.concat([part for _, part, _ in pieces])
-    notes = {text: number for number, text in enumerate(dict.fromkeys(shown.loc[shown["n"] == 0, "text"]), start=1)}
-    cells = [
-        _latex_number(text) if row.n else f"--\\textsuperscript{{{notes[row.text]}}}"
-        for row, text in zip(named_rows(shown), shown[cell] if cell else brief(shown))
-    ]
-    shown = shown.assign(cell=cells)
-    tabulars = [_tabular(shown.loc[part.index], heads, name) for name, part, heads in pieces]
-    body = "\n\\par\\medskip\n".join(tabulars)
-    words = latex_text(f"{title} {caption(table, tied='underlined')}")
-    below = [f"\\par\\footnotesize\\textsuperscript{{{number}}} {latex_text(text)}" for text, number in notes.items()]
-    lines = ["\\begin{table}[tbp]", "\\centering", f"\\caption{{{words}}}", f"\\label{{tab:{label}}}", body, *below]
-    return "\n".join([*lines, "\\end{table}", ""])
-
-
-def _tabular(table: pd.DataFrame, columns: Sequence[str], corner: str = "") -> str:
-    """The `tabular` of cells whose text is LaTeX in the column `cell`."""
-    frame = wide(table, columns, "cell")
-    styles = {"best": "textbf:--rwrap;", "tied": "underline:--rwrap;", "": ""}
-    css = marks(table, columns).replace(styles).to_numpy()
-    # Behind the end of a row a bracket or a star would be taken for an argument of that end.
-    frame.index = pd.Index([re.sub(r"^(?=[\[*])", "{}", latex_text(name)) for name in frame.index])
-    frame.columns = pd.Index([latex_text(name) for name in frame.columns], name=latex_text(corner))
-    style_of = frame.style.apply(lambda _: css, axis=None)
-    text = style_of.to_latex(hrules=True, column_format="l" * (len(frame.columns) + 1)).strip()
-    return f"{NO_WIDER}\n{text}%\n}}"
-
-
 def latex_text(text: str) -> str:
-    """Text that LaTeX shows as it is."""
-    escaped = "".join(ESCAPED.get(letter, letter) for letter in str(text)).replace("\n", " ")
+    """Text that LaTeX shows as it is; letters that it may have no type for are spelt out, as figures do."""
+    spelt = "".join(c if ord(c) < 0x180 or c in LETTERS else ascii(c)[1:-1] for c in str(text))
+    escaped = "".join(ESCAPED.get(letter, letter) for letter in spelt).replace("\n", " ")
     return re.sub(r"-(?=-)", "-{}", escaped)
-
-
-def _latex_number(text: str) -> str:
-    """The text of a cell with true minus signs and an n in italics."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", latex_text(text)).replace("n = ", "$n$ = ")
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

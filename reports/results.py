@@ -15,7 +15,7 @@ import pandas as pd
 from reports import style
 from reports.returns import per_seed
 
-CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reason")
+CELL_COLUMNS = ("variant", "algorithm", "split", "seed", "run", "status", "reason", "folder")
 
 
 class Problem(NamedTuple):
@@ -44,13 +44,16 @@ class Results:
             in one canonical order, so that the order of files and rows changes no digit.
         diagnostics: Rows of `diagnostics.parquet`, in the same way.
         metrics: Rows of `metrics.parquet`, in the same way.
-        runs: The metadata document of each run's records file, by the run's hash.
+        runs: The metadata document of each run's records file, by the run's hash; its `folder` is that of the
+            experiment that the run is of, empty where none declares a grid.
         cells: One row per (variant, split, seed) that is declared or has records, with `CELL_COLUMNS`.
         experiments: The resolved experiments, by the label of their file.
         pictures: Pictures of bodies, by split.
         problems: Files and runs that were left out.
         notes: Warnings about what is in the report.
         mixed: Whether labels were split up to keep apart what was not measured alike.
+        chosen_variants: Those that were asked for alone, in this order.
+        chosen_splits: In the same way.
     """
 
     folders: tuple[str, ...]
@@ -64,6 +67,8 @@ class Results:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     mixed: bool = False
+    chosen_variants: tuple[str, ...] = ()
+    chosen_splits: tuple[str, ...] = ()
 
     @cached_property
     def seeds(self) -> pd.DataFrame:
@@ -74,6 +79,18 @@ class Results:
     def looks(self) -> dict[str, style.Look]:
         """How each variant is drawn, by its label."""
         return style.looks(self.cells[["variant", "algorithm"]].itertuples(index=False, name=None))
+
+    @cached_property
+    def splits(self) -> list[str]:
+        """The splits in the order of their experiments, then others by name; `split [folder]` stands as the split."""
+        of_experiments = (split for experiment in self.experiments.values() for split in experiment["splits"])
+        declared = [*self.chosen_splits, *map(str, of_experiments)]
+        rank = {split: place for place, split in reversed(list(enumerate(declared)))}
+
+        def place(split: str) -> tuple[int, str]:
+            return rank.get(split, rank.get(split.partition(" [")[0], len(declared))), split
+
+        return sorted(set(self.cells["split"]), key=place)
 
     def look(self, variant: str) -> style.Look:
         """How a variant is drawn; where no cell names it, by its label alone."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Literal, NamedTuple, cast
 
 from algorithms.registry import known_entries
+from tasks.pictures import look as of_pictures
 
-FONT = "DejaVu Sans"
-"""Of figures; matplotlib brings it along."""
+FONT = of_pictures.FONT
+"""Of figures, as of all pictures."""
 
-INK = "#262626"
-"""Text and axes. In the page it follows the reader's colour scheme."""
+SERIF = "STIXGeneral"
+"""Of figures in a serif type, for papers in Times; matplotlib brings it along too."""
 
-GRID = "#D4D4D4"
+INK, GRID = of_pictures.INK, of_pictures.GRID
+"""Text and axes, and the grid; in the page they follow the reader's colour scheme."""
 
 PAPER = "#FEFEFE"
 """What hollow marks are filled with where a line passes behind them. In the page it follows the colour scheme."""
@@ -86,11 +90,12 @@ SHIFTS = {
 }
 
 RETURN = "return per episode"
-SCORE = "score (0: doing nothing, 1: best known)"
+SCORE = "score (0: doing nothing, 1: stated best)"
 STEPS = "meta-training environment steps"
 UPDATES = "adaptation updates"
 TRANSITIONS = "adaptation transitions"
 TIME = "meta-training wall-clock time"
+COMPUTE = "meta-training core-minutes"
 
 
 def reference_names() -> list[str]:
@@ -103,7 +108,9 @@ def look(variant: str) -> Look:
     if is_reference(variant):
         reference = REFERENCES.get(_key(variant.partition(REFERENCE)[0]), REFERENCES["null"])
         return reference._replace(name=variant)
-    return LOOKS.get(_key(variant)) or _declared_looks(references=False).get(_key(variant)) or _by_hash(variant)
+    base, mark, rest = variant.partition(" [")  # what a report put behind it, such as the folder it is from
+    declared = LOOKS.get(_key(base)) or _declared_looks(references=False).get(_key(base))
+    return declared._replace(name=f"{declared.name}{mark}{rest}") if declared else _by_hash(variant)
 
 
 def _by_hash(variant: str) -> Look:
@@ -143,19 +150,39 @@ def looks(variants: Iterable[tuple[str, str]]) -> dict[str, Look]:
 def shortened(names: list[str]) -> list[str]:
     """Names of siblings that a figure has room for, as different from one another as the names are.
 
-    Long ones (such as those of a sweep) keep their first word and the words that not all of them have; what is then
-    still too long, or the same, loses its middle and gets a number.
+    Long ones keep their first word and the words that not all of them have; those of a sweep keep the first letters of
+    their settings; what is then still too long, or the same, loses its middle and gets a number.
     """
     if all(len(name) <= MOST_DRAWN for name in names):
         return names
     words = [re.split(r"(?<=[\s,;/\[\]()])", name) for name in names]
     common = set.intersection(*(set(parts) for parts in words)) if len(names) > 1 else set[str]()
     texts = ["".join(p for n, p in enumerate(parts) if n == 0 or p not in common).strip(" ,;") for parts in words]
+    texts = _with_short_settings(texts)
     cut = [_without_middle(text) for text in texts]
+    stems = [_without_middle(text, MOST_DRAWN - 4) for text in cut]
     return [
-        text if cut.count(text) == 1 else f"{_without_middle(text, MOST_DRAWN - 4)} #{cut[:place].count(text) + 1}"
+        text if cut.count(text) == 1 else f"{stems[place]} #{stems[:place].count(stems[place]) + 1}"
         for place, text in enumerate(cut)
     ]
+
+
+_SETTING = re.compile(r"(?<=[\s,;])([A-Za-z_]\w*)=")
+
+
+def _with_short_settings(texts: list[str]) -> list[str]:
+    """Texts whose settings (`steps_per_iteration=1000`) keep as many letters (`step=1000`) as there is room for.
+
+    They keep at least their values, unless these alone do not tell the texts apart.
+    """
+    names = {name for text in texts for name in _SETTING.findall(text)}
+    for letters in range(MOST_DRAWN, 0, -1):
+        short_of = {name: name[:letters] for name in names}
+        short = [_SETTING.sub(lambda setting: f"{short_of[setting[1]]}=", text) for text in texts]  # noqa: B023
+        if len({*short_of.values()}) == len(names) and max(map(len, short)) <= MOST_DRAWN:
+            return short
+    values = [_SETTING.sub("", text) for text in texts]
+    return values if len(set(values)) == len(set(texts)) else texts
 
 
 def _without_middle(text: str, most: int = 0) -> str:
@@ -200,19 +227,45 @@ def is_reference(variant: str) -> bool:
     return REFERENCE in variant
 
 
+_FIRST: ContextVar[tuple[str, ...]] = ContextVar("first", default=())
+"""Variants that stand before all others, by their labels without what references are marked with."""
+
+
+@contextmanager
+def in_order(variants: Iterable[str]) -> Iterator[None]:
+    """Inside, tables, legends and bars have these variants first, as they are given, whatever they are."""
+    token = _FIRST.set(tuple(variants))
+    try:
+        yield
+    finally:
+        _FIRST.reset(token)
+
+
 def ordered(variants: Iterable[str]) -> list[str]:
     """Each variant once: known algorithms in their fixed order, others by name, references; `a / b` stands as a.
 
-    A label that begins with the name of a known algorithm (`pearl bf16`) stands behind it.
+    A label that begins with the name of a known algorithm (`pearl bf16`) stands behind it. In names numbers count as
+    such: 5 comes before 10. What `in_order` names stands
+    first.
     """
+    chosen: dict[str, int] = {}
+    for number, name in enumerate(_FIRST.get()):
+        chosen |= {_key(called): number for called in (name, look(name).name)}
     rank = {name: index for index, name in enumerate((*LOOKS, *REFERENCES))}
 
-    def place(variant: str) -> tuple[bool, int, bool, str]:
+    def place(variant: str) -> tuple[int, bool, int, bool, list[str | float], str]:
+        asked = chosen.get(_key(bare(variant.partition(" / ")[0])), len(chosen))
         first = _key(variant.partition(" / ")[0].partition(REFERENCE)[0])
         begun = max((name for name in rank if first.startswith(name)), key=len, default=first)
-        return is_reference(variant), rank.get(begun, len(rank)), first != begun, variant
+        parts = [float(part) if n % 2 else part for n, part in enumerate(re.split(r"(\d+(?:\.\d+)?)", variant))]
+        return asked, is_reference(variant), rank.get(begun, len(rank)), first != begun, parts, variant
 
     return sorted(set(variants), key=place)
+
+
+def bare(variant: str) -> str:
+    """A variant's label without what marks it as a reference."""
+    return variant.replace(REFERENCE, "")
 
 
 def ordered_lists(task_lists: Iterable[str]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import pandas as pd
 
 from reports import style
 from reports.numbers import aggregates, series, split_tasks, training_curves
+from reports.numbers.common import where
 from reports.results import Results
 from tasks.pictures.task_lists import NAMES
 
@@ -63,7 +64,7 @@ def describe_overall(results: Results, split: str) -> str:
         f"(n = {rows[name, 'mean']['n']})"
         for name in names
     ]
-    return f"Statistics of the normalised scores on {split}. {'; '.join(parts)}."
+    return f"Statistics of the normalised scores on {where(results, split)}. {'; '.join(parts)}."
 
 
 def describe_profile(results: Results, split: str) -> str:
@@ -77,27 +78,37 @@ def describe_profile(results: Results, split: str) -> str:
             f"{rows['mean'].iloc[(rows['score'] - at).abs().argmin()]:.0%} above {at}" for at in (0.25, 0.5, 0.75)
         ]
         parts.append(f"{_name(name)}{lacking.get(name, '')} {', '.join(shares)}")
-    return f"Share of tasks and seeds above a score on {split}. {'; '.join(parts)}."
+    return f"Share of tasks and seeds above a score on {where(results, split)}. {'; '.join(parts)}."
 
 
 def describe_wall_time(results: Results, split: str) -> str:
     """The alternative text of the return against wall-clock time."""
     frame = training_curves.wall_time(results, split)
+    return _against_cost(frame, split, "time", "hours", lambda hours: style.duration(3600 * hours))
+
+
+def describe_compute(results: Results, split: str) -> str:
+    """The alternative text of the return against compute."""
+    frame = training_curves.compute(results, split)
+    return _against_cost(frame, split, "compute", "core_minutes", lambda number: f"{style.number(number)} core-minutes")
+
+
+def _against_cost(frame: pd.DataFrame, split: str, what: str, column: str, words: Callable[[float], str]) -> str:
     parts = []
     for name in style.ordered(frame["variant"]):
         last = frame[frame["variant"] == name].sort_values("env_steps").iloc[-1]
-        parts.append(f"{_name(name)} {_value(last)} after {style.duration(3600 * last['hours'])} (n = {last['n']})")
-    return f"Return after adaptation on {split}, test tasks, against meta-training time. {'; '.join(parts)}."
+        parts.append(f"{_name(name)} {_value(last)} after {words(last[column])} (n = {last['n']})")
+    return f"Return after adaptation on {split}, test tasks, against meta-training {what}. {'; '.join(parts)}."
 
 
-def describe_adaptation_data(results: Results, split: str) -> str:
-    """The alternative text of the return against adaptation data."""
+def describe_before_and_after(results: Results, split: str) -> str:
+    """The alternative text of the slopes from before adaptation to after it."""
     frame = series.adaptation_data(results, split)
     parts = [
         f"{_name(row['variant'])} {row['kind']} at {row['transitions']} transitions {_value(row)}"
         for row in frame.to_dict("records")
     ]
-    return f"Return on {split}, test tasks, against the adaptation transitions seen. {'; '.join(parts)}."
+    return f"Return on {split}, test tasks, before and after adaptation. {'; '.join(parts)}."
 
 
 def describe_curve(results: Results, split: str, kind: str, frame: pd.DataFrame) -> str:

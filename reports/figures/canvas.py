@@ -6,26 +6,30 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.style
-import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reports import style
-from reports.figures.marks import in_order
-
-if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType
-
-COLUMN, PAGE = 3.4, 7.0
-"""Widths in inches: one column and the whole text width of a two-column journal."""
+from reports.figures.marks import MANY, in_order
+from reports.layout import ANYWHERE, Layout
+from tasks.pictures.look import LOOK
 
 HEIGHT = 2.35
 """Height of one panel in inches."""
+
+CROWDED = 3.0
+"""The same for more than `MANY` variants, whose names stand beside their lines."""
+
+LEGEND = 0.2
+"""Inches below the panels."""
+
+NARROW = 2.2
+"""Inches: panels of at least this width stand next to each other, at most three."""
 
 DOTS_PER_INCH = 300
 """Of PNG files: what journals ask of line art at the least."""
@@ -35,50 +39,60 @@ LEGEND_ROOM = {1: 3, 2: 6, 3: 6}
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Seaborn's plain style in our colours and sizes, for figures made and saved inside; PDFs embed their fonts.
+def house_style(layout: Layout = ANYWHERE) -> Iterator[None]:
+    """The look of all pictures (`tasks.pictures.look`), for figures made and saved inside; PDFs embed their fonts.
 
     Nothing of the user's `matplotlibrc` or style counts: the same numbers are the same bytes for everybody.
     """
-    ours: dict[RcKeyType, Any] = {
-        "axes.edgecolor": style.INK, "axes.labelcolor": style.INK, "text.color": style.INK,
-        "xtick.color": style.INK, "ytick.color": style.INK, "grid.color": style.GRID,
-        "axes.grid": True, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-        "grid.linewidth": 0.5, "figure.facecolor": "none", "axes.facecolor": "none", "font.family": style.FONT,
-        "font.size": 7, "axes.labelsize": 7, "axes.titlesize": 7.5, "legend.fontsize": 6.8, "xtick.labelsize": 6.5,
-        "ytick.labelsize": 6.5, "axes.titlelocation": "left", "legend.frameon": False, "lines.linewidth": 1.3,
-        "lines.markersize": 3.8, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.major.width": 0.7,
-        "ytick.major.width": 0.7, "axes.labelpad": 2.5, "hatch.linewidth": 0.5, "axes.axisbelow": True,
-        "svg.hashsalt": "offmap", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100,
-    }  # fmt: skip
-    looks = {**seaborn.axes_style("ticks"), **seaborn.plotting_context("paper"), **ours}
-    with matplotlib.style.context(looks, after_reset=True):
+    fonts = [style.SERIF, style.FONT] if layout.serif else [style.FONT]
+    with matplotlib.style.context(LOOK | {"font.family": fonts}, after_reset=True):
         yield
 
 
-def new_figure(panels: int = 1) -> Figure:
+class Panels(NamedTuple):
+    """How large the panels of a sheet are: their height in inches, how many stand next to each other, and on what."""
+
+    height: float = HEIGHT
+    most: int = 3
+    layout: Layout = ANYWHERE
+
+    @property
+    def on_a_page(self) -> int:
+        """Panels of one sheet."""
+        return self.most * max(1, min(3, int((self.layout.height - LEGEND) / self.height)))
+
+
+def panels_for(variants: int, row: float = 0.0, layout: Layout = ANYWHERE) -> Panels:
+    """Panels for so many variants: taller where each has a row of its own, of `row` inches, and broader for many."""
+    height = max(HEIGHT, 0.75 + row * variants) if row else HEIGHT if variants <= MANY else CROWDED
+    room = max(1, int(layout.page / NARROW))
+    return Panels(height, min(room, 3 if variants <= MANY else 2), layout)
+
+
+def new_figure(panels: int = 1, size: Panels = Panels()) -> Figure:  # noqa: B008
     """An empty figure with room for so many panels, one column or the text width wide; pyplot does not hold it."""
-    rows = -(-panels // per_row(panels))
-    width = COLUMN if panels == 1 else PAGE
-    figure = Figure(figsize=(width, HEIGHT * rows + 0.2), layout="constrained")
+    rows = -(-panels // per_row(panels, size.most))
+    width = size.layout.column if panels == 1 else size.layout.page
+    figure = Figure(figsize=(width, size.height * rows + LEGEND), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def per_row(panels: int) -> int:
-    """Panels that stand next to each other."""
-    return panels if panels <= 3 else 2 if panels == 4 else 3
+def per_row(panels: int, most: int = 3) -> int:
+    """Panels that stand next to each other, at most so many."""
+    return panels if panels <= most else min(most, 2) if panels == 4 else most
 
 
-def sheet(draw: Callable[[str, Axes], Axes], splits: Sequence[str]) -> Figure:
+def sheet(draw: Callable[[str, Axes], Axes], splits: Sequence[str], size: Panels = Panels()) -> Figure:  # noqa: B008
     """One panel per split over a common legend, as a journal prints it.
 
     Args:
         draw: Draws the panel of a split on the given axes.
         splits: In the order shown.
+        size: Of the panels.
     """
-    figure = new_figure(len(splits))
-    columns = per_row(len(splits))
+    figure = new_figure(len(splits), size)
+    columns = per_row(len(splits), size.most)
     rows = -(-len(splits) // columns)
     for index, split in enumerate(splits):
         ax = draw(split, figure.add_subplot(rows, columns, index + 1))

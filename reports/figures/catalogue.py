@@ -9,8 +9,18 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports.figures import alt_text, curves, outcomes, overall, per_task, task_lists
-from reports.numbers import series, split_tasks, training_curves
+from reports.figures import (
+    alt_comparisons,
+    alt_text,
+    curves,
+    factors,
+    forest,
+    outcomes,
+    overall,
+    per_task,
+    task_lists,
+)
+from reports.numbers import from_best, ranks, series, split_tasks, sweeps, training_curves
 from reports.results import Results
 
 Series = Callable[[Results, str], pd.DataFrame]
@@ -29,7 +39,8 @@ class FigureKind(NamedTuple):
         draw: Draws a panel.
         describe: The alternative text of a panel.
         expected: Whether its absence is worth a line of the report: some figures are of few algorithms or splits.
-        pooled: Whether it has a panel over all splits too.
+        pooled: Whether it has a panel over all splits too, and one over those that all variants have.
+        row: Inches of the row of each variant; 0 where they have none.
     """
 
     name: str
@@ -41,6 +52,7 @@ class FigureKind(NamedTuple):
     describe: Callable[[Results, str], str]
     expected: bool = True
     pooled: bool = False
+    row: float = 0.0
 
 
 FIGURES = (
@@ -57,7 +69,32 @@ FIGURES = (
         "splits weigh the same. A variant that lacks splits says how many it has, and stands below.",
         "scores, which need both ends declared with the split",
         series.overall, overall.overall, alt_text.describe_overall,
-        expected=False, pooled=True,
+        expected=False, pooled=True, row=0.23,
+    ),
+    FigureKind(
+        "differences", "Differences from the best",
+        "The mean score (the return on a split without a scale) of each variant minus that of the best, paired where "
+        "meta-trainings are shared. Thick: its own interval; thin: that for all comparisons of the panel together "
+        "(Bonferroni); neither is corrected for having picked the best.",
+        "at least two variants",
+        from_best.differences, forest.differences, alt_comparisons.describe_differences,
+        expected=False, pooled=True, row=0.15,
+    ),
+    FigureKind(
+        "improvement", "Probability to do better than the best",
+        "How probable it is that a meta-training of each variant does better than one of the best in a test task, ties "
+        "counting half (Mann-Whitney); of all pairs the numbers stand in the table.",
+        "at least two variants",
+        from_best.chances, forest.chances, alt_comparisons.describe_chances,
+        expected=False, pooled=True, row=0.15,
+    ),
+    FigureKind(
+        "ranks", "Average ranks",
+        "The rank among all variants in a test task, averaged over seeds, tasks and splits, ties sharing theirs. Over "
+        "all splits only variants that have results on each of them are ranked.",
+        "at least two variants",
+        ranks.average_ranks, forest.average_ranks, alt_comparisons.describe_ranks,
+        expected=False, pooled=True, row=0.15,
     ),
     FigureKind(
         "sample_efficiency", "Meta-training sample efficiency, in distribution (Fig. 2)",
@@ -69,8 +106,8 @@ FIGURES = (
     ),
     FigureKind(
         "out_of_distribution", "Return on the test tasks, all algorithms (Fig. 4)",
-        "Bars stand on the return of doing nothing, so the longer the better; dots: seeds; dotted line: the return "
-        "that ends the score, the best known one or, where the split says so, an upper bound.",
+        "Bars stand on the return of doing nothing, so the longer the better; dots: seeds; line: the return "
+        "that ends the score: the best known one (dotted), an upper bound (dashed) or an oracle's (dash-dotted).",
         "results on test",
         series.outcome, outcomes.out_of_distribution, alt_text.describe_outcome,
     ),
@@ -101,7 +138,8 @@ FIGURES = (
     FigureKind(
         "per_task", "Task by task (Fig. 5 or 6, by version)",
         "The result in every single task against its parameter; shaded: the range of the training tasks. Of many "
-        "variants neighbouring tasks are averaged, and the intervals stand in the CSV.",
+        "variants neighbouring tasks are averaged, tasks without a parameter stand in the order of their mean over all "
+        "variants, and the intervals stand in the CSV.",
         "results on test",
         series.per_task, per_task.per_task, alt_text.describe_tasks,
     ),
@@ -111,11 +149,13 @@ FIGURES = (
         "two is what the shift costs; ticks: seeds.",
         "results on both test and test_id",
         series.in_and_out, outcomes.in_and_out, alt_text.describe_in_and_out,
+        row=0.2,
     ),
     FigureKind(
         "profile", "Performance profiles",
         "The share of test tasks and seeds with a score above each threshold; 0: doing nothing, 1: the stated best. A "
-        "curve further to the right is better.",
+        "curve further to the right is better. Curves over common splits are of the same tasks; over all splits, the "
+        "name says who lacks some.",
         "scores, which need both ends declared with the split",
         series.profile, outcomes.profile, alt_text.describe_profile,
         expected=False, pooled=True,
@@ -128,11 +168,27 @@ FIGURES = (
         training_curves.wall_time, curves.wall_time, alt_text.describe_wall_time,
     ),
     FigureKind(
-        "adaptation_data", "Return against adaptation data",
-        "Filled: evaluated before and after adaptation; hollow: the adaptation episodes themselves, collected by the "
-        "exploring policy.",
+        "compute", "Return against compute",
+        "Return after adaptation on the test tasks against what meta-training took, in minutes of a core of the "
+        "reference speed: processor time times the machine's rate of matrix products over the reference's.",
+        "meta-training core-minutes in the records",
+        training_curves.compute, curves.compute, alt_text.describe_compute,
+        expected=False,
+    ),
+    FigureKind(
+        "before_and_after", "Before and after adaptation",
+        "Return before any adaptation data and after adaptation, joined: nothing else was measured between the two. "
+        "Hollow: the adaptation episodes themselves, collected by the exploring policy.",
         "results on test",
-        series.adaptation_data, curves.adaptation_data, alt_text.describe_adaptation_data,
+        series.adaptation_data, curves.before_and_after, alt_text.describe_before_and_after,
+    ),
+    FigureKind(
+        "factors", "The sweep: effects of its factors (Table 3)",
+        "Return after adaptation on the test tasks at every value, a mean over all values of the other factors, over "
+        "seeds that have a result of every combination; dots: the single combinations.",
+        "an experiment with axes, and a seed that has a result of every combination",
+        sweeps.effects, factors.factor_plot, alt_comparisons.describe_factors,
+        expected=False,
     ),
     FigureKind(
         "gate", "When relabeling helps",

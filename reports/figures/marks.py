@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,16 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from reports import style
+from reports.results import Results
 
-THIN = {"linewidth": 0.7, "markersize": 3.2}
+THIN: dict[str, Any] = {"linewidth": 0.7, "markersize": 3.2}
 """For figures with a mark per task."""
+
+MANY = 9
+"""Lines of a panel that colours and a legend tell apart; more are named at their ends, and their intervals left out."""
+
+NAME_SIZE, NAME_HEIGHT = 7, 8.2
+"""Points: of a name at the end of a line, and from one to the next."""
 
 
 def variants(frame: pd.DataFrame) -> list[str]:
@@ -35,18 +43,26 @@ def band(ax: Axes, x: pd.Series, rows: pd.DataFrame, colour: str) -> None:
         ax.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.16, linewidth=0)
 
 
-def curve(ax: Axes, rows: pd.DataFrame, column: str, look: style.Look, hollow: bool = False) -> Line2D:
-    """Means joined by a line over a band of their intervals."""
-    band(ax, rows[column], rows, look.colour)
+def curve(
+    ax: Axes, rows: pd.DataFrame, column: str, look: style.Look, hollow: bool = False, bare: bool = False
+) -> Line2D:
+    """Means joined by a line over a band of their intervals; `bare` is thin and without it, for one of many."""
+    if not bare:
+        band(ax, rows[column], rows, look.colour)
     (line,) = ax.plot(rows[column], rows["mean"], color=look.colour, linestyle=look.dashes, marker=look.marker)
     line.set_markerfacecolor("none" if hollow else look.colour)
+    if bare:
+        line.set(**THIN)
     return line
 
 
-def points(ax: Axes, x: np.ndarray, rows: pd.DataFrame, look: style.Look, hollow: bool = False) -> None:
-    """Means as single marks with their intervals as bars."""
+def points(
+    ax: Axes, x: np.ndarray, rows: pd.DataFrame, look: style.Look, hollow: bool = False, bare: bool = False
+) -> None:
+    """Means as single marks with their intervals as bars; `bare` without them, for one of many."""
     face = "none" if hollow else look.colour
-    ax.errorbar(x, rows["mean"], yerr=reach(rows), color=look.colour, marker=look.marker, markerfacecolor=face,
+    arms = None if bare else reach(rows)
+    ax.errorbar(x, rows["mean"], yerr=arms, color=look.colour, marker=look.marker, markerfacecolor=face,
                 linestyle="none", capsize=2, linewidth=0.9)  # fmt: skip
 
 
@@ -56,9 +72,83 @@ def handle(look: style.Look, marker: bool = True, line: bool = True, lacking: st
     return Line2D([], [], color=look.colour, linestyle=dashes, marker=shape, label=style.drawn_name(look) + lacking)
 
 
+def name_lines(
+    ax: Axes, look_of: Callable[[str], style.Look], names: Sequence[str], ends: Mapping[str, tuple[float, float]],
+    lacking: Mapping[str, str] | None = None, led: bool = True,
+) -> None:  # fmt: skip
+    """Say which line is whose, once all are drawn: in the legend, or of many lines each to the right, by its height.
+
+    Many are drawn without their intervals, which the panel then says.
+
+    Args:
+        ax: Their limits and their title are final.
+        look_of: How a variant is drawn.
+        names: The variants, in the order of the legend.
+        ends: Where the line of each ends, in the units of the axes.
+        lacking: What a name is followed by.
+        led: Whether a thin line leads from there to its name.
+    """
+    lacking = lacking or {}
+    if len(names) <= MANY:
+        explain(ax, [handle(look_of(name), lacking=lacking.get(name, "")) for name in names])
+        return
+    aside(ax, "intervals in the CSV")
+    ax.autoscale_view()  # or what was drawn last has not moved the limits yet
+    to_axes = ax.transData + ax.transAxes.inverted()
+    places = {name: to_axes.transform(ends[name]) for name in names if np.isfinite(ends.get(name, np.nan)).all()}
+    upwards = sorted(places, key=lambda name: float(places[name][1]))
+    points_high = ax.bbox.height * 72 / ax.figure.get_dpi()
+    outside: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False, "scalex": False, "scaley": False}
+    for name, y in zip(upwards, spread(np.array([places[name][1] for name in upwards]), NAME_HEIGHT / points_high)):
+        look, (x, end) = look_of(name), places[name]
+        if led:
+            ax.plot([x, 1.04], [end, y], color=look.colour, linewidth=0.4, alpha=0.7, **outside)
+        ax.plot([1.04, 1.12], [y, y], color=look.colour, linestyle=look.dashes, linewidth=0.9, marker=look.marker,
+                markevery=[1], markersize=3.2, **outside)  # fmt: skip
+        text = style.drawn_name(look) + lacking.get(name, "")
+        ax.annotate(text, (1.15, y), xycoords="axes fraction", va="center", fontsize=NAME_SIZE,
+                    color=style.INK, annotation_clip=False)  # fmt: skip
+
+
+def last_points(frame: pd.DataFrame, column: str) -> dict[str, tuple[float, float]]:
+    """Where the line of each variant ends: its highest value in a column, and the mean there."""
+    last = frame.sort_values(column, kind="stable").groupby("variant")[[column, "mean"]].last()
+    return {str(name): (float(x), float(y)) for name, x, y in last.itertuples(name=None)}
+
+
+def name_rows(ax: Axes, results: Results, names: Sequence[str], lacking: Mapping[str, str]) -> None:
+    """Give each variant a row of its own, the first on top: the first stands at the height of their number less one.
+
+    Args:
+        ax: Their y axis gets the names.
+        results: Where the looks are from.
+        names: The variants, from top to bottom.
+        lacking: What a name is followed by.
+    """
+    labels = [style.drawn_name(results.look(name)) + lacking.get(name, "") for name in names]
+    ax.set_yticks(range(len(names)), labels[::-1])
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.grid(visible=False, axis="y")
+
+
+def spread(places: np.ndarray, least: float) -> np.ndarray:
+    """Ascending places, (name,), moved as little as can be until they are `least` apart, within 0 and 1 if they fit."""
+    from scipy.optimize import isotonic_regression  # what names few lines does without it
+
+    steps = least * np.arange(len(places))
+    fitted = isotonic_regression(places - steps).x
+    room = 1 - least * (len(places) - 1)
+    return (np.clip(fitted, 0, room) if room > 0 else np.full(len(places), room / 2)) + steps
+
+
 def dot(label: str, face: str, marker: str = "o") -> Line2D:
     """A legend entry that explains a mark, in the colour of text."""
     return Line2D([], [], color=style.INK, marker=marker, markerfacecolor=face, linestyle="none", label=label)
+
+
+def bar(label: str, width: float) -> Line2D:
+    """A legend entry that explains an interval by the width of its line, in the colour of text."""
+    return Line2D([], [], color=style.INK, linewidth=width, label=label)
 
 
 def area(label: str, colour: str, alpha: float) -> Rectangle:

@@ -15,6 +15,8 @@ from matplotlib.ticker import PercentFormatter
 
 from reports import style
 from reports.figures.marks import (
+    MANY,
+    THIN,
     aside,
     band,
     dot,
@@ -22,11 +24,15 @@ from reports.figures.marks import (
     finish,
     gate_words,
     handle,
+    name_lines,
+    name_rows,
     points,
     reach,
     variants,
 )
+from reports.layout import LEAST_TYPE
 from reports.numbers import aggregates, scores, series
+from reports.numbers.common import where
 from reports.results import Results
 
 FEWEST_BARS = 4
@@ -36,8 +42,8 @@ FEWEST_BARS = 4
 def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
     """Return on the test tasks of all algorithms side by side (the paper's Fig. 4).
 
-    Bars stand on the return of doing nothing, so that a longer one is a better one; dots are seeds. Dotted: the best
-    known return. An algorithm without a number keeps its place and says why.
+    Bars stand on the return of doing nothing, so that a longer one is a better one; dots are seeds. The other rule is
+    the return that ends the score. An algorithm without a number keeps its place and says why.
     """
     frame = series.outcome(results, split)
     frame = frame[~frame["variant"].map(style.is_reference).astype(bool)]
@@ -49,7 +55,7 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
         look = results.look(row["variant"])
         if row["why"]:
             ax.annotate(style.plain(row["why"]), (place, floor), xytext=(0, 3), textcoords="offset points",
-                        rotation=90, ha="center", va="bottom", color=style.INK, fontsize=6)  # fmt: skip
+                        rotation=90, ha="center", va="bottom", color=style.INK, fontsize=LEAST_TYPE)  # fmt: skip
             continue
         # Two bars: an SVG fills a hatched one with the colour of its lines.
         for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):
@@ -63,8 +69,9 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
                                 edgecolor="none", legend=False)  # fmt: skip
     ax.axhline(floor, color=style.INK, linewidth=0.7)
     if best is not None:
-        ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=":")
-        explain(ax, [_rule(best_label, ":")])
+        dashes = DASHES[best_label]
+        ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=dashes)
+        explain(ax, [_rule(best_label, dashes)])
     explain(ax, [_rule(floor_label, "-")])
     ax.set_xticks(range(len(names)), [style.drawn_name(results.look(name)) for name in names], rotation=45,
                   ha="right", rotation_mode="anchor")  # fmt: skip
@@ -74,13 +81,19 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
     return finish(ax, split, "", style.RETURN)
 
 
+BEST_KNOWN, BOUND, MEASURED = "best known return", "upper bound of the return", "return of the oracle, measured"
+DASHES: dict[str, style.Dashes] = {BEST_KNOWN: ":", BOUND: "--", MEASURED: "-."}
+"""What the return that ends the score can be, and how its line is drawn: panels of one sheet may differ in it."""
+
+
 def _ends(results: Results, split: str) -> tuple[float, float | None, str, str]:
     """The return that bars stand on, the one that ends the score, and what the legend calls each of them.
 
     Bars stand on the return of doing nothing, or on zero where that is not declared.
     """
     ends = scores.score_ends(results, split)
-    best_label = "upper bound of the return" if "upper bound" in ends.best_source else "best known return"
+    bound_or_best = BOUND if "upper bound" in ends.best_source else BEST_KNOWN
+    best_label = MEASURED if ends.best_source == scores.ORACLE else bound_or_best
     if ends.null is None:
         return 0.0, ends.best, "zero", best_label
     return ends.null, ends.best, "doing nothing", best_label
@@ -113,9 +126,7 @@ def in_and_out(results: Results, *, split: str, ax: Axes) -> Axes:
             ax.errorbar(part["mean"], [middle], xerr=reach(part), color=look.colour, marker=look.marker,
                         markerfacecolor=style.PAPER if task_list == "test_id" else look.colour, markersize=4.5,
                         capsize=2, linewidth=1.0)  # fmt: skip
-    ax.set_yticks(range(len(names)), [style.drawn_name(results.look(name)) for name in reversed(names)])
-    ax.set_ylim(-0.6, len(names) - 0.4)
-    ax.grid(visible=False, axis="y")
+    name_rows(ax, results, names, {})
     explain(ax, [dot("test_id (training distribution)", "none"), dot("test", style.INK)])
     return finish(ax, split, style.RETURN, "")
 
@@ -127,15 +138,21 @@ def profile(results: Results, *, split: str, ax: Axes) -> Axes:
     """
     frame = series.profile(results, split)
     lacking = aggregates.lacking_splits(results) if split == aggregates.ALL_SPLITS else {}
-    for name in variants(frame):
+    names = variants(frame)
+    for name in names:
         rows, look = frame[frame["variant"] == name], results.look(name)
-        band(ax, rows["score"], rows, look.colour)
+        if len(names) <= MANY:
+            band(ax, rows["score"], rows, look.colour)
         ax.plot(rows["score"], rows["mean"], color=look.colour, linestyle=look.dashes, marker=look.marker,
-                markevery=max(len(rows) // 8, 1))  # fmt: skip
-    explain(ax, [handle(results.look(name), lacking=lacking.get(name, "")) for name in variants(frame)])
+                markevery=max(len(rows) // 8, 1), **(THIN if len(names) > MANY else {}))  # fmt: skip
     ax.set_ylim(-0.03, 1.03)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    return finish(ax, split, style.SCORE, "tasks and seeds above")
+    # Of many the names stand in the order of the areas below the curves: all curves end in one point.
+    areas = frame.groupby("variant")["mean"].mean()
+    ends = {name: (1.0, float(areas.rank().loc[name] / len(areas))) for name in names}
+    finish(ax, where(results, split), style.SCORE, "tasks and seeds above")
+    name_lines(ax, results.look, names, ends, lacking, led=False)
+    return ax
 
 
 def gate(results: Results, *, split: str, ax: Axes) -> Axes:

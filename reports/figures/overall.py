@@ -5,12 +5,12 @@ The function draws one split, or all of them pooled, on the given axes and retur
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from reports import style
-from reports.figures.marks import dot, explain, finish, reach
+from reports.figures.marks import dot, explain, finish, name_rows, reach
 from reports.numbers import aggregates, series
+from reports.numbers.common import where
 from reports.results import Results
 
 SHAPES = {"mean": ("o", True), "IQM": ("s", False), "median": ("D", False), "optimality gap": ("x", False)}
@@ -39,11 +39,8 @@ def overall(results: Results, *, split: str, ax: Axes) -> Axes:
                         markersize=3.4)  # fmt: skip
     for end in (0, 1):
         ax.axvline(end, color=FAINT, linewidth=0.6, linestyle=":", zorder=0)
-    labels = [style.drawn_name(results.look(name)) + lacking.get(name, "") for name in names]
-    ax.set_yticks(np.arange(len(names))[::-1], labels)
-    ax.set_ylim(-0.6, len(names) - 0.4)
-    ax.grid(visible=False, axis="y")
+    name_rows(ax, results, names, lacking)
     notes = {"mean": "mean", "IQM": "IQM", "median": "median", "optimality gap": "optimality gap (lower is better)"}
     explain(ax, [dot(notes[name], style.INK if is_filled else "none", marker)
                  for name, (marker, is_filled) in SHAPES.items()])  # fmt: skip
-    return finish(ax, split, style.SCORE, "")
+    return finish(ax, where(results, split), style.SCORE, "")

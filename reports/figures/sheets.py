@@ -9,18 +9,18 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from reports import formats
 from reports.figures import canvas
 from reports.figures.catalogue import FigureKind, has_numbers
 from reports.figures.marks import aside
+from reports.layout import ANYWHERE, Layout
 from reports.numbers.aggregates import ALL_SPLITS
+from reports.numbers.common import COMMON_SPLITS
 from reports.reading.files import file_name
 from reports.results import Results
-
-PANELS = 9
-"""Most panels of one sheet: three rows of three, about a page."""
 
 WORTH_WORKERS = 3
 """From this many splits on, starting further processes costs less than it saves."""
@@ -66,6 +66,7 @@ def draw(
     folder: Path,
     workers: int = 1,
     tell: Callable[[str], None] = lambda _: None,
+    layout: Layout = ANYWHERE,
 ) -> tuple[list[Exhibit], list[str]]:
     """Write every figure below `folder`; also a sentence for every figure that was expected and has no numbers.
 
@@ -75,12 +76,13 @@ def draw(
         folder: Must exist.
         workers: Processes that draw, where there is much to draw and the system can fork.
         tell: Called with how many of the figures are drawn, in words.
+        layout: How wide they are.
     """
     many = results.cells["split"].nunique() >= WORTH_WORKERS
     if workers == 1 or not many or "fork" not in multiprocessing.get_all_start_methods():
-        drawn = _told((_drawn(results, kind, folder) for kind in kinds), len(kinds), tell)
+        drawn = _told((_drawn(results, kind, folder, layout) for kind in kinds), len(kinds), tell)
     else:
-        _to_draw[:] = [(results, folder)]  # a forked process shares what this one has read
+        _to_draw[:] = [(results, folder, layout)]  # a forked process shares what this one has read
         gc.freeze()  # a collection in one would copy what is shared
         with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
             drawn = _told(pool.map(_drawn_by_worker, kinds), len(kinds), tell)
@@ -103,40 +105,41 @@ def _told(drawn: Iterable[Drawn], number: int, tell: Callable[[str], None]) -> l
 Drawn = tuple["Exhibit | None", list[str]]
 """A figure, None where no split has numbers for it, and sentences on the splits that should have."""
 
-_to_draw: list[tuple[Results, Path]] = []
-"""What worker processes draw, and where; empty but while they do."""
+_to_draw: list[tuple[Results, Path, Layout]] = []
+"""What worker processes draw, where, and how wide; empty but while they do."""
 
 
 def _drawn_by_worker(kind: FigureKind) -> Drawn:
-    results, folder = _to_draw[0]
-    return _drawn(results, kind, folder)
+    results, folder, layout = _to_draw[0]
+    return _drawn(results, kind, folder, layout)
 
 
-def _drawn(results: Results, kind: FigureKind, folder: Path) -> tuple[Exhibit | None, list[str]]:
+def _drawn(results: Results, kind: FigureKind, folder: Path, layout: Layout) -> Drawn:
     """One figure, None where no split has numbers for it, and sentences on the splits that should have."""
-    splits = sorted(set(results.cells["split"]))
+    splits = results.splits
     panels: list[str] = []
     absent: list[str] = []
-    for split in [*splits, *([ALL_SPLITS] if kind.pooled and len(splits) > 1 else [])]:
+    for split in [*splits, *((ALL_SPLITS, COMMON_SPLITS) if kind.pooled and len(splits) > 1 else ())]:
         if has_numbers(kind.series(results, split)):
             panels.append(split)
         elif kind.expected:
             absent.append(f"{kind.title}, {split}: needs {kind.needs}.")
-    return (_exhibit(results, kind, panels, folder) if panels else None), absent
+    return (_exhibit(results, kind, panels, folder, layout) if panels else None), absent
 
 
-def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path) -> Exhibit:
+def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path, layout: Layout) -> Exhibit:
     def panel(split: str, ax: Axes) -> Axes:
         kind.draw(results, split=split, ax=ax)
         aside(ax, formats.seeds_words(kind.series(results, split)))
         return ax
 
     sheets: list[Sheet] = []
-    with canvas.house_style():
-        for number, start in enumerate(range(0, len(splits), PANELS), 1):
+    size = canvas.panels_for(max(_variants(kind.series(results, split)) for split in splits), kind.row, layout)
+    with canvas.house_style(layout):
+        for number, start in enumerate(range(0, len(splits), size.on_a_page), 1):
             stem = folder / (kind.name if number == 1 else f"{kind.name}-{number}")
-            shown = splits[start : start + PANELS]
-            figure = canvas.sheet(panel, shown)
+            shown = splits[start : start + size.on_a_page]
+            figure = canvas.sheet(panel, shown, size)
             canvas.save(figure, stem)
             panels = [
                 Panel(split, formats.panel_words(kind.series(results, split)), kind.describe(results, split),
@@ -146,6 +149,10 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
             legend = next(iter(canvas.boxes(figure, figure.legends)), None)
             sheets.append(Sheet(f"{folder.name}/{stem.name}", canvas.svg(figure), panels, legend))
     return Exhibit(kind, sheets)
+
+
+def _variants(numbers: pd.DataFrame) -> int:
+    return numbers["variant"].nunique() if "variant" in numbers else 0
 
 
 def _write_numbers(results: Results, kind: FigureKind, split: str, folder: Path) -> str:

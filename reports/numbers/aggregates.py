@@ -223,17 +223,17 @@ def profiles(results: Results) -> pd.DataFrame:
     low, high, n, method.
     """
     frames = [
-        _profile(sample, THRESHOLDS).assign(variant=variant, split=split)
-        for (variant, split), sample in samples(results).items()
+        profile(sample).assign(variant=variant, split=split) for (variant, split), sample in samples(results).items()
     ]
     columns = ["variant", "split", "score", *Estimate._fields]
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
-def _profile(sample: Sample, grid: np.ndarray) -> pd.DataFrame:
-    """One profile: a share is a mean over seeds, so that Student's interval serves, cut off at 0 and at 1.
+def profile(sample: Sample, grid: np.ndarray = THRESHOLDS) -> pd.DataFrame:
+    """One profile, in the columns of `profiles` but the first two.
 
-    Where all seeds have the same share there is no interval: the next one may have another.
+    A share is a mean over seeds, so that Student's interval serves, cut off at 0 and at 1. Where all seeds have the
+    same share there is no interval: the next one may have another.
     """
     above = (sample.scores[:, None] > grid).astype(float)  # (item, threshold)
     shares = weights(sample, np.ones((1, len(sample.trainings))))[0] @ above

@@ -66,19 +66,26 @@ def _effective_seeds(a: Returns, b: Returns, shares: Mapping[str, np.ndarray]) -
 
 
 @lru_cache(maxsize=KEPT)
+def returns_of(results: Results) -> dict[str, dict[str, pd.DataFrame]]:
+    """The returns of each variant on `test`, references aside, by split: (meta-training, task)."""
+    tables: dict[str, dict[str, pd.DataFrame]] = {}
+    for (variant, split), part in task_results(results).groupby(["variant", "split"], sort=True):
+        if not style.is_reference(str(variant)):
+            returns = part.pivot(index="training", columns="task", values="value")
+            tables.setdefault(str(variant), {})[str(split)] = returns
+    return tables
+
+
+@lru_cache(maxsize=KEPT)
 def improvements(results: Results) -> pd.DataFrame:
     """How probable it is that one variant does better than another on test, for all pairs but the references.
 
     Columns: variant, other, split (or "all splits": all that both have results on), mean (the probability), low,
     high, n, method.
     """
-    rows = task_results(results)
-    tables: dict[str, dict[str, pd.DataFrame]] = {}
-    for (variant, split), part in rows.groupby(["variant", "split"], sort=True):
-        returns = part.pivot(index="training", columns="task", values="value")
-        tables.setdefault(str(variant), {})[str(split)] = returns
+    tables = returns_of(results)
     estimates = []
-    for a, b in combinations((variant for variant in style.ordered(tables) if not style.is_reference(variant)), 2):
+    for a, b in combinations(style.ordered(tables), 2):
         both = sorted(tables[a].keys() & tables[b].keys())
         for split, splits in [*((split, [split]) for split in both), *([(ALL_SPLITS, both)] if len(both) > 1 else [])]:
             first = probability_of_improvement(*({name: tables[v][name] for name in splits} for v in (a, b)))
@@ -86,7 +93,7 @@ def improvements(results: Results) -> pd.DataFrame:
             estimates.append((b, a, split, 1 - first.mean, 1 - first.high, 1 - first.low, first.n, first.method))
     frame = pd.DataFrame(estimates, columns=["variant", "other", "split", *Estimate._fields])
     frame = frame.astype({"mean": float, "low": float, "high": float, "n": int})  # also where there are no rows
-    places = [ALL_SPLITS, *style.ordered(tables), *sorted(set(rows["split"]))]
+    places = [ALL_SPLITS, *style.ordered(tables), *results.splits]
     return frame.sort_values(
         ["split", "other", "variant"], key=lambda names: names.map(places.index), ignore_index=True
     )

@@ -81,7 +81,8 @@ def _return_of(reference: str, results: Results, split: str) -> float | None:
 
 def scored_splits(results: Results) -> list[str]:
     """The splits that have a scale."""
-    return [split for split in sorted(set(results.records["split"])) if score_ends(results, split).are_apart]
+    with_results = set(results.records["split"])
+    return [split for split in results.splits if split in with_results and score_ends(results, split).are_apart]
 
 
 @lru_cache(maxsize=KEPT)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from reports import style
 from reports.numbers import aggregates
+from reports.numbers.common import COMMON_SPLITS, common_aggregates, common_profiles
 from reports.numbers.intervals import NO_ESTIMATE, Estimate, estimates
 from reports.results import Results, named_rows
 from reports.returns import SEED_KEY, results_of, seed_means
@@ -123,12 +124,16 @@ def in_and_out(results: Results, split: str) -> pd.DataFrame:
 
 
 def profile(results: Results, split: str) -> pd.DataFrame:
-    """The performance profiles (`aggregates.profiles`) on one split, or on "all splits"."""
+    """The performance profiles (`aggregates.profiles`) on one split, on "all splits", or on "common splits"."""
+    if split == COMMON_SPLITS:
+        return common_profiles(results)
     return on(aggregates.profiles(results), split).reset_index(drop=True)
 
 
 def overall(results: Results, split: str) -> pd.DataFrame:
-    """The statistics of the scores (`aggregates.score_aggregates`) on one split, or on "all splits"."""
+    """The statistics of the scores (`aggregates.score_aggregates`) on one split, all, or those that are common."""
+    if split == COMMON_SPLITS:
+        return common_aggregates(results)
     return on(aggregates.score_aggregates(results), split).reset_index(drop=True)
 
 

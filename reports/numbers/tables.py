@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
-from math import isfinite
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -16,8 +15,10 @@ from reports.numbers.aggregates import samples, score_aggregates
 from reports.numbers.cell_text import cell_text, missing_seeds
 from reports.numbers.gain import gains
 from reports.numbers.improvement import improvements
-from reports.numbers.intervals import NO_ESTIMATE, Estimate, difference, estimates, shared_level, shows_difference
+from reports.numbers.intervals import NO_ESTIMATE, Estimate, estimates, shows_difference
+from reports.numbers.marking import marked, marked_by_seeds
 from reports.numbers.scores import score_ends, scored_splits
+from reports.numbers.sweeps import factor_table
 from reports.results import Results, named_rows, precision, value_at
 from reports.returns import gaps
 
@@ -35,7 +36,7 @@ def main_table(results: Results) -> pd.DataFrame:
     seeds are missing), best, tied, text. `best` has the highest mean of its column, `tied` are those that the seeds
     do not show to differ from it (`intervals.difference`); both are False where there was no comparison.
     """
-    return _marked_by_seeds(_complete(results, results.seeds, "after"), results.seeds, "after")
+    return marked_by_seeds(_complete(results, results.seeds, "after"), results.seeds, "after")
 
 
 @lru_cache(maxsize=KEPT)
@@ -61,7 +62,7 @@ def score_table(results: Results) -> pd.DataFrame:
     ends = {split: score_ends(results, split) for split in scored_splits(results)}
     seeds = results.seeds[(results.seeds["task_list"] == "test") & results.seeds["split"].isin(list(ends))].copy()
     seeds["score"] = [ends[split].score(value) for split, value in zip(seeds["split"], seeds["after"])]
-    table = _marked_by_seeds(_complete(results, seeds, "score", list(ends)), seeds, "score")
+    table = marked_by_seeds(_complete(results, seeds, "score", list(ends)), seeds, "score")
     table["text"] = [
         f"{row.text}; {ends[row.split].note}" if row.n and ends[row.split].note else row.text
         for row in named_rows(table)
@@ -99,7 +100,7 @@ def aggregate_table(results: Results) -> pd.DataFrame:
         first, second = (scores_of[row.variant, row.split] for row in (a, b))
         return shows_difference(aggregates.difference(first, second, a.statistic, level))
 
-    whole = _marked(table[table["missing"] == ""], ["split", "statistic"], differ)
+    whole = marked(table[table["missing"] == ""], ["split", "statistic"], differ)
     return table.assign(**{mark: whole[mark].reindex(table.index, fill_value=False) for mark in ("best", "tied")})
 
 
@@ -115,11 +116,21 @@ def improvement_table(results: Results) -> pd.DataFrame:
 
 
 class TableKind(NamedTuple):
-    """One table of cells: how it is made, what it is called, and which of its columns head the wide form."""
+    """One table of cells.
+
+    Attributes:
+        make: Makes it.
+        title: What it is called.
+        columns: Which of its columns head the wide form.
+        apart: Which of those makes tables of their own in a paper; empty: none does.
+        always: Whether it is written where it has no rows.
+    """
 
     make: Callable[[Results], pd.DataFrame]
     title: str
     columns: tuple[str, ...] = ("split", "task_list")
+    apart: str = "task_list"
+    always: bool = True
 
 
 TABLES = {
@@ -128,15 +139,33 @@ TABLES = {
     "gap": TableKind(gap_table, "Return on test_id minus return on test."),
     "score": TableKind(score_table, "Normalised score on test: 0 the zero action, 1 the stated best return."),
     "aggregates": TableKind(
-        aggregate_table, "Statistics of the normalised scores on test (per task and seed).", ("split", "statistic")
+        aggregate_table,
+        "Statistics of the normalised scores on test (per task and seed).",
+        ("split", "statistic"),
+        "statistic",
     ),
     "improvement": TableKind(
         improvement_table,
         "Probability that the row's variant does better than the column's in a test task.",
         ("split", "other"),
+        "split",
+    ),
+    "factors": TableKind(
+        factor_table,
+        "Return on test at each value of each factor of a sweep, a mean over the values of the others; the best is "
+        "that of the factor's values.",
+        ("split",),
+        apart="",
+        always=False,
     ),
 }
 """The tables of a report by the names of their files, in the order shown."""
+
+
+def made(results: Results) -> dict[str, pd.DataFrame]:
+    """The tables of `TABLES` that a report of these results has, by their names."""
+    tables = {name: kind.make(results) for name, kind in TABLES.items()}
+    return {name: table for name, table in tables.items() if TABLES[name].always or len(table)}
 
 
 @lru_cache(maxsize=KEPT)
@@ -147,7 +176,7 @@ def gate_table(results: Results) -> pd.DataFrame:
     open), gain_open, gain_closed, baseline.
     """
     rows = []
-    for split in sorted(set(results.diagnostics["split"])):
+    for split in results.splits:
         for (variant, task_list), part in series.gate(results, split).groupby(["variant", "task_list"]):
             is_open = ~(part["gate_open"] < 0.5)
             gains = (part.loc[is_open, "gain"].mean(), part.loc[~is_open, "gain"].mean())
@@ -171,7 +200,7 @@ def run_table(results: Results) -> pd.DataFrame:
         "mujoco": ("provenance", "versions", "mujoco"), "torch": ("provenance", "versions", "torch"),
         "command": ("provenance", "command"),
     }  # fmt: skip
-    table = results.cells.copy()
+    table = results.cells.drop(columns=[] if results.cells["folder"].nunique() > 1 else ["folder"])
     documents = [results.runs.get(run, {}) for run in table["run"]]
     for name, path in paths.items():
         table[name] = pd.Series([value_at(document, *path) for document in documents], dtype=object)
@@ -184,7 +213,7 @@ def _complete(results: Results, seeds: pd.DataFrame, column: str, splits: list[s
     estimate_of = {row[:3]: Estimate(*row[3:]) for row in estimates(seeds, CELL, column).itertuples(index=False)}
     result_of = {(row.variant, row.split, row.task_list, row.seed): row for row in named_rows(seeds)}
     rows = []
-    for split in sorted(set(results.cells["split"])) if splits is None else splits:
+    for split in results.splits if splits is None else splits:
         lists = style.ordered_lists(seeds.loc[seeds["split"] == split, "task_list"])
         for variant in style.ordered(results.cells["variant"]):
             declared = results.cells[(results.cells["variant"] == variant) & (results.cells["split"] == split)]
@@ -197,44 +226,3 @@ def _complete(results: Results, seeds: pd.DataFrame, column: str, splits: list[s
                 rows.append((*cell, *estimate, len(declared), missing, text))
     table = pd.DataFrame(rows, columns=[*CELL, *Estimate._fields, "declared", "missing", "text"])
     return table.assign(best=False, tied=False)
-
-
-def _marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any, float], bool]) -> pd.DataFrame:
-    """With `best` and `tied` in every column of a table.
-
-    Neither is a reference, a cell that is alone, or one whose seeds are too few for an interval. All comparisons of a
-    column with its best hold together at the level of a single interval.
-
-    Args:
-        table: Cells.
-        columns: What makes a column of the table.
-        differ: Whether two cells are shown to differ at a level.
-    """
-    best: list[int] = []
-    tied: list[int] = []
-    for _, part in table.groupby(columns, sort=True):
-        cells = [(row, index) for row, index in zip(named_rows(part), part.index)]
-        cells = [(row, index) for row, index in cells if isfinite(row.low) and not style.is_reference(row.variant)]
-        if len(cells) > 1:
-            (top, first), *others = sorted(cells, key=lambda cell: _rank(cell[0]))
-            best.append(first)
-            level = shared_level(len(others))
-            tied += [index for row, index in others if not differ(top, row, level)]
-    return table.assign(best=table.index.isin(best), tied=table.index.isin(tied))
-
-
-def _rank(cell: Any) -> float:
-    """The lower the better."""
-    is_lower_better = getattr(cell, "statistic", "") in aggregates.LOWER_IS_BETTER
-    return float(cell.mean if is_lower_better else -cell.mean)
-
-
-def _marked_by_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> pd.DataFrame:
-    """`_marked` for a table of means of the per-seed numbers in a column."""
-    values = {key: dict(zip(part["training"], part[column])) for key, part in seeds.groupby(CELL, sort=True)}
-
-    def differ(a: Any, b: Any, level: float) -> bool:
-        first, second = (values[row.variant, row.split, row.task_list] for row in (a, b))
-        return shows_difference(difference(first, second, level))
-
-    return _marked(table, CELL[1:], differ)

@@ -118,24 +118,35 @@ def wall_time(results: Results, split: str) -> pd.DataFrame:
     Columns: variant, env_steps, update, tasks, hours (mean over seeds), mean, low, high, n. Compared alike, as in
     `checkpoints`; a lone checkpoint is a point. Rows whose runs recorded no time are left out.
     """
-    columns = [*CHECKPOINT, "tasks", "hours", *Estimate._fields]
+    return _against_cost(results, split, "hours", "train_wall_seconds", 1 / 3600)
+
+
+@lru_cache(maxsize=KEPT)
+def compute(results: Results, split: str) -> pd.DataFrame:
+    """`wall_time` with core_minutes for hours: minutes of a core of the reference speed (`suite.run.compute`)."""
+    return _against_cost(results, split, "core_minutes", "train_core_minutes", 1.0)
+
+
+def _against_cost(results: Results, split: str, column: str, cost: str, unit: float) -> pd.DataFrame:
+    """The return against what meta-training took: `cost` of a run's document times a unit, under the name `column`."""
+    columns = [*CHECKPOINT, "tasks", column, *Estimate._fields]
     parts = _alike(results, split, "test")
     rows = pd.concat(parts) if parts else pd.DataFrame(columns=[*results.records.columns])
-    timed = rows.assign(hours=_hours(results, rows)).dropna(subset="hours")
-    if timed.empty:
+    costly = rows.assign(cost=_cost(results, rows, cost) * unit).dropna(subset="cost")
+    if costly.empty:
         return pd.DataFrame(columns=columns)
-    hours = timed.drop_duplicates("run").groupby(["variant", "env_steps"])["hours"].mean()
-    means = _over_seeds(timed)
+    costs = costly.drop_duplicates("run").groupby(["variant", "env_steps"])["cost"].mean()
+    means = _over_seeds(costly)
     at = pd.MultiIndex.from_frame(means[["variant", "env_steps"]])
-    return means.assign(hours=hours.reindex(at).to_numpy())[columns]
+    return means.assign(**{column: costs.reindex(at).to_numpy()})[columns]
 
 
-def _hours(results: Results, rows: pd.DataFrame) -> pd.Series:
-    """The wall-clock hours of training behind each row, missing where its run recorded those of another checkpoint."""
+def _cost(results: Results, rows: pd.DataFrame, name: str) -> pd.Series:
+    """What training took for each row, missing where its run recorded the cost of another checkpoint, or none."""
     steps = {run: value_at(results.runs.get(run), "env_steps") for run in sorted(set(rows["run"]))}
-    seconds = {run: value_at(results.runs.get(run), "cost", "train_wall_seconds") for run in steps}
-    hours = pd.to_numeric(rows["run"].map(seconds), errors="coerce") / 3600
-    return hours.where(rows["run"].map(steps) == rows["env_steps"])
+    costs = {run: value_at(results.runs.get(run), "cost", name) for run in steps}
+    numbers = pd.to_numeric(rows["run"].map(costs), errors="coerce")
+    return numbers.where(rows["run"].map(steps) == rows["env_steps"])
 
 
 @lru_cache(maxsize=KEPT)

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from reports import style
 from reports.numbers.contest import Contest, contest
 from reports.numbers.intervals import LEVEL
-from reports.results import Results
+from reports.numbers.tables import score_table
+from reports.results import Results, named_rows
+
+MOST_LISTED = 6
+"""Variants that are named because they lack splits; of more it is their number."""
 
 
 def headline(results: Results) -> list[str]:
@@ -18,7 +22,7 @@ def headline(results: Results) -> list[str]:
             f"Not decided: {len(answer.splits)} splits, none of which declares the ends of a score to average over."
         ]
     if not answer.entries:
-        return ["No result yet on every split." if answer.partial else "No result yet.", *_partial(answer)]
+        return [*_split_by_split(results, answer), *_partial(answer)] if answer.partial else ["No result yet."]
     return [_answer(results, answer), *_partial(answer)]
 
 
@@ -48,6 +52,23 @@ def _answer(results: Results, answer: Contest) -> str:
     return f"{where}: not decided between {between}; {_name(first)} is above {rest}.{sure}"
 
 
+def _split_by_split(results: Results, answer: Contest) -> list[str]:
+    """What there is to say where no variant has a result on every split: who is highest on each, and of how many."""
+    table = score_table(results)
+    table = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
+    phrases = []
+    for split in answer.splits:
+        rows = table[table["split"] == split].sort_values("mean", ascending=False, kind="stable")
+        for row in list(named_rows(rows))[:1]:
+            number = style.interval(row.mean, row.low, row.high)
+            others = f", of {len(rows)} variants" if len(rows) > 1 else ", the only variant"
+            phrases.append(f"{split}: {_name(row.variant)} {number} (n = {row.n}{others})")
+    return [
+        f"No variant has a result on all {len(answer.splits)} splits, so that none is the best over all.",
+        f"The highest mean score on each, which says nothing of how sure it is: {'; '.join(phrases)}.",
+    ]
+
+
 def _where(results: Results, splits: Sequence[str]) -> str:
     shifts = {results.split_document(split).get("shift") for split in splits}
     return "Out of distribution" if shifts == {"out_of_distribution"} else "On the test tasks"
@@ -72,6 +93,10 @@ def _partial(answer: Contest) -> list[str]:
     """Who takes no part because splits are missing."""
     if not answer.partial:
         return []
+    if len(answer.partial) > MOST_LISTED:
+        numbers = sorted({number for _, number in answer.partial})
+        span = " to ".join(dict.fromkeys(map(str, (numbers[0], numbers[-1]))))
+        return [f"Not ranked over all splits: {len(answer.partial)} variants that have {span} of {len(answer.splits)}."]
     listed = ", ".join(f"{_name(v)} ({number} of {len(answer.splits)} splits)" for v, number in answer.partial)
     return [f"Not ranked over all splits: {listed}."]
 

@@ -46,7 +46,7 @@ class HeatTable(NamedTuple):
 
 def anchor(results: Results, split: str, variant: str = "") -> str:
     """The id of what the page says of a split, or of the seeds of a variant on it."""
-    place = sorted(set(results.cells["split"])).index(split) + 1
+    place = results.splits.index(split) + 1
     if not variant:
         return f"split-{place}"
     return f"seeds-{place}-{style.ordered(results.cells['variant']).index(variant) + 1}"
@@ -54,7 +54,7 @@ def anchor(results: Results, split: str, variant: str = "") -> str:
 
 def heat_table(results: Results) -> HeatTable:
     """All variants, the best over all splits first, then those that lack splits, then references."""
-    splits = sorted(set(results.cells["split"]))
+    splits = results.splits
     columns = {split: _column(results, split) for split in splits}
     whole = _whole(results) if len(splits) > 1 else {}
     key = {name: place for place, (name, _) in enumerate(contest(results).entries)}

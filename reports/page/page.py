@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shlex
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
@@ -23,6 +24,7 @@ from reports.numbers.series import on
 from reports.page import heat, sections, summary, verdicts
 from reports.page.drawings import Drawings
 from reports.page.headline import headline
+from reports.paper.tables import float_names
 from reports.results import Results, named_rows
 
 HERE = Path(__file__).parent
@@ -39,7 +41,7 @@ def breakable(text: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[-.])", text))
 
 
-SHOWN = ("main", "score", "aggregates", "improvement")
+SHOWN = ("main", "score", "aggregates", "improvement", "factors")
 """Tables that stand on the page as a whole; what the others hold stands split by split."""
 
 MOST_COLUMNS = 8
@@ -62,12 +64,12 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
     )  # fmt: skip
     environment.filters |= {"typeset": typeset, "breakable": breakable}
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    named = sorted(set(results.cells["split"]))
+    named = results.splits
     drawings = Drawings()
     shown = [_exhibit(exhibit, drawings) for exhibit in exhibits]
     return environment.get_template("template.html").render(
         name=" + ".join(results.folders),
-        again=" ".join(["offmap report", *results.folders, *(["--mix"] if results.mixed else [])]),
+        again=_again(results),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         headline=headline(results),
@@ -77,7 +79,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         verdict=summary.verdict(results),
         notes=results.notes,
         tables=[table for name in SHOWN if (table := _table(results, name))],
-        files=list(tables.TABLES),
+        files=list(tables.made(results)),
         mark=style.REFERENCE,
         has_references=bool(results.cells["variant"].map(style.is_reference).any()),
         splits=[_split(results, split) for split in named],
@@ -93,11 +95,20 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         totals=sections.totals(results),
         problems=results.problems,
         holes=sections.holes(results),
+        undeclared=sections.undeclared(results),
         absent=absent,
         experiments=sections.experiments(results),
         commands=sections.commands(results),
         environment=sections.environment(results),
     )
+
+
+def _again(results: Results) -> str:
+    """The command that makes the tables and the page again."""
+    options = ["--mix"] if results.mixed else []
+    for name, values in (("--variant", results.chosen_variants), ("--split", results.chosen_splits)):
+        options += [word for value in values for word in (name, value)]
+    return shlex.join(["offmap", "report", *results.folders, *options])
 
 
 def _table(results: Results, name: str) -> dict[str, Any] | None:
@@ -110,7 +121,8 @@ def _table(results: Results, name: str) -> dict[str, Any] | None:
         (part_name, sections.grid(formats.wide(part, heads), formats.marks(part, heads)))
         for part_name, part, heads in formats.parts(table, kind.columns, MOST_COLUMNS)
     ]
-    return {"name": name, "title": kind.title, "words": formats.caption(table), "grids": grids}
+    latex = float_names(kind, table, name)
+    return {"name": name, "title": kind.title, "words": formats.caption(table), "grids": grids, "latex": latex}
 
 
 def _exhibit(exhibit: Exhibit, drawings: Drawings) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def split_facts(results: Results, split: str) -> Facts:
             "return of the zero action (score 0)",
             _end(ends.null, ends.null_source, "not declared: `null_return`, or run the reference `null` beside it"),
         ),
-        ("best known return (score 1)", _end(ends.best, ends.best_source)),
+        ("stated best return (score 1)", _end(ends.best, ends.best_source)),
     ]
 
 
@@ -182,10 +182,19 @@ def totals(results: Results) -> Facts:
 
 
 def holes(results: Results) -> list[tuple[str, str, str]]:
-    """Every cell of the main table that lacks seeds: variant, where, why."""
+    """Every cell of the main table that is in a grid and lacks seeds: variant, where, why."""
     table = tables.main_table(results)
-    missing = table[table["missing"] != ""]
+    missing = table[(table["missing"] != "") & (table["missing"] != NOT_DECLARED)]
     return [(style.look(row.variant).name, f"{row.split}, {row.task_list}", row.missing) for row in named_rows(missing)]
+
+
+def undeclared(results: Results) -> str:
+    """A sentence on the variants and splits that no experiment brings together; empty where all are in a grid."""
+    pairs = results.cells[["variant", "split"]].drop_duplicates()
+    number = pairs["variant"].nunique() * pairs["split"].nunique()
+    if len(pairs) == number:
+        return ""
+    return f"{number - len(pairs)} of {number} pairs of a variant and a split are in no experiment's grid."
 
 
 def experiments(results: Results) -> list[tuple[str, str, str]]:

@@ -20,7 +20,7 @@ def verdict(results: Results) -> list[str]:
     table = main_table(results)
     paragraphs = [_coverage(results)]
     seeds = results.seeds
-    for split in sorted(set(results.cells["split"])):
+    for split in results.splits:
         said = _split_verdict(split, seeds[seeds["split"] == split])
         paragraphs.append(f"{said}{gain_sentence(results, split)}")
     with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from reports.reading.comparability import without
-from reports.reading.files import checked_bytes, files
+from reports.reading.files import checked_bytes, experiment_folder, files
 from reports.reading.metadata import printable
-from reports.results import CELL_COLUMNS, Problem, Results, named_rows
+from reports.results import CELL_COLUMNS, Problem, Results, named_rows, value_at
 from suite.results.records import RecordsError
 
 MOST_BYTES = 50_000_000
@@ -31,7 +31,10 @@ def read_cells(roots: Sequence[Path], problems: list[Problem]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path, label in files(roots, "cells.json", problems):
         try:
-            rows += [_cell(row) for row in json.loads(checked_bytes(path, MOST_BYTES).decode("utf-8"))]
+            folder = experiment_folder(label, {str(PurePosixPath(label).parent)}, roots)
+            rows += [
+                _cell(row) | {"folder": folder} for row in json.loads(checked_bytes(path, MOST_BYTES).decode("utf-8"))
+            ]
         except RecordsError as error:
             problems.append(Problem(label, str(error)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -86,8 +89,9 @@ def with_every_cell(results: Results) -> Results:
                 cells.loc[is_cell, "status"] = "done"
             continue
         status, reason = ("done", None) if done else ("running", "only checkpoints on the way were tested so far")
-        cell = [variant, algorithm, split, int(rows["seed"].iloc[0]), rows["run"].iloc[0], status, reason]
-        cells.loc[len(cells)] = cell
+        run = rows["run"].iloc[0]
+        folder = value_at(results.runs.get(run), "folder") or ""
+        cells.loc[len(cells)] = [variant, algorithm, split, int(rows["seed"].iloc[0]), run, status, reason, folder]
     return replace(results, cells=cells.sort_values(["split", "variant", "seed"], ignore_index=True))
 
 

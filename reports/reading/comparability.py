@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from reports import style
+from reports.reading.settings import differing_keys, differing_words
 from reports.results import Problem, Results, named_rows, precision, value_at
 from suite.results.records import protocol_kind
 
@@ -72,7 +73,7 @@ def run_facts(results: Results) -> pd.DataFrame:
     """One row per run: everything that has to agree before runs may be compared or averaged.
 
     Columns: run, variant, split, seed, is_final, split_hash, protocol_hash, training, and as text budget, protocol
-    (its hash, or "native") and config.
+    (its hash, or "native"), protocol_settings and config.
     """
     columns = ["run", "variant", "split", "seed", "is_final", "split_hash", "protocol_hash", "training"]
     facts = results.records[columns].drop_duplicates(["run", "is_final"])
@@ -80,6 +81,7 @@ def run_facts(results: Results) -> pd.DataFrame:
     documents = [results.runs.get(run, {}) for run in facts["run"]]
     facts["budget"] = [str(document.get("budget_env_steps", "")) for document in documents]
     facts["protocol"] = [protocol_kind(*pair) for pair in zip(documents, facts["protocol_hash"])]
+    facts["protocol_settings"] = [_config_text(document.get("protocol")) for document in documents]
     facts["config"] = [_config_text(document.get("config")) for document in documents]
     return facts.sort_values(["split", "variant", "seed", "run"], ignore_index=True)
 
@@ -100,6 +102,9 @@ def _protocols(facts: pd.DataFrame) -> list[Conflict]:
         if len(kinds) > 1:
             what = "results" if is_final else "checkpoints on the way"
             text = f"{split}: {what} follow {len(kinds)} different protocols: {', '.join(kinds)}"
+            words = differing_words({row.protocol[:6]: row.protocol_settings for row in named_rows(rows)})
+            if words and "native" not in kinds:  # those of natives differ among themselves
+                text += f" ({words})"
             suffix = {row.run: f"protocol {row.protocol[:6]}" for row in named_rows(rows)}
             conflicts.append((text, "variant", suffix))
     return conflicts
@@ -138,23 +143,6 @@ def _within_variants(facts: pd.DataFrame) -> list[Conflict]:
                     text = f"{where}: more than one result for seed {seed} (runs {', '.join(same['run'])})"
                     conflicts.append((text, "variant", {run: f"run {run}" for run in same["run"]}))
     return conflicts
-
-
-def differing_keys(configs: list[str]) -> list[str]:
-    """Dotted names of the settings in which configurations (the texts of `run_facts`) differ."""
-    flat = [_flatten(json.loads(config)) if config else {} for config in configs]
-    names = sorted({name for settings in flat for name in settings})
-    absent = object()
-    return [name for name in names if any(s.get(name, absent) != flat[0].get(name, absent) for s in flat)]
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _relabelled(results: Results, conflicts: list[Conflict]) -> Results:

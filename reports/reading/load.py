@@ -8,8 +8,10 @@ from pathlib import Path
 
 from reports import style
 from reports.reading.against import with_reference
+from reports.reading.apart import apart
 from reports.reading.attachments import read_experiments, read_pictures
 from reports.reading.cells import drop_superseded, read_cells, with_every_cell
+from reports.reading.choice import chosen
 from reports.reading.comparability import resolve, warnings
 from reports.reading.metadata import printable
 from reports.reading.records import read_diagnostics, read_metrics, read_records
@@ -19,24 +21,36 @@ from suite.experiment.plugins import declare_plugins_of
 from suite.results.reference import reference_table
 
 
-def load(folders: Path | Sequence[Path], mix: bool = False, against: str | None = None) -> Results:
+def load(
+    folders: Path | Sequence[Path],
+    mix: bool = False,
+    against: str | None = None,
+    variants: Sequence[str] = (),
+    splits: Sequence[str] = (),
+) -> Results:
     """The results below one or several folders.
 
     Args:
         folders: Searched recursively for `records.parquet`, `diagnostics.parquet`, `metrics.parquet`, `cells.json`,
             `experiment.json` and `pictures/*.body.png`.
-        mix: Show results that were not measured alike side by side under separate labels; otherwise those that most
-            agree with are kept, and the others are named and left out.
+        mix: Show results that were not measured alike side by side under separate labels; otherwise those of different
+            experiments stand apart (`apart`), and of those of one the ones that most agree with are kept, and the
+            others are named and left out.
         against: A shipped table whose rows are put beside these results; by default the one that an experiment names.
+        variants: Show these alone, by their labels; by default all.
+        splits: Show these alone, in this order; by default all.
 
     Raises:
-        UserError: a folder does not exist, none holds results, or nothing is comparable with the table.
+        UserError: a folder does not exist, none holds results, nothing is comparable with the table, or there is no
+            variant or split of a name.
     """
     results = _read(folders)
     names = sorted({str(e["against"]) for e in results.experiments.values() if e.get("against")})
     for name in [against] if against else names:
         results = with_reference(results, _read(reference_table(name)), name)
-    results = with_every_cell(resolve(_with_marked_references(drop_superseded(results)), mix))
+    results = _with_marked_references(drop_superseded(results))
+    results = with_every_cell(resolve(results if mix else apart(results), mix))
+    results = chosen(results, variants, splits)
     return replace(results, notes=(*results.notes, *warnings(results)))
 
 

@@ -104,6 +104,7 @@ class Experiment(Part):
     seeds: list[int] = Field(min_length=1)
     budget: str | dict[str, Any]
     against: str | None = None
+    axes: dict[str, list[Any]] | None = None
 
 
 class ExperimentFile(Part):

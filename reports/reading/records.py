@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from reports.reading.files import files
+from reports.reading.files import experiment_folder, files
 from reports.reading.metadata import MOST_TASKS, checked, printable
 from reports.results import Problem
 from suite.results.packing import packed_documents
@@ -26,7 +26,11 @@ from suite.results.records import (
 
 
 def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
-    """All records, and the metadata document of each run by its hash; of a run that was copied the first file."""
+    """All records, and the metadata document of each run by its hash; of a run that was copied the first file.
+
+    A document has a `folder`: of the experiment that the run is of (`files.experiment_folder`).
+    """
+    grids = {str(PurePosixPath(label).parent) for _, label in files(roots, "cells.json", [])}
     tables: list[pa.Table] = []
     documents: dict[str, dict[str, Any]] = {}
     file_of: dict[str, str] = {}
@@ -35,6 +39,7 @@ def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Dat
             table, document = _read(path, SCHEMA, MOST_RECORDS)
             _refuse_long_lists(table)
             document_of_run = _documents(path, document, set(table["run"].unique().to_pylist()))
+            folder = experiment_folder(label, grids, roots)
         except RecordsError as error:
             problems.append(Problem(label, _reason(error, path)))
             continue
@@ -46,7 +51,7 @@ def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Dat
             problems.append(Problem(label, f"holds run {copied[0]} again, read from {file_of[copied[0]]}"))
         else:
             tables.append(table)
-            documents |= document_of_run
+            documents |= {run: said | {"folder": folder} for run, said in document_of_run.items()}
             file_of |= dict.fromkeys(runs, label)
     return _canonical(tables, SCHEMA), documents
 

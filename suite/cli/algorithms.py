@@ -58,7 +58,8 @@ def show(name: Annotated[str, typer.Argument(help="An algorithm.")], as_json: As
     names = list(presets(entry.training))
     adapt = entry.load("adapt")()
     if as_json:
-        about = {"name": entry.name, "training": entry.training, "summary": entry.summary, "source": entry.source}
+        about = {"name": entry.name, "training": entry.training, "summary": entry.summary, "source": entry.source,
+                 "cites": list(entry.cites)}  # fmt: skip
         about |= {"before": adapt.before._asdict(), "twin": adapt.twin}
         print_json(about | {"presets": names} | blocks)
         return

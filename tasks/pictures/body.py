@@ -1,28 +1,41 @@
-"""A body in its rest pose with the joints that a split varies marked on it (MIER paper, Fig. 3c and 3d)."""
+"""A body in its rest pose with the joints that a split varies marked on it (MIER paper, Fig. 3c and 3d).
+
+Where a split negates actions, arrows say which way a positive one moves a limb, and which way where it is negated.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import matplotlib.style
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path as Outline
+from matplotlib.patheffects import Normal, Stroke
 
-from tasks.environments.rendering import RenderingUnavailable, open_renderer
+from tasks.environments.rendering import RenderingUnavailable
+from tasks.pictures.look import INK, LOOK
+from tasks.pictures.pose import render
 from tasks.pictures.rendering import body_model
 from tasks.pictures.task_lists import COLOURS, NAMES
 from tasks.registry import get_family
 from tasks.spec import TaskFamily, TaskSplit
 
-WIDTH, HEIGHT = 1200, 720  # px of the rendered body
-GREY = (0.5, 0.52, 0.55, 1.0)  # of the body, so that only marks have a colour
-SIDE, ABOVE = -8.0, -40.0  # degrees of elevation from which a planar and a free body are seen
-MARK = 21.0  # pt across
-MARGIN = 70  # px around the body
-SAME_PLACE = 20.0  # px within which joints share one mark, such as those of legs side by side
+SIZE = (5.0, 3.9)  # inches of the picture
+DOTS_PER_INCH = 180
+MARK = 17.0  # pt across
+SAME_PLACE = 20.0  # px within which joints share one mark
 LISTS = ("train", "test")
-VARIED = {"joint_signs": "negated in", "joint_damping": "damping varies in"}
+NEGATED = "joint_signs"
+MOTION_DASHES: tuple[Literal["-", "--"], ...] = ("-", "--")
+"""Of the arrows: as the joint is, and where it is negated."""
+HALO = Stroke(linewidth=2.6, foreground="white")
+"""Around the arrows, so that they are seen on the body too."""
+VARIED = {NEGATED: "negated in", "joint_damping": "damping varies in"}
 """What marks mean, by the name of the parameter whose elements belong to joints."""
 
 
@@ -90,21 +103,33 @@ def save_body(split: TaskSplit, path: Path) -> Path:
         RenderingUnavailable: the family has no such body, or OpenGL does not work here.
     """
     family = get_family(split.family)
-    marked, meaning = joints(split), VARIED[_require_varied(family)[0]]
-    image, anchors = _render(body_model(family))
-    figure = Figure(figsize=(6.0, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(image)
-    axes.set_axis_off()
-    for (lists, x, y), numbers in _places(marked, anchors).items():
-        axes.add_line(_disc(lists, [x], [y]))
-        axes.annotate(",".join(map(str, numbers)), (x, y), ha="center", va="center", color="white", weight="bold",
-                      fontsize=10)  # fmt: skip
-    _legend(figure, marked, meaning)
-    axes.set_title(f"{split.full_name}: {family.body} in its rest pose", fontsize="medium")
+    marked, parameter = joints(split), _require_varied(family)[0]
+    body = render(body_model(family))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, facecolor="white", metadata={"Software": None} if path.suffix == ".png" else None)
+    with matplotlib.style.context(LOOK, after_reset=True):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(body.image)
+        axes.set_axis_off()
+        if parameter == NEGATED:
+            _draw_motions(axes, marked, body.motions)
+        for (lists, x, y), numbers in _places(marked, body.anchors).items():
+            axes.add_line(_disc(lists, [x], [y]))
+            axes.annotate(",".join(map(str, numbers)), (x, y), ha="center", va="center", color="white", weight="bold",
+                          fontsize=8)  # fmt: skip
+        _legend(figure, marked, parameter)
+        axes.set_title(f"{split.full_name}: {family.body}, at rest{body.remark}")
+        software = {"Software": None} if path.suffix == ".png" else None
+        figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white", metadata=software)
     return path
+
+
+def _draw_motions(axes: Axes, marked: list[Joint], motions: np.ndarray) -> None:
+    """An arrow each way beside the limb of every joint that varies: solid as it is, dashed where it is negated."""
+    for joint, ways in zip(marked, motions):
+        for points, dashes in zip(ways, MOTION_DASHES) if joint.lists else ():
+            axes.add_patch(FancyArrowPatch(path=Outline(points), arrowstyle="-|>", mutation_scale=7, color=INK,
+                                           linewidth=1.0, linestyle=dashes, path_effects=[HALO, Normal()]))  # fmt: skip
 
 
 def _places(marked: list[Joint], anchors: np.ndarray) -> dict[tuple[frozenset[str], float, float], list[int]]:
@@ -125,56 +150,21 @@ def _disc(lists: frozenset[str], x: list[float], y: list[float], size: float = M
                   markerfacecoloralt=right, markeredgecolor="white", markeredgewidth=1.0)  # fmt: skip
 
 
-def _legend(figure: Figure, marked: list[Joint], meaning: str) -> None:
-    """What each kind of disc that occurs means, with the numbers of its joints, and their names."""
-    handles = []
+def _legend(figure: Figure, marked: list[Joint], parameter: str) -> None:
+    """What each kind of disc that occurs means, with the numbers of its joints, and their names; what arrows mean."""
+    handles, meaning = list[Line2D](), VARIED[parameter]
     kinds = {joint.lists for joint in marked} - {frozenset()}
     for lists in sorted(kinds, key=lambda names: (-len(names), sorted(names))):
         numbers = [str(number) for number, joint in enumerate(marked, 1) if joint.lists == lists]
         words = " and in ".join(NAMES[name] for name in LISTS if name in lists)
-        handle = _disc(lists, [], [], 12)
+        handle = _disc(lists, [], [], 9)
         handle.set_label(f"{meaning} {words}{' only' if len(lists) == 1 else ''}: {', '.join(numbers)}")
         handles.append(handle)
     names = ", ".join(f"{number} {joint.name}" for number, joint in enumerate(marked, 1))
-    figure.legend(handles=handles, loc="outside lower center", frameon=False, fontsize=9, title=f"joints: {names}",
-                  title_fontsize=7.5)  # fmt: skip
-
-
-def _render(model: Any) -> tuple[np.ndarray, np.ndarray]:
-    """A body on white, (height, width, 3), and the pixels (actuated joint, xy) of its joints' anchors."""
-    import mujoco
-
-    data = mujoco.MjData(model)
-    limited = (model.jnt_limited == 1) & (model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE)
-    places = model.jnt_qposadr[limited]
-    data.qpos[places] = np.clip(data.qpos[places], *model.jnt_range[limited].T)
-    model.geom_matid[:] = -1
-    model.geom_rgba[:] = GREY
-    model.geom_rgba[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE, 3] = 0  # no floor
-    mujoco.mj_forward(model, data)
-    anchors = data.xanchor[model.actuator_trnid[:, 0]]
-    bodies = data.geom_xpos[model.geom_type != mujoco.mjtGeom.mjGEOM_PLANE]
-    camera = mujoco.MjvCamera()
-    camera.azimuth = 90.0
-    camera.elevation = ABOVE if model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE else SIDE
-    camera.lookat[:] = (bodies.min(axis=0) + bodies.max(axis=0)) / 2
-    camera.distance = 2.0 * float(np.linalg.norm(np.ptp(bodies, axis=0)))
-    with open_renderer(model, WIDTH, HEIGHT) as renderer:
-        renderer.update_scene(data, camera)
-        image = renderer.render().copy()
-        pixels = _project(anchors, renderer.scene.camera)
-        renderer.enable_segmentation_rendering()
-        body = renderer.render()[..., 0] >= 0
-    image[~body] = 255
-    (top, bottom), (left, right) = ((np.flatnonzero(body.any(axis=axis)))[[0, -1]] for axis in (1, 0))
-    top, left = max(top - MARGIN, 0), max(left - MARGIN, 0)
-    return image[top : bottom + MARGIN, left : right + MARGIN], pixels - (left, top)
-
-
-def _project(points: np.ndarray, eyes: Any) -> np.ndarray:
-    """Where points (n, xyz) appear in the image, (n, xy) in pixels, seen from between MuJoCo's two eyes."""
-    middle = (np.array(eyes[0].pos) + np.array(eyes[1].pos)) / 2
-    forward, up = np.array(eyes[0].forward), np.array(eyes[0].up)
-    seen = points - middle
-    scale = HEIGHT / 2 * eyes[0].frustum_near / eyes[0].frustum_top / (seen @ forward)
-    return np.stack([WIDTH / 2 + scale * (seen @ np.cross(forward, up)), HEIGHT / 2 - scale * (seen @ up)], axis=1)
+    if parameter == NEGATED:
+        ways = ("a positive action moves the limb this way", "and this way where the joint is negated")
+        for text, dashes in zip(ways, MOTION_DASHES):
+            handles.append(Line2D([], [], color=INK, linewidth=1.0, linestyle=dashes, label=text))
+            handles[-1].set(marker=">", markevery=[1], markersize=3.5)
+    figure.legend(handles=handles, loc="outside lower left", title=f"joints: {names}", title_fontsize=7,
+                  alignment="left")  # fmt: skip

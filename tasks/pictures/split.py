@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import matplotlib.style
 import numpy as np
@@ -11,24 +10,15 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tasks.pictures.look import LOOK
 from tasks.pictures.task_lists import ShownParameter, draw
 from tasks.registry import get_family
 from tasks.spec import TaskSplit
-
-if TYPE_CHECKING:
-    pass
 
 SIZE = (5.0, 4.0)
 """Inches, width and height."""
 
 DOTS_PER_INCH = 200
-
-STYLE: dict[str, Any] = {
-    "font.size": 7, "axes.titlesize": 7.5, "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#D4D4D4",
-    "grid.linewidth": 0.5, "axes.linewidth": 0.7, "lines.linewidth": 1.3, "legend.frameon": False, "pdf.fonttype": 42,
-    "svg.hashsalt": "offmap",
-}  # fmt: skip
 
 
 def draw_split(split: TaskSplit, axes: Axes) -> list[Artist]:
@@ -53,7 +43,7 @@ def save_split(split: TaskSplit, path: Path) -> Path:
     Nothing of the user's `matplotlibrc` or style counts.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.style.context(STYLE, after_reset=True):
+    with matplotlib.style.context(LOOK, after_reset=True):
         figure = Figure(figsize=SIZE, layout="constrained")
         entries = draw_split(split, figure.subplots())
         figure.legend(handles=entries, loc="outside lower left", ncols=len(entries))

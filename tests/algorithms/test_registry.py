@@ -15,6 +15,8 @@ from algorithms.registry import (
     training_entry,
 )
 
+GIVEN = ", ".join(f"{name}='x'" for name in ("name", "algorithm", "train", "adapt", "summary", "source"))
+
 
 def test_names_lead_to_the_classes_of_their_file():
     for name, entry in ALGORITHMS.items():
@@ -50,6 +52,8 @@ def test_what_is_read_from_a_files_text_is_what_it_declares_when_imported():
     ("ALGORITHMS = (AlgorithmEntry(name=NAME),)", "line 1: .* literal values"),
     ("ALGORITHMS = (AlgorithmEntry(name='toy', colour='red'),)", "missing 5 required"),
     ("ALGORITHMS = ('toy',)", "a tuple of AlgorithmEntry"),
+    (f"ALGORITHMS = (AlgorithmEntry({GIVEN}, cites='a key'),)", "a tuple of keys of BibTeX entries, not 'a key'"),
+    (f"ALGORITHMS = (AlgorithmEntry({GIVEN}, cites=('a b',)),)", "a tuple of keys of BibTeX entries"),
 ])  # fmt: skip
 def test_a_declaration_that_cannot_be_read_is_named_by_file_and_line(tmp_path, text, complaint):
     (tmp_path / "toy.py").write_text(text)

@@ -130,7 +130,7 @@ def _rich_run(folder: Path, variant, seed, split, num_tasks) -> None:
             variant, seed, split, training=f"t-{shared}-{seed}", budget_env_steps=500_000, env_steps=env_steps
         )
         metadata["run"] += "" if final else f"-{env_steps}"
-        metadata["cost"] = metadata["cost"] | {"train_wall_seconds": 0.02 * env_steps}
+        metadata["cost"] |= {"train_wall_seconds": 0.02 * env_steps, "train_core_minutes": 2e-4 * env_steps}
         if not axis:
             metadata["split"] = metadata["split"] | {"train_axis_values": None}
         progress = 0.35 + 0.65 * env_steps / 500_000

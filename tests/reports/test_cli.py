@@ -45,6 +45,25 @@ def test_out_and_several_folders(tmp_path, synthetic, call):
     assert "offmap report a b --mix" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_the_page_and_tables_hold_what_was_asked_for_in_its_order(tmp_path, synthetic, call):
+    for variant in ("mier", "pearl", "maml"):
+        for split in ("a.b", "c.d"):
+            synthetic.simple_run(tmp_path, variant, 0, test=[[1.0]], split=split)
+    asked = ("--variant", "pearl", "--variant", "mier", "--split", "c.d", "--for", "icml", "--serif")
+    lines = [line.split() for line in call(tmp_path, *asked).stdout.splitlines()]
+    assert [line[0] for line in lines if line and line[0] in ("MIER", "PEARL", "MAML", "a.b", "c.d")] == [
+        "c.d", "PEARL", "MIER"
+    ]  # fmt: skip
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert f"offmap report {tmp_path.name} --variant pearl --variant mier --split c.d" in page
+    assert "MAML" not in page
+    text = (tmp_path / "report" / "tables" / "main-test.tex").read_text()
+    assert text.index("PEARL") < text.index("MIER")
+    assert call(tmp_path, "--for", "icml", "--width", "3").exception is not None
+    assert isinstance(call(tmp_path, "--for", "icmm").exception, UserError)
+    assert isinstance(call(tmp_path, "--variant", "mere").exception, UserError)
+
+
 def test_a_users_mistake_is_a_user_error(tmp_path, call):
     assert isinstance(call(tmp_path / "nowhere").exception, UserError)
     assert isinstance(call(tmp_path).exception, UserError)

@@ -123,6 +123,53 @@ def test_the_command_prints_a_verdict_per_cell_and_fails_on_a_regression_if_aske
     assert call(mine, mine, "--fail-on-regression").exit_code == 0
 
 
+def against(first, second, variant):
+    rows = compare(load(first), load(second), "other", variant).itertuples(index=False)
+    return {row.variant: row for row in rows}
+
+
+def test_every_variant_is_judged_by_one_of_another_algorithm_paired_where_trainings_are_shared(tmp_path, synthetic):
+    mine = runs(tmp_path / "mine", synthetic, lambda seed: 1 + 0.1 * seed, training="shared")
+    for seed in (0, 1, 2):
+        synthetic.simple_run(mine, "null", seed, test=[[0.0]])
+        synthetic.simple_run(mine, "mier-wr", seed, test=[[10.0 + 10 * seed, 20 + 10 * seed], [30 + 10 * seed]],
+                             training=f"t-mier-{seed}")  # fmt: skip
+        synthetic.simple_run(mine, "pearl", seed, test=[[-100.0 + seed]], run=f"pearl-{seed}")
+    folder = tmp_path / "paired"
+    for seed in (0, 1, 2):
+        start = 10 * seed + 1 + 0.1 * seed
+        synthetic.simple_run(folder, "mier", seed, test=[[10 + start, 20 + start], [30 + start]])
+    found = against(folder, mine, "mier-wr")
+    assert set(found) == {"mier"}
+    assert (found["mier"].verdict, found["mier"].method, found["mier"].n) == ("better", PAIRED, 3)
+    assert found["mier"].mean == pytest.approx(1.1)
+    results = load(mine)
+    rows = compare(results, results, "mier-wr", "mier-wr")
+    assert set(rows["variant"]) == {"mier", "pearl"}  # neither itself nor a reference
+    (pearl,) = rows[rows["variant"] == "pearl"].itertuples()
+    assert (pearl.verdict, pearl.method) == ("worse", WELCH)
+    assert "settings" not in pearl.why
+
+
+def test_of_two_folders_with_an_algorithm_each_one_is_judged_by_the_other(tmp_path, synthetic, call):
+    mine = runs(tmp_path / "mine", synthetic, lambda seed: 100 + 0.1 * seed)
+    theirs = runs(tmp_path / "theirs", synthetic, lambda seed: 0, variant="pearl")
+    result = call(mine, theirs)
+    assert "better: 100." in result.stdout
+    assert "missing" not in result.stdout
+    runs(theirs, synthetic, lambda seed: 0, variant="mql")
+    assert "name it: --against VARIANT, of pearl, mql." in call(mine, theirs).stdout
+    assert "better: 100." in call(mine, theirs, "--against", "mql").stdout
+    assert "better: 100." in call(mine, "--against", f"{theirs}:pearl").stdout
+
+
+def test_protocols_that_differ_are_told_in_words(tmp_path, synthetic):
+    mine = runs(tmp_path / "mine", synthetic, lambda seed: 0)
+    protocol = synthetic.document()["protocol"] | {"evaluation_episodes": 9}
+    theirs = runs(tmp_path / "theirs", synthetic, lambda seed: 5, protocol_hash="q" * 12, protocol=protocol)
+    assert one(mine, theirs).why.endswith("qqqqqqqqqqqq there (evaluation_episodes 3 (here), 9 (there))")
+
+
 def test_several_others_json_and_files(tmp_path, synthetic, call):
     golden = runs(tmp_path / "mine", synthetic, lambda seed: 0)
     for seed in (0, 1):
@@ -133,6 +180,9 @@ def test_several_others_json_and_files(tmp_path, synthetic, call):
     for ending, part in ((".csv", "verdict"), (".md", "| MIER |"), (".tex", "\\toprule")):
         assert call(golden, tmp_path / "copy", "--out", tmp_path / f"table{ending}").exit_code == 0
         assert part in (tmp_path / f"table{ending}").read_text()
+    for ending, first_bytes in ((".pdf", b"%PDF"), (".png", b"\x89PNG")):
+        assert call(golden, tmp_path / "copy", "--out", tmp_path / f"plot{ending}").exit_code == 0
+        assert (tmp_path / f"plot{ending}").read_bytes().startswith(first_bytes)
     assert isinstance(call(golden, golden, "--out", tmp_path / "table.doc").exception, UserError)
 
 

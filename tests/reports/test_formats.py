@@ -3,7 +3,6 @@ import pytest
 
 from reports import formats
 from reports.numbers import tables
-from reports.numbers.cell_text import NOT_DECLARED
 from reports.reading.load import load
 
 
@@ -21,49 +20,6 @@ CELLS = table(
     ("50%", "a_b", float("nan"), float("nan"), float("nan"), 0, "not supported: #1 & {x}"),
 )
 COLUMNS = ("split", "task_list")
-
-
-def test_latex_to_the_letter():
-    assert formats.latex(CELLS, COLUMNS, "Returns.", "x") == "\n".join([
-        r"\begin{table}[tbp]",
-        r"\centering",
-        r"\caption{Returns. In brackets: 95\% intervals (a method). n: seeds. Bold: the best of its column. "
-        r"Underlined: not shown to differ from it (the interval of the difference, paired where meta-trainings are "
-        r"shared, includes zero; at 95\% for all comparisons of a column together).}",
-        r"\label{tab:x}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        r"\begin{tabular}{ll}",
-        r"\toprule",
-        r" & a\_b test \\",
-        r"\midrule",
-        r"MIER & \textbf{$-$1.50 [$-$2.00, $-$1.00], $n$ = 7} \\",
-        r"PEARL & \underline{$-$3.00 [$-$4.00, $-$2.00], $n$ = 8} \\",
-        r"50\% & --\textsuperscript{1} \\",
-        r"\bottomrule",
-        r"\end{tabular}%",
-        "}",
-        r"\par\footnotesize\textsuperscript{1} not supported: \#1 \& \{x\}",
-        r"\end{table}",
-        "",
-    ])  # fmt: skip
-
-
-def test_a_latex_table_of_many_columns_is_one_per_split_without_what_was_not_declared_there():
-    cells = [("mier", "a_b", f"list {number}", 1.0) for number in range(4)] + [("pearl", "c", "list 0", 2.0)]
-    made = pd.DataFrame(cells, columns=["variant", "split", "task_list", "mean"])
-    made = made.assign(low=1.0, high=1.0, n=5, method="", best=False, tied=False, text="some")
-    absent = made.iloc[[0]].assign(variant="mql", n=0, text=NOT_DECLARED)
-    text = formats.latex(pd.concat([made, absent], ignore_index=True), COLUMNS, "Returns.", "x")
-    heads = [line for line in text.splitlines() if " & list 0" in line]
-    assert heads == [r"a\_b & list 0 & list 1 & list 2 & list 3 \\", r"c & list 0 \\"]
-    assert text.count(r"\begin{table}") == 1
-    assert "MQL" not in text
-
-
-def test_no_label_is_an_argument_of_the_end_of_a_row():
-    text = formats.latex(CELLS.replace({"variant": {"pearl": "[2ex]", "50%": "*--"}}), COLUMNS, "Returns.", "x")
-    rows = [line.partition(" & ")[0] for line in text.splitlines() if line.endswith(r"\\")]
-    assert rows == ["", "MIER", "{}*-{}-", "{}[2ex]"]
 
 
 def test_markdown_marks_the_best_bold_and_ties_italic():
@@ -96,6 +52,7 @@ def test_latex_of_every_letter_that_it_would_take_for_a_command():
     assert formats.latex_text("\\&%$#_{}~^<>") == (
         r"\textbackslash{}\&\%\$\#\_\{\}\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}"
     )
+    assert formats.latex_text("a -- b\n– é 中") == r"a -{}- b – é \textbackslash{}u4e2d"
 
 
 def test_no_cell_of_a_csv_is_a_formula(tmp_path):

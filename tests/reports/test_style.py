@@ -146,3 +146,23 @@ def test_labels_of_a_sweep_stay_apart_where_figures_have_no_room_for_them():
     same = ["a" * 20 + str(number) + "b" * 30 for number in range(3)]
     assert len(set(style.shortened(same))) == 3
     assert style.shortened(["MIER", "mier 2"]) == ["MIER", "mier 2"]
+
+
+def test_twelve_labels_of_a_sweep_keep_their_values():
+    names = [
+        f"mier-wr steps_per_iteration={steps} context_dim={dim} gradient_clip={clip}"
+        for steps in (1000, 2000, 4000) for dim in (5, 10) for clip in (10, 100)
+    ]  # fmt: skip
+    drawn = style.shortened(names)
+    assert drawn[:2] == ["mier-wr 1000 5 10", "mier-wr 1000 5 100"]
+    assert len(set(drawn)) == 12
+    short = style.shortened(["mier-wr steps_per_iteration=1000", "mier-wr steps_per_iteration=2000"])
+    assert short == ["mier-wr steps_per_i=1000", "mier-wr steps_per_i=2000"]
+    long = style.shortened([f"{name} learning_rate={rate}" for name in names for rate in (0.001, 0.0003)])
+    assert len(set(long)) == 24
+    assert max(map(len, long)) <= style.MOST_DRAWN
+
+
+def test_numbers_in_names_are_in_the_order_of_numbers():
+    names = ["mier dim=10", "mier dim=5", "mier dim=10 clip=1", "mier dim=0.5", "mier"]
+    assert style.ordered(names) == ["mier", "mier dim=0.5", "mier dim=5", "mier dim=10", "mier dim=10 clip=1"]

@@ -110,11 +110,24 @@ def test_adaptation_data_is_evaluated_and_collected(tmp_path, synthetic):
     frame = series.adaptation_data(results, synthetic.SPLIT)
     found = list(frame[["kind", "transitions", "mean"]].itertuples(index=False, name=None))
     assert found == [("collected", 200, 2.0), ("evaluated", 0, 1.0), ("evaluated", 300, 5.0)]
-    ax = drawn(curves.adaptation_data, results, synthetic.SPLIT)
+    ax = drawn(curves.before_and_after, results, synthetic.SPLIT)
     line = curve_of(ax, "mier")
-    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 300], [1.0, 5.0])
-    assert ax.get_xlabel() == "adaptation transitions"
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 1], [1.0, 5.0])
+    (collected,) = [line for line in ax.lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
+    assert (list(collected.get_xdata()), list(collected.get_ydata())) == ([0.5], [2.0])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["before", "while\ncollecting", "after"]
+    assert ax.get_xlabel() == "adaptation (300 transitions)"
     assert entries(ax) == ["MIER", "hollow: while collecting"]
+
+
+def test_compute_is_what_training_took_on_the_reference_core(results, synthetic, golden):
+    ax = drawn(curves.compute, results, synthetic.SPLIT)
+    line = curve_of(ax, "pearl")
+    np.testing.assert_allclose(line.get_xdata(), [25, 50, 75, 100])
+    frame = training_curves.compute(results, synthetic.SPLIT)
+    np.testing.assert_array_equal(line.get_ydata(), frame.loc[frame["variant"] == "pearl", "mean"])
+    assert ax.get_xlabel() == "meta-training core-minutes"
+    assert training_curves.compute(load(golden), synthetic.SPLIT).empty, "records of before it was measured"
 
 
 def test_the_adaptation_curve_draws_the_series_and_says_how_often_the_gate_was_open(results, synthetic):

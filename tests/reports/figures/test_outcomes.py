@@ -107,6 +107,22 @@ def test_tasks_of_few_values_are_not_joined(tmp_path, synthetic):
     assert line.get_linestyle() == "None"
 
 
+@pytest.mark.parametrize("variants", ["mier pearl", "mier mier-wr pearl mql maml promp"])
+def test_at_few_values_variants_stand_side_by_side(tmp_path, synthetic, variants):
+    for place, variant in enumerate(variants.split()):
+        rows = [{"variant": variant, "task": task, "parameter": (-1.0, 1.0)[task % 2], "return": 10.0 * place + task}
+                for task in range(4)]  # fmt: skip
+        synthetic.write_run(tmp_path, rows, synthetic.document(variant))
+    ax = drawn(per_task.per_task, load(tmp_path), synthetic.SPLIT)
+    lines = [line for line in ax.lines if len(line.get_xdata()) > 1]
+    places = [tuple(np.unique(line.get_xdata())) for line in lines]
+    assert len(set(places)) == len(variants.split())
+    assert all(-1.5 < left < -0.5 and right - left == pytest.approx(2) for left, right in places)
+    if len(places) > per_task.MOST_BANDS:  # tasks of one value are averaged
+        assert list(lines[-1].get_ydata()) == [1.0, 2.0]
+    assert list(ax.get_xticks()) == [-1, 1]
+
+
 def test_tasks_without_a_parameter_stand_at_their_index(tmp_path, synthetic):
     rows = [{"task": task, "parameter": float("nan"), "return": float(task)} for task in range(3)]
     synthetic.write_run(tmp_path, rows, synthetic.document())

@@ -205,11 +205,11 @@ def test_the_profile_by_hand(golden):
     assert len(profile) == len(aggregates.THRESHOLDS)
     assert np.allclose(profile["mean"], 1.0)
     held = samples.sample_of(rows([[0.0, 0.4], [0.2, 1.4]]))
-    found = aggregates._profile(held, np.array([0.0, 0.3, 1.0]))
+    found = aggregates.profile(held, np.array([0.0, 0.3, 1.0]))
     assert list(found["mean"]) == [0.75, 0.5, 0.25]  # strictly above
     # Per seed 0.5 and 1, 0.5 and 0.5, 0 and 0.5: cut off at 0 and 1, and no interval where seeds agree.
     assert found["low"].tolist() == pytest.approx([0, math.nan, 0], nan_ok=True)
     assert found["high"].tolist() == pytest.approx([1, math.nan, 1], nan_ok=True)
-    wide = aggregates._profile(samples.sample_of(rows(np.arange(40.0).reshape(4, 10) % 7)), np.array([2.5]))
+    wide = aggregates.profile(samples.sample_of(rows(np.arange(40.0).reshape(4, 10) % 7)), np.array([2.5]))
     of_seed = intervals.student_t((np.arange(40.0).reshape(4, 10) % 7 > 2.5).mean(axis=1))
     assert wide.loc[0, ["mean", "low", "high"]].tolist() == pytest.approx(of_seed[:3])

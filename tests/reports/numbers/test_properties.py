@@ -6,7 +6,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from reports import formats
+from reports.layout import ANYWHERE
 from reports.numbers import aggregates, tables
+from reports.paper.tables import latex_tables
 from reports.results import CELL_COLUMNS, Results
 
 NUMBER = st.integers(0, 2**32)
@@ -42,9 +44,8 @@ def algorithm(name, number, synthetic):
 def results(rows, synthetic):
     """Results as `load` makes them, in whatever order the rows are."""
     records = pd.DataFrame(rows)
-    cells = (
-        records[["variant", "algorithm", "split", "seed", "run"]].drop_duplicates().assign(status="done", reason=None)
-    )
+    cells = records[["variant", "algorithm", "split", "seed", "run"]].drop_duplicates()
+    cells = cells.assign(status="done", reason=None, folder="")
     empty = pd.DataFrame()
     documents = {run: synthetic.document(split=split) for run, split in zip(records["run"], records["split"])}
     return Results(("x",), records, empty, empty, documents, cells[list(CELL_COLUMNS)].reset_index(drop=True))
@@ -84,11 +85,9 @@ def test_adding_an_algorithm_changes_no_others_numbers(synthetic, first, second,
 @given(NUMBER, NUMBER)
 def test_every_cell_says_something_and_every_format_takes_it(synthetic, first, second):
     held = results(algorithm("mier", first, synthetic) + algorithm("a_b|*%", second, synthetic), synthetic)
-    for make, columns in (
-        (tables.main_table, ("split", "task_list")),
-        (tables.aggregate_table, ("split", "statistic")),
-    ):
-        table = make(held)
+    for name in ("main", "aggregates"):
+        kind = tables.TABLES[name]
+        table, columns = kind.make(held), kind.columns
         assert (table["text"].str.len() > 0).all()
         assert ((table["n"] > 0) == table["mean"].notna()).all()
         assert ((table["low"] <= table["high"]) | table["low"].isna()).all()
@@ -96,5 +95,8 @@ def test_every_cell_says_something_and_every_format_takes_it(synthetic, first, s
         assert (is_inside | table["low"].isna()).all()
         assert not (table["best"] & table["tied"]).any()
         assert formats.markdown(formats.wide(table, columns), formats.marks(table, columns)).count("\n") == 4
-        text = formats.latex(table, columns, "A title.", "x")
-        assert text.count(r"\\") == sum(line.endswith(r"\\") for line in text.splitlines()) >= 3
+        floats = latex_tables(kind, table, name, ANYWHERE)
+        assert bool(floats) == (table["n"] > 0).any()
+        for text in floats.values():
+            assert text.count(r"\begin{") == text.count(r"\end{") >= 2
+            assert sum(line.endswith(r" \\") for line in text.splitlines()) >= 2

@@ -2,6 +2,7 @@ import re
 
 from reports import style
 from reports.figures import canvas
+from reports.layout import ANYWHERE
 from reports.page.drawings import Drawings
 
 
@@ -67,4 +68,4 @@ def test_boxes_hold_their_panels_side_by_side_and_the_legend_below():
     assert left.left + left.width < right.left + 4
     assert abs(left.top - right.top) < 4
     assert legend.top > left.top + left.height - 4
-    assert right.left + right.width <= 72 * canvas.PAGE + 4
+    assert right.left + right.width <= 72 * ANYWHERE.page + 4

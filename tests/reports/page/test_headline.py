@@ -109,3 +109,16 @@ def test_seeds_are_listed_under_the_target_of_their_cell(golden, synthetic):
     assert second == ("", "MIER, test_id", ["0: 60.0", "1: 70.0", "2: 80.0"])
     ((_, _, (cell,)),) = heat.heat_table(results).rows
     assert cell.target == target
+
+
+def test_where_nobody_has_every_split_the_highest_on_each_is_named_with_its_seeds(tmp_path, synthetic):
+    for place, split in enumerate((synthetic.SPLIT, "cheetah-velocity.medium")):
+        for number in range(4):
+            for seed in (0, 1, 2)[: 3 - 2 * place]:
+                variant = f"variant-{place}-{number}"
+                synthetic.simple_run(tmp_path, variant, seed, [[-400.0 + 40 * number + seed]], split=split)
+    first, second, rest = headline(load(tmp_path))
+    assert first == "No variant has a result on all 2 splits, so that none is the best over all."
+    assert "cheetah-velocity.hard: variant-0-3 0.553 [0.546, 0.559] (n = 3, of 4 variants)" in second
+    assert "cheetah-velocity.medium: variant-1-3 0.550 (n = 1, of 4 variants)" in second
+    assert rest == "Not ranked over all splits: 8 variants that have 1 of 2."

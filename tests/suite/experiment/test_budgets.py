@@ -246,8 +246,8 @@ def test_the_two_kinds_never_stand_in_one_table(tiny_experiment, run_here, tmp_p
     collect(tmp_path / "native")  # each its own, and all of them native: one table
     run_here(tiny_experiment(("mier-wr",), name="plain"), tmp_path / "plain")
     both = load([tmp_path / "native", tmp_path / "plain"])
-    assert set(both.records["protocol_hash"]) == set(native.records["protocol_hash"])
-    assert any("protocol" in problem.why for problem in both.problems)
+    assert {split.partition(" [")[2] for split in both.records["split"]} == {"native]", "plain]"}
+    assert both.problems == ()
     with pytest.raises(UserError, match="different protocols"):
         collect(tmp_path)
     apart = load([tmp_path / "native", tmp_path / "plain"], mix=True)

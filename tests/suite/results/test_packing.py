@@ -33,7 +33,7 @@ def results(kept, tiny_experiment, run_here, tmp_path_factory):
 
 
 def test_a_report_reads_the_same_from_a_packed_table(results, tmp_path):
-    table = pack(results, tmp_path / "table")
+    table = pack(results, tmp_path / results.name)  # results say the name of their folder
     assert {path.name for path in table.iterdir()} == FILES
     original, packed = load(results), load(table)
     assert packed.records.equals(original.records)

@@ -38,3 +38,17 @@ def test_test_id_that_is_the_training_list_is_not_drawn_twice():
     for name in named:
         entries = pictures.draw_split(get_split(name), Figure().subplots())
         assert "test_id" not in [entry.get_label() for entry in entries], name
+
+
+def test_it_has_the_look_of_reports(tmp_path, monkeypatch):
+    import matplotlib
+
+    from reports.figures.canvas import house_style
+    from tasks.pictures.look import LOOK
+
+    with house_style():
+        assert {name: matplotlib.rcParams[name] for name in LOOK} == LOOK | {"font.family": [LOOK["font.family"]]}
+    seen = []
+    monkeypatch.setattr(pictures, "draw_split", lambda *_: seen.append(dict(matplotlib.rcParams)) or [])
+    pictures.save_split(get_split("point-goal.ood"), tmp_path / "a.png")
+    assert {name: seen[0][name] for name in LOOK} == LOOK | {"font.family": [LOOK["font.family"]]}

@@ -1,0 +1,60 @@
+"""Which cell of a table's column is the best, and which others the seeds do not set apart from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+import pandas as pd
+
+from reports import style
+from reports.numbers.aggregates import LOWER_IS_BETTER
+from reports.numbers.intervals import difference, shared_level, shows_difference
+from reports.results import named_rows
+
+COLUMN = ["split", "task_list"]
+"""What makes a column of a table of returns or scores."""
+
+
+def marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any, float], bool]) -> pd.DataFrame:
+    """With `best` and `tied` in every column of a table.
+
+    Neither is a reference, a cell that is alone, or one whose seeds are too few for an interval. All comparisons of a
+    column with its best hold together at the level of a single interval.
+
+    Args:
+        table: Cells.
+        columns: What makes a column of the table.
+        differ: Whether two cells are shown to differ at a level.
+    """
+    best: list[int] = []
+    tied: list[int] = []
+    for _, part in table.groupby(columns, sort=True):
+        cells = [(row, index) for row, index in zip(named_rows(part), part.index)]
+        cells = [(row, index) for row, index in cells if isfinite(row.low) and not style.is_reference(row.variant)]
+        if len(cells) > 1:
+            (top, first), *others = sorted(cells, key=lambda cell: _rank(cell[0]))
+            best.append(first)
+            level = shared_level(len(others))
+            tied += [index for row, index in others if not differ(top, row, level)]
+    return table.assign(best=table.index.isin(best), tied=table.index.isin(tied))
+
+
+def _rank(cell: Any) -> float:
+    """The lower the better."""
+    is_lower_better = getattr(cell, "statistic", "") in LOWER_IS_BETTER
+    return float(cell.mean if is_lower_better else -cell.mean)
+
+
+def marked_by_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> pd.DataFrame:
+    """`marked` for a table of means of the per-seed numbers in a column."""
+    values = {
+        key: dict(zip(part["training"], part[column])) for key, part in seeds.groupby(["variant", *COLUMN], sort=True)
+    }
+
+    def differ(a: Any, b: Any, level: float) -> bool:
+        first, second = (values[row.variant, row.split, row.task_list] for row in (a, b))
+        return shows_difference(difference(first, second, level))
+
+    return marked(table, COLUMN, differ)
