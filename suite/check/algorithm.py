@@ -12,7 +12,7 @@ import numpy as np
 from algorithms.base import Algorithm
 from algorithms.registry import AlgorithmEntry
 from suite.check.report import Check, Finding, Skipped, carry_out, require
-from suite.check.subjects import STEPS, TASKS, Subject, is_among, reached, same, tensors, tested_parameters
+from suite.check.subjects import STEPS, TASKS, Subject, is_among, reached, same, tensors, parameters_of_tests
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.promises import random_states
 from suite.run.rollout import Meter
@@ -170,7 +170,7 @@ def sees_no_test_task(given: Given) -> str:
     subject, _ = given
     if not {*subject.entry.trains_on} <= {"train"}:
         raise Skipped("it is declared to train on test tasks")
-    forbidden, things = tested_parameters(subject.split), list(reached(subject.trained(1)))
+    forbidden, things = parameters_of_tests(subject.split), list(reached(subject.trained(1)))
     require(not any(is_among(thing, forbidden) for thing in things), "it holds parameters of test tasks")
     return f"{len(things)} objects reached, none of them a test task's"
 

@@ -127,7 +127,7 @@ def reached(start: object) -> Iterator[object]:
             queue += list(vars(thing).values())
 
 
-def tested_parameters(split: TaskSplit) -> set[float]:
+def parameters_of_tests(split: TaskSplit) -> set[float]:
     """The numbers that tell test tasks of a split, and no training task of it."""
     return {value for row in (*split.test, *split.test_id) for value in row} - {
         value for row in split.train for value in row

@@ -7,7 +7,7 @@ from tests_support import TINY_ADAPT, build_algorithm, tensors_of
 
 from algorithms.base import Transition
 from algorithms.registry import ALGORITHMS
-from suite.check.subjects import is_among, reached, tested_parameters
+from suite.check.subjects import is_among, reached, parameters_of_tests
 from suite.experiment.expansion import training_tasks
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.rollout import Meter
@@ -160,7 +160,7 @@ def test_nothing_an_algorithm_holds_is_a_test_task(training, name):
     algorithm = build_algorithm(training, name)
     if training in TRAININGS:
         algorithm.iterate()
-    forbidden, things = tested_parameters(get_split(name)), list(reached(algorithm))
+    forbidden, things = parameters_of_tests(get_split(name)), list(reached(algorithm))
     assert len(things) > 5
     assert any(is_among(thing, forbidden) for thing in things) == (training in ON_TEST_TASKS)
 
