@@ -12,7 +12,7 @@ import numpy as np
 from algorithms.base import Algorithm
 from algorithms.registry import AlgorithmEntry
 from suite.check.report import Check, Finding, Skipped, carry_out, require
-from suite.check.subjects import STEPS, TASKS, Subject, is_among, reached, same, tensors, parameters_of_tests
+from suite.check.subjects import STEPS, TASKS, Subject, is_among, parameters_of_tests, reached, same, tensors
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.promises import random_states
 from suite.run.rollout import Meter

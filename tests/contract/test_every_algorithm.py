@@ -7,7 +7,7 @@ from tests_support import TINY_ADAPT, build_algorithm, tensors_of
 
 from algorithms.base import Transition
 from algorithms.registry import ALGORITHMS
-from suite.check.subjects import is_among, reached, parameters_of_tests
+from suite.check.subjects import is_among, parameters_of_tests, reached
 from suite.experiment.expansion import training_tasks
 from suite.experiment.presets import presets, resolve_blocks
 from suite.run.rollout import Meter
