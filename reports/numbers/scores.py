@@ -74,14 +74,15 @@ def score_ends(results: Results, split: str) -> ScoreEnds:
 def _return_of(reference: str, results: Results, split: str) -> float | None:
     """The result of a reference on a split's test list, of several runs the highest; None where there is none."""
     seeds = results.seeds
-    runs = set(results.records.loc[results.records["algorithm"] == reference, "run"])
+    runs = results.records.loc[results.records["algorithm"] == reference, "run"].unique()
     means = seeds.loc[(seeds["split"] == split) & (seeds["task_list"] == "test") & seeds["run"].isin(runs), "after"]
     return float(means.max()) if means.notna().any() else None
 
 
+@lru_cache(maxsize=KEPT)
 def scored_splits(results: Results) -> list[str]:
     """The splits that have a scale."""
-    return [split for split in sorted(set(results.records["split"])) if score_ends(results, split).are_apart]
+    return [split for split in sorted(results.records["split"].unique()) if score_ends(results, split).are_apart]
 
 
 @lru_cache(maxsize=KEPT)

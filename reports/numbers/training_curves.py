@@ -132,7 +132,7 @@ def wall_time(results: Results, split: str) -> pd.DataFrame:
 
 def _hours(results: Results, rows: pd.DataFrame) -> pd.Series:
     """The wall-clock hours of training behind each row, missing where its run recorded those of another checkpoint."""
-    steps = {run: value_at(results.runs.get(run), "env_steps") for run in sorted(set(rows["run"]))}
+    steps = {run: value_at(results.runs.get(run), "env_steps") for run in sorted(rows["run"].unique())}
     seconds = {run: value_at(results.runs.get(run), "cost", "train_wall_seconds") for run in steps}
     hours = pd.to_numeric(rows["run"].map(seconds), errors="coerce") / 3600
     return hours.where(rows["run"].map(steps) == rows["env_steps"])
