@@ -19,9 +19,8 @@ from suite.errors import UserError
 from suite.experiment.messages import explain
 from tasks import registry
 from tasks.plugin_families import add_families, remove_families
-from tasks.plugins import PROBLEMS, BrokenPlugin, NameTaken, Plugin, locate, remember
+from tasks.plugins import GROUPS, PROBLEMS, BrokenPlugin, NameTaken, Plugin, locate, remember
 
-GROUPS = ("offmap.algorithms", "offmap.families")
 ALGORITHMS, FAMILIES = "ALGORITHMS", "FAMILIES"
 FOLDER = "plugins"  # of a results folder
 MOST_BYTES = 1_000_000  # of a plugin's text that a results folder brings along
