@@ -94,7 +94,9 @@ def test_a_film_shows_the_episodes_that_the_meta_test_evaluates(finished, varian
         assert episode.rewards.sum(dtype=np.float64) == pytest.approx(recorded["return"], abs=1e-4)
         assert len(episode.images) == recorded["length"] + 1
     assert shown[0].name == "before adaptation"
-    assert shown[1].name == {"pearl": "after 40 steps", "mier": f"after 40 steps, {rows[-1]['update']} updates"}[variant]
+    assert (
+        shown[1].name == {"pearl": "after 40 steps", "mier": f"after 40 steps, {rows[-1]['update']} updates"}[variant]
+    )
 
 
 def test_the_seed_decides_how_it_explores(finished):
