@@ -17,9 +17,12 @@ from suite.run.processes import worker_environment
 
 PARTS = ("training", "lite", "on-policy", "rl2", "planning", "simulation", "commands", "report", "memory", "scale")
 
+PEER = "peer"
+"""A further part, for who has the extra `bench`: another package's step beside ours."""
+
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
-    """The figures of one of `PARTS`, measured in this process, which should be a worker's: one thread."""
+    """The figures of one of `PARTS`, or of `PEER`, measured in this process, which should be a worker's: one thread."""
     if part == "training":
         from suite.bench.training import training_figures
 
@@ -52,6 +55,10 @@ def measure(part: str, device: str = "cpu") -> list[Figure]:
         from suite.bench.report import report_figures
 
         return report_figures()
+    if part == PEER:
+        from suite.bench.peer import peer_figures
+
+        return peer_figures()
     if part == "commands":
         from suite.bench.commands import command_figures
 
