@@ -26,9 +26,8 @@ def bench(
 
         require_peer()
     with Console(stderr=True).status("measuring") as spinner:
-        figures = run_bench(
-            (*PARTS, PEER) if peer else PARTS, device, on_part=lambda part: spinner.update(f"measuring: {part}")
-        )
+        parts = (*PARTS, PEER) if peer else PARTS
+        figures = run_bench(parts=parts, device=device, on_part=lambda part: spinner.update(f"measuring: {part}"))
     broken = [figure for figure in figures if figure.holds is False]
     if as_json:
         print_json({"figures": [figure.as_json() for figure in figures], "holds": not broken})

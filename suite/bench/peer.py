@@ -36,8 +36,8 @@ def require_peer() -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"--peer times Stable Baselines Jax beside ours, and {' and '.join(missing)} cannot be imported: install it "
-            "with `pip install 'offmap[bench]'`, or leave --peer out"
+            f"--peer times Stable Baselines Jax beside ours, and {' and '.join(missing)} cannot be imported: install "
+            "it with `pip install 'offmap[bench]'`, or leave --peer out"
         )
 
 
