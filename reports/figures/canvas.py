@@ -57,7 +57,7 @@ def house_style() -> Iterator[None]:
         "ytick.major.width": 0.7, "axes.labelpad": 2.5, "hatch.linewidth": 0.5, "axes.axisbelow": True,
         "axes.titley": 1.0, "svg.hashsalt": "offmap", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100,
     }  # fmt: skip
-    with matplotlib.style.context({**PLAIN, **ours}, after_reset=True):
+    with matplotlib.style.context(PLAIN | ours, after_reset=True):
         yield
 
 
