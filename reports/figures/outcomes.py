@@ -58,8 +58,7 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
         points(ax, np.array([place]), part, look)
         if row["n"] > 1:
             values = seeds.loc[seeds["variant"] == row["variant"], "after"].to_numpy(dtype=float)
-            ax.plot(np.full(len(values), place + 0.22), values, linestyle="none", marker="o", color=look.colour,
-                    markersize=2.4, markeredgewidth=0)  # fmt: skip
+            ax.scatter(np.full(len(values), place + 0.22), values, s=6, color=look.colour, edgecolor="none")
     ax.axhline(floor, color=style.INK, linewidth=0.7)
     if best is not None:
         ax.axhline(best, color=style.INK, linewidth=0.8, linestyle=":")
