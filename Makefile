@@ -32,7 +32,7 @@ dist: $(VENV)/.ready
 	$(VENV)/bin/python -c "from setuptools import build_meta; print(build_meta.build_sdist('dist'), build_meta.build_wheel('dist'))"
 
 # The lowest versions that pyproject.toml allows have to do as well: the fast tests of what reads and writes files, in
-# the folders that pandas, pyarrow, pydantic, safetensors, jinja2 and seaborn are used in.
+# the folders that pandas, pyarrow, pydantic, safetensors and jinja2 are used in.
 LOWEST := tests/suite/experiment tests/suite/results tests/suite/run/saving tests/reports/figures tests/reports/numbers \
   tests/reports/page tests/reports/reading tests/reports/test_reference_tables.py
 lowest: pyproject.toml requirements.lock

@@ -98,8 +98,15 @@ class Results:
 
     def split_document(self, split: str) -> dict[str, Any]:
         """What the records say about a split, from the first of its runs that does; empty where none does."""
-        runs = sorted(set(self.records.loc[self.records["split"] == split, "run"]))
-        return next((d for run in runs if isinstance(d := value_at(self.runs.get(run), "split"), dict)), {})
+        return self._split_documents.get(split, {})
+
+    @cached_property
+    def _split_documents(self) -> dict[str, dict[str, Any]]:
+        documents: dict[str, dict[str, Any]] = {}
+        for row in named_rows(self.records[["split", "run"]].drop_duplicates().sort_values(["split", "run"])):
+            if isinstance(document := value_at(self.runs.get(row.run), "split"), dict):
+                documents.setdefault(row.split, document)
+        return documents
 
 
 def named_rows(frame: pd.DataFrame) -> Iterator[Any]:

@@ -19,6 +19,9 @@ from typing import NamedTuple
 
 from tasks.errors import UserError
 
+GROUPS = ("offmap.algorithms", "offmap.families")
+"""Of the entry points by which an installed package names its modules."""
+
 PREFIX = "offmap_plugin_"
 """Of the modules that files become."""
 

@@ -146,7 +146,7 @@ def describe_checkpoints(results: Results, split: str, inside: bool) -> str:
 
 def describe_adaptation(results: Results, split: str, task_list: str) -> str:
     """The alternative text of an adaptation curve."""
-    frame = series.adaptation(results, split, task_list)
+    frame = series.adaptation(results, split, task_list=task_list)
     parts = []
     for name in style.ordered(frame["variant"]):
         rows = frame[frame["variant"] == name].set_index("phase")

@@ -171,7 +171,7 @@ def adaptation_curve(results: Results, *, split: str, task_list: str = "test", a
     A variant that needs fewer updates than the longest ends early; a dotted line carries its value on. The title
     says in which share of tasks and seeds a gate let the updates through.
     """
-    frame = series.adaptation(results, split, task_list)
+    frame = series.adaptation(results, split, task_list=task_list)
     span = max(float(frame["update"].max()) if len(frame) else 0.0, 1.0)
     names = variants(frame)
     for position, name in enumerate(names):

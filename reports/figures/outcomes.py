@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
@@ -65,8 +64,7 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
         points(ax, np.array([place]), part, look)
         if row["n"] > 1:
             values = seeds.loc[seeds["variant"] == row["variant"], "after"].to_numpy(dtype=float)
-            seaborn.scatterplot(x=np.full(len(values), place + 0.22), y=values, ax=ax, color=look.colour, s=6,
-                                edgecolor="none", legend=False)  # fmt: skip
+            ax.scatter(np.full(len(values), place + 0.22), values, s=6, color=look.colour, edgecolor="none")
     ax.axhline(floor, color=style.INK, linewidth=0.7)
     if best is not None:
         dashes = DASHES[best_label]

@@ -8,6 +8,7 @@ margin that is declared here, before any result: a tenth of the way from the zer
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -16,6 +17,9 @@ from reports import style
 from reports.numbers.intervals import NO_ESTIMATE, Estimate, difference
 from reports.numbers.scores import score_ends
 from reports.results import Results
+
+KEPT = 4
+"""Answers kept for the next caller, who must not change them."""
 
 SUPPORTED, CONTRADICTED, NOT_DECIDED, NO_DATA = "supported", "contradicted", "not decided", "no data"
 
@@ -95,6 +99,7 @@ def claims(results: Results) -> tuple[Claim, ...]:
     return (*PAPER_CLAIMS, *asked, *blind)
 
 
+@lru_cache(maxsize=KEPT)
 def verdicts(results: Results) -> pd.DataFrame:
     """One row per claim on a split that results are on.
 

@@ -46,7 +46,7 @@ def contest(results: Results) -> Contest:
     splits = tuple(scored_splits(results))
     if splits:
         return _by_score(results, splits)
-    on_one = sorted(set(results.records["split"]))
+    on_one = sorted(results.records["split"].unique())
     return _by_return(results, on_one[0]) if len(on_one) == 1 else Contest("", tuple(on_one), (), (), ())
 
 

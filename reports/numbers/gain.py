@@ -44,11 +44,11 @@ def gains(results: Results) -> pd.DataFrame:
 
 def _by_task(results: Results, phase: str) -> dict[tuple[str, str], pd.Series]:
     """The mean return in each task (the index), in one phase, by run and task list."""
-    means = task_means(results_of(results.records, phase), ["run", "task_list"])
-    return {
-        (str(run), str(task_list)): part.set_index("task")["value"]
-        for (run, task_list), part in means.groupby(["run", "task_list"], sort=True)
-    }
+    means = task_means(results_of(results.records, phase), ["run", "task_list"])  # in the order of its keys
+    starts = np.flatnonzero(~means.duplicated(["run", "task_list"]))
+    values = means.set_index("task")["value"]
+    keys = means[["run", "task_list"]].iloc[starts].itertuples(index=False, name=None)
+    return {key: values.iloc[start:end] for key, start, end in zip(keys, starts, [*starts[1:], len(means)])}
 
 
 def _gain(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special  # `scipy.stats` has the same functions and takes a second to import
 
 LEVEL = 0.95
 
@@ -59,7 +59,7 @@ NO_ESTIMATE = Estimate(np.nan, np.nan, np.nan, 0)
 @lru_cache(maxsize=4096)
 def _t_quantile(freedom: float, level: float = LEVEL) -> float:
     """The upper end of the middle share `level` of Student's t."""
-    return float(stats.t.ppf(0.5 + level / 2, freedom))
+    return float(special.stdtrit(freedom, 0.5 + level / 2))
 
 
 def shared_level(comparisons: int) -> float:
@@ -92,7 +92,7 @@ def satterthwaite(
 
 def wilson(share: float, n: float) -> tuple[float, float]:
     """Both ends of the interval of a share over `n` independent units (Wilson, 1927); never of zero width."""
-    square = stats.norm.ppf(0.5 + LEVEL / 2) ** 2 / n
+    square = special.ndtri(0.5 + LEVEL / 2) ** 2 / n
     middle = (share + square / 2) / (1 + square)
     half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
@@ -254,7 +254,7 @@ def percentiles(distribution: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.nd
 def expanded_tail(sizes: tuple[int, ...]) -> float:
     """The share of the bootstrap distribution beyond each end of an interval."""
     n, freedom = min(sizes), sum(sizes) - len(sizes)
-    return float(stats.norm.cdf(-np.sqrt(n / (n - 1)) * _t_quantile(freedom)))
+    return float(special.ndtr(-np.sqrt(n / (n - 1)) * _t_quantile(freedom)))
 
 
 def estimates(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
@@ -265,8 +265,13 @@ def estimates(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
         by: The columns that make a group.
         column: The per-seed number.
     """
-    rows = [(*group, *mean_over_seeds(part[column].to_numpy())) for group, part in frame.groupby(by, sort=True)]
-    return pd.DataFrame(rows, columns=[*by, *Estimate._fields]).astype({"n": int})
+    numbers = frame.groupby(by, sort=True).ngroup().to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    order = order[numbers[order] >= 0]  # a group whose key is not a number is none
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    parts = np.split(frame[column].to_numpy()[order], starts[1:]) if len(order) else []
+    means = pd.DataFrame([mean_over_seeds(part) for part in parts], columns=Estimate._fields).astype({"n": int})
+    return pd.concat([frame[by].iloc[order[starts]].reset_index(drop=True), means], axis=1)
 
 
 def caution(numbers: Iterable[int]) -> str:

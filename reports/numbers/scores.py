@@ -74,14 +74,15 @@ def score_ends(results: Results, split: str) -> ScoreEnds:
 def _return_of(reference: str, results: Results, split: str) -> float | None:
     """The result of a reference on a split's test list, of several runs the highest; None where there is none."""
     seeds = results.seeds
-    runs = set(results.records.loc[results.records["algorithm"] == reference, "run"])
+    runs = results.records.loc[results.records["algorithm"] == reference, "run"].unique()
     means = seeds.loc[(seeds["split"] == split) & (seeds["task_list"] == "test") & seeds["run"].isin(runs), "after"]
     return float(means.max()) if means.notna().any() else None
 
 
+@lru_cache(maxsize=KEPT)
 def scored_splits(results: Results) -> list[str]:
     """The splits that have a scale."""
-    with_results = set(results.records["split"])
+    with_results = set(results.records["split"].unique())
     return [split for split in results.splits if split in with_results and score_ends(results, split).are_apart]
 
 

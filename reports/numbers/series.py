@@ -32,7 +32,7 @@ def on(frame: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=KEPT)
-def adaptation(results: Results, split: str, task_list: str = "test") -> pd.DataFrame:
+def adaptation(results: Results, split: str, *, task_list: str = "test") -> pd.DataFrame:
     """The return of the final checkpoint before, during and after adaptation, against adaptation updates.
 
     Columns: variant, phase (before, during, after), update, mean, low, high, n.

@@ -143,7 +143,7 @@ def _against_cost(results: Results, split: str, column: str, cost: str, unit: fl
 
 def _cost(results: Results, rows: pd.DataFrame, name: str) -> pd.Series:
     """What training took for each row, missing where its run recorded the cost of another checkpoint, or none."""
-    steps = {run: value_at(results.runs.get(run), "env_steps") for run in sorted(set(rows["run"]))}
+    steps = {run: value_at(results.runs.get(run), "env_steps") for run in sorted(rows["run"].unique())}
     costs = {run: value_at(results.runs.get(run), "cost", name) for run in steps}
     numbers = pd.to_numeric(rows["run"].map(costs), errors="coerce")
     return numbers.where(rows["run"].map(steps) == rows["env_steps"])

@@ -52,7 +52,7 @@ def grid(frame: pd.DataFrame, cell_marks: pd.DataFrame | None = None) -> Grid:
 def split_facts(results: Results, split: str) -> Facts:
     """How a split is defined: hashes, shift, how tasks were drawn, and the ends of its score."""
     document = results.split_document(split)
-    hashes = sorted(set(results.records.loc[results.records["split"] == split, "split_hash"]))
+    hashes = sorted(results.records.loc[results.records["split"] == split, "split_hash"].unique())
     ends = score_ends(results, split)
     lists = document.get("test_lists") or {}
     axis, unit = document.get("axis"), document.get("axis_unit")

@@ -98,8 +98,8 @@ def with_every_cell(results: Results) -> Results:
 def _explained(results: Results) -> pd.DataFrame:
     """The declared cells, each once, with why a finished run has no final result among the records."""
     cells = results.cells.drop_duplicates(["variant", "split", "seed"], ignore_index=True)
-    final = results.records[results.records["is_final"]]
-    have = set(final[["variant", "split", "seed"]].itertuples(index=False, name=None))
+    final = results.records.loc[results.records["is_final"], ["variant", "split", "seed"]]
+    have = set(final.drop_duplicates().itertuples(index=False, name=None))
     for index, row in cells.iterrows():
         if row["status"] == "done" and (row["variant"], row["split"], row["seed"]) not in have:
             broken = [p for p in results.problems if row["run"] and row["run"] in p.where]

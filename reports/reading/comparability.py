@@ -164,7 +164,8 @@ def warnings(results: Results) -> tuple[str, ...]:
     """Sentences on differences that are allowed in one table but that its reader has to know."""
     documents = list(results.runs.values())
     sentences = [*_unequal_budgets(results), *_unequal_tasks(results), *_native(results)]
-    references = set(results.records.loc[results.records["variant"].map(style.is_reference), "run"])
+    marked = [name for name in results.records["variant"].unique() if style.is_reference(name)]
+    references = set(results.records.loc[results.records["variant"].isin(marked), "run"].unique())
     competing = [document for run, document in results.runs.items() if run not in references]
     values_of = {
         "git revisions": [(value_at(d, "provenance", "git_revision") or "")[:10] or None for d in documents],

@@ -30,12 +30,13 @@ def files(roots: Sequence[Path], name: str, problems: list[Problem]) -> Iterator
     Links that lead out of a root, and what is no plain file, become problems.
     """
     for root, root_name in zip(roots, root_names(roots)):
+        inside_of = root.resolve()
         for path in sorted(root.rglob(name)):
             inside = path.relative_to(root)
             if any(part.startswith(".") for part in inside.parts):
                 continue
             label = printable(str(inside) if len(roots) == 1 else f"{root_name}/{inside}", None)
-            if not path.resolve().is_relative_to(root.resolve()):
+            if not path.resolve().is_relative_to(inside_of):
                 problems.append(Problem(label, "is a link that leads out of the folder"))
             elif not path.is_file():
                 problems.append(Problem(label, "is no plain file"))

@@ -78,7 +78,7 @@ def _read(folders: Path | Sequence[Path]) -> Results:
         runs=runs,
         cells=cells,
         experiments=read_experiments(roots, problems),
-        pictures=read_pictures(roots, {*records["split"], *cells["split"]}, problems),
+        pictures=read_pictures(roots, {*records["split"].unique(), *cells["split"]}, problems),
         problems=tuple(problems),
     )
 

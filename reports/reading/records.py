@@ -38,12 +38,12 @@ def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Dat
         try:
             table, document = _read(path, SCHEMA, MOST_RECORDS)
             _refuse_long_lists(table)
-            document_of_run = _documents(path, document, set(table["run"].unique().to_pylist()))
+            runs = sorted(table["run"].unique().to_pylist())
+            document_of_run = _documents(path, document, set(runs))
             folder = experiment_folder(label, grids, roots)
         except RecordsError as error:
             problems.append(Problem(label, _reason(error, path)))
             continue
-        runs = sorted(table["run"].unique().to_pylist())
         copied = [run for run in runs if run in file_of]
         if not runs:
             problems.append(Problem(label, "holds no rows"))

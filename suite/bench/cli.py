@@ -12,14 +12,22 @@ from suite.cli.output import AsJson, print_json, print_lines, print_table
 def bench(
     as_json: AsJson = False,
     device: Annotated[str, typer.Option(help="Where gradient steps are timed; limits hold for the cpu.")] = "cpu",
+    peer: Annotated[
+        bool, typer.Option("--peer", help="Time Stable Baselines Jax too; needs `pip install 'offmap[bench]'`.")
+    ] = False,
 ) -> None:
     """Measure the declared speed and memory figures on one thread; about four minutes on an idle machine."""
     from rich.console import Console
 
-    from suite.bench.run import run_bench
+    from suite.bench.run import PARTS, PEER, run_bench
 
+    if peer:
+        from suite.bench.peer import require_peer
+
+        require_peer()
     with Console(stderr=True).status("measuring") as spinner:
-        figures = run_bench(device=device, on_part=lambda part: spinner.update(f"measuring: {part}"))
+        parts = (*PARTS, PEER) if peer else PARTS
+        figures = run_bench(parts=parts, device=device, on_part=lambda part: spinner.update(f"measuring: {part}"))
     broken = [figure for figure in figures if figure.holds is False]
     if as_json:
         print_json({"figures": [figure.as_json() for figure in figures], "holds": not broken})

@@ -40,7 +40,7 @@ class Command(NamedTuple):
     memory: float = MEMORY_LIMIT
 
 
-def command_figures(rounds: int = ROUNDS) -> list[Figure]:
+def commands_figures(rounds: int = ROUNDS) -> list[Figure]:
     """Processor seconds and MB of each command, the least of some rounds, each on the same small results folder."""
     scale, note = slowness(), "processor time of the whole command"
     taken = _least(Command(offmap("--help")), rounds)

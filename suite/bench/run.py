@@ -11,54 +11,28 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from suite.bench.measurement import Figure
 from suite.run.processes import worker_environment
 
 PARTS = ("training", "lite", "on-policy", "rl2", "planning", "simulation", "commands", "report", "memory", "scale")
+"""Each a module, whose figures are what its function of that name returns (`lite.lite_figures`)."""
+
+PEER = "peer"
+"""A further part, for who has the extra `bench`: another package's step beside ours."""
+
+ON_DEVICE = ("training", "rl2", "planning")
+"""Parts that can be measured on another device than the processor."""
 
 
 def measure(part: str, device: str = "cpu") -> list[Figure]:
-    """The figures of one of `PARTS`, measured in this process, which should be a worker's: one thread."""
-    if part == "training":
-        from suite.bench.training import training_figures
-
-        return training_figures(device)
-    if part == "lite":
-        from suite.bench.lite import lite_figures
-
-        return lite_figures()
-    if part == "on-policy":
-        from suite.bench.on_policy import on_policy_figures
-
-        return on_policy_figures()
-    if part == "rl2":
-        from suite.bench.rl2 import rl2_figures
-
-        return rl2_figures(device)
-    if part == "planning":
-        from suite.bench.planning import planning_figures
-
-        return planning_figures(device)
-    if part == "simulation":
-        from suite.bench.simulation import simulation_figures
-
-        return simulation_figures()
-    if part == "scale":
-        from suite.bench.scale import scale_figures
-
-        return scale_figures()
-    if part == "report":
-        from suite.bench.report import report_figures
-
-        return report_figures()
-    if part == "commands":
-        from suite.bench.commands import command_figures
-
-        return command_figures()
-    from suite.bench.memory import memory_figures
-
-    return memory_figures()
+    """The figures of one of `PARTS`, or of `PEER`, measured in this process, which should be a worker's: one thread."""
+    name = part.replace("-", "_")
+    figures: list[Figure] = getattr(import_module(f"suite.bench.{name}"), f"{name}_figures")(
+        **({"device": device} if part in ON_DEVICE else {})
+    )
+    return figures
 
 
 def run_bench(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,10 @@ def use(given: Sequence[str]) -> None:
     Raises:
         UserError: one that was given does not work.
     """
+    from tasks.plugins import GROUPS
+
+    if not given and not any(entry_points(group=group) for group in GROUPS):
+        return  # what follows takes as long to import as all of `offmap --help`
     from suite.experiment.plugins import use_installed_plugins, use_plugins
 
     use_installed_plugins()

@@ -97,9 +97,9 @@ def video(
     task: Annotated[int, typer.Option(min=0, help="Number of the task in its list.")] = 0,
     task_list: Annotated[str, typer.Option("--list", help="List of the split the task is in.")] = "test",
     updates: Annotated[int | None, typer.Option(min=0, help="Cap on adaptation updates; by default the run's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The .gif to write; by default in RUN/videos.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .mp4 or .gif to write; by default in RUN/videos.")] = None,
 ) -> None:
-    """Film a finished run: adapt its agent to one task as the meta-test did, then roll it out."""
+    """Film a finished run in one task before and after adaptation, side by side; .mp4 where ffmpeg is, else .gif."""
     from suite.run.video import film
 
     with console().status("adapting"):

@@ -21,9 +21,19 @@ from suite.errors import UserError
 from suite.experiment.messages import explain
 from tasks import registry
 from tasks.plugin_families import add_families, remove_families
-from tasks.plugins import PROBLEMS, BrokenPlugin, NameTaken, Plugin, file_of, line_in, locate, path_of, remember
+from tasks.plugins import (
+    GROUPS,
+    PROBLEMS,
+    BrokenPlugin,
+    NameTaken,
+    Plugin,
+    file_of,
+    line_in,
+    locate,
+    path_of,
+    remember,
+)
 
-GROUPS = ("offmap.algorithms", "offmap.families")
 ALGORITHMS, FAMILIES = "ALGORITHMS", "FAMILIES"
 FOLDER, POLICIES = "plugins", "policies"  # of a results folder
 MOST_BYTES = 1_000_000  # of a plugin's text that a results folder brings along

@@ -19,6 +19,7 @@ from tasks.spec import Step, TaskFamily
 STEP = 0.25  # distance that an action of length 1 moves
 START_DISTANCE = (0.5, 1.5)  # from the goal, uniform, in the dynamics family
 VIEW, IMAGE = 2.5, 240  # half the width of an image, and its pixels
+RING = (217, 72, 1)  # colour of the ring around a goal
 
 
 class Point(ABC):
@@ -49,8 +50,20 @@ class Point(ABC):
         """A row's point in the plane, seen from above, (height, width, 3) bytes; the task is not to be seen."""
         pixels = np.full((IMAGE, IMAGE, 3), 255, np.uint8)
         y, x = np.mgrid[VIEW : -VIEW : complex(IMAGE), -VIEW : VIEW : complex(IMAGE)]
-        pixels[(abs(x) < VIEW / IMAGE) | (abs(y) < VIEW / IMAGE)] = 220  # the axes
+        pixels[(abs(x) < 1.5 * VIEW / IMAGE) | (abs(y) < 1.5 * VIEW / IMAGE)] = 220  # the axes
         pixels[np.hypot(x - self.positions[row, 0], y - self.positions[row, 1]) < VIEW / 20] = 0
+        return pixels
+
+    def goal(self, row: int) -> np.ndarray:
+        """Where a row's point has to go, (2,): the origin."""
+        del row
+        return np.zeros(2)
+
+    def image_with_goal(self, row: int) -> np.ndarray:
+        """The same with a ring around the goal, for people to see."""
+        pixels, (x, y) = self.image(row), self.goal(row)
+        column, line = np.meshgrid(np.linspace(-VIEW, VIEW, IMAGE), np.linspace(VIEW, -VIEW, IMAGE))
+        pixels[abs(np.hypot(column - x, line - y) - VIEW / 14) < VIEW / 80] = RING
         return pixels
 
     @staticmethod
@@ -90,6 +103,10 @@ class Point(ABC):
 
 class PointGoal(Point):
     """Reach the place at `angle` on the unit circle."""
+
+    def goal(self, row: int) -> np.ndarray:
+        """Where a row's point has to go, (2,)."""
+        return self._heading[row]
 
     def distance(self) -> np.ndarray:
         """From the point to the goal, (row,)."""

@@ -34,8 +34,9 @@ def open_renderer(model: Any, width: int, height: int) -> Any:
         return mujoco.Renderer(model, height, width)
     except Exception as problem:
         raise RenderingUnavailable(
-            f"OpenGL does not work here ({type(problem).__name__}: {problem}). Without a display, set MUJOCO_GL=egl "
-            "(needs a driver with libEGL, on Debian `libegl1`) or MUJOCO_GL=osmesa (`libosmesa6`) before Python starts."
+            f"OpenGL does not work here (MUJOCO_GL={os.environ.get('MUJOCO_GL', 'not set')}). Without a display, set "
+            "MUJOCO_GL=egl (needs a driver with libEGL, on Debian `libegl1`) or MUJOCO_GL=osmesa (`libosmesa6`) before "
+            "Python starts."
         ) from problem
 
 

@@ -1,4 +1,4 @@
-"""What pictures and videos of bodies need: a body's MuJoCo model."""
+"""What pictures of bodies need: a body's MuJoCo model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from typing import Any
 from tasks.environments.rendering import RenderingUnavailable
 from tasks.plugins import imported
 from tasks.spec import TaskFamily
-
-
-def no_body(family: TaskFamily) -> RenderingUnavailable:
-    """The error for a family without a MuJoCo body."""
-    return RenderingUnavailable(f"{family.name} has no body to film; `offmap tasks render` draws its tasks.")
 
 
 def body_model(family: TaskFamily) -> Any:
@@ -23,7 +18,7 @@ def body_model(family: TaskFamily) -> Any:
     module, _, class_name = family.entry_point.partition(":")
     environment = getattr(imported(module), class_name)
     if not hasattr(environment, "xml"):
-        raise no_body(family)
+        raise RenderingUnavailable(f"{family.name} has no body to picture; `offmap tasks render` draws its tasks.")
     from tasks.environments.simulation import load_model
 
     return load_model(environment.xml, environment.timestep)

@@ -1,6 +1,7 @@
 """Gives tests of reports the synthetic results."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,16 @@ from reports.report import write
 @pytest.fixture(scope="session")
 def synthetic():
     spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).with_name("synthetic.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def large(synthetic, monkeypatch):
+    """The module that invents results as large as those of a paper."""
+    monkeypatch.setitem(sys.modules, "synthetic", synthetic)
+    spec = importlib.util.spec_from_file_location("large", Path(__file__).with_name("large.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

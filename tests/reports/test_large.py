@@ -1,23 +1,10 @@
 """A page of many variants and splits: what answers the question stands on top, and it stays light."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
 from reports.figures.catalogue import FIGURES
 from reports.reading.load import load
 from reports.report import write
-
-
-@pytest.fixture
-def large(synthetic, monkeypatch):
-    monkeypatch.setitem(sys.modules, "synthetic", synthetic)
-    spec = importlib.util.spec_from_file_location("large", Path(__file__).with_name("large.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.slow

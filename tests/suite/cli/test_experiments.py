@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 import yaml
 from patience import PATIENCE, wait_until
+from PIL import Image
 
 from suite.executors import launch
 from suite.monitor import job_states, overview
@@ -129,11 +130,21 @@ def test_collect(ran, offmap):
 def test_video_says_what_it_cannot_do(ran, refused, tmp_path):
     out, _ = ran
     done = out / read_json(out / "cells.json")[0]["training"]
-    assert "point-goal has no body to film" in refused("video", done)
     assert f"its runs are\n  {out}" in refused("video", out)
     assert "has no list 'tst'; it has train, test, test_id" in refused("video", done, "--list", "tst")
     assert "10 tasks in test, 0 to 9: no 10" in refused("video", done, "--task", "10")
-    assert "written as .gif" in refused("video", done, "--out", tmp_path / "film.mp4")
+    assert "written as .mp4 or .gif" in refused("video", done, "--out", tmp_path / "film.avi")
+
+
+def test_a_film_of_a_point_needs_no_opengl(ran, offmap, tmp_path, monkeypatch):
+    out, _ = ran
+    monkeypatch.setenv("MUJOCO_GL", "disabled")
+    done = out / read_json(out / "cells.json")[0]["training"]
+    answer = offmap("video", done, "--task", "1", "--out", tmp_path / "film.gif")
+    assert (answer.code, answer.out.strip()) == (0, str(tmp_path / "film.gif"))
+    film = Image.open(tmp_path / "film.gif")
+    assert film.n_frames == 21  # twenty steps
+    assert film.width > 2 * 240  # two episodes
 
 
 def test_plan_counts_shared_trainings_once_and_writes_nothing(tmp_path, offmap):

@@ -18,10 +18,10 @@ from suite.results.layout import metatest_folders
 from suite.results.prepare import prepare
 from suite.results.records import read_table
 from suite.run.agents import find_metatest, load_agent
-from suite.run.metatest import Meters, adaptation_transitions, run_trial, trials_of
+from suite.run.metatest import Meters, adaptation_transitions, run_trial, trial_of, trials_of
 from suite.run.rollout import Meter
 from suite.run.training import checkpoint_for, open_training
-from suite.run.video import film
+from suite.run.video import before_and_after, film
 from tasks.registry import get_family
 
 
@@ -76,6 +76,27 @@ def test_it_is_the_agent_that_was_tested(finished):
     recorded = read_table(below / "records.parquet")[0].to_pandas()
     recorded = recorded[recorded.task_list == trial.list_name]
     assert [row["return"] for row in rows] == recorded["return"].tolist()
+
+
+@pytest.mark.parametrize("variant", ["mier", "pearl"])
+def test_a_film_shows_the_episodes_that_the_meta_test_evaluates(finished, variant):
+    below = next(path for path in metatest_folders(finished[variant])
+                 if f'"{variant}"' in (path / "label.json").read_text())  # fmt: skip
+    metatest = find_metatest(below)
+    spec = metatest.spec
+    trial = trial_of(spec, get_family(spec.split.family), "test", spec.split.tasks("test")[2:3])
+    agent = load_agent(below, num_tasks=1, seed=trial.agent_seed)
+    agent.begin = lambda num_tasks: None  # it has begun
+    rows, _ = run_trial(trial, agent, spec.protocol, adaptation_transitions(spec), Meters(Meter(), Meter()))
+    shown = before_and_after(metatest, trial)
+    for episode, phase in zip(shown, ("before", "after")):
+        recorded = next(row for row in rows if row["phase"] == phase and row["episode"] == 0)
+        assert episode.rewards.sum(dtype=np.float64) == pytest.approx(recorded["return"], abs=1e-4)
+        assert len(episode.images) == recorded["length"] + 1
+    assert shown[0].name == "before adaptation"
+    assert (
+        shown[1].name == {"pearl": "after 40 steps", "mier": f"after 40 steps, {rows[-1]['update']} updates"}[variant]
+    )
 
 
 def test_the_seed_decides_how_it_explores(finished):
