@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from suite.run.compute import REFERENCE_RATE
+
 PRODUCT_SIZE = 2048
 PRODUCT_GFLOP = 2 * PRODUCT_SIZE**3 / 1e9
-REFERENCE_RATE = 105.0  # GFLOP/s, float32, of the core on which limits in seconds were set
 IN_A_ROW = 4
 
 

@@ -14,7 +14,8 @@ from algorithms.kit.on_policy.policy_gradient import PolicyData, distribution
 from algorithms.kit.on_policy.rollouts import rollouts_between
 from algorithms.maml import Maml, MamlTrain
 from algorithms.promp import Promp, PrompTrain
-from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
+from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
+from suite.run.compute import REFERENCE_RATE
 from suite.run.rollout import Meter, TrainingSource
 from tasks.registry import get_family, get_split
 

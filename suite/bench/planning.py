@@ -14,7 +14,8 @@ from algorithms.grbal import Grbal, GrbalAdapt, GrbalTrain
 from algorithms.kit.networks import native_precision
 from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
 from suite.bench.random_source import RandomSource
-from suite.bench.training import FP32_LIMIT, REFERENCE_RATE
+from suite.bench.training import FP32_LIMIT
+from suite.run.compute import REFERENCE_RATE
 from tasks.registry import get_family
 
 FAMILY, NUM_TASKS, ROUNDS = "cheetah-negated-joints", 10, 4

@@ -18,8 +18,9 @@ from algorithms.mier import Mier, MierTrain
 from algorithms.mql import FineTuning as MqlFineTuning
 from algorithms.mql import Mql, MqlAdapt, MqlTrain
 from algorithms.pearl import Pearl, PearlTrain
-from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, REFERENCE_RATE, Figure, least_seconds
+from suite.bench.measurement import PRODUCT_GFLOP, PRODUCT_SIZE, Figure, least_seconds
 from suite.bench.random_source import RandomSource
+from suite.run.compute import REFERENCE_RATE
 from tasks.registry import get_family
 
 FAMILY, NUM_TASKS, TRANSITIONS = "cheetah-velocity", 100, 2000  # initial exploration of its splits, per task

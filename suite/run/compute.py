@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 import time
 
-import torch
-
 REFERENCE_RATE = 105.0  # GFLOP/s, float32: of the core that limits of time were set on
 PRODUCT_SIZE = 512  # three matrices of 1 MB each
 ROUNDS = 10
@@ -19,6 +17,8 @@ ROUNDS = 10
 @functools.cache
 def product_rate() -> float:
     """GFLOP/s of this machine's products of float32 matrices on one thread, timed once per process (20 ms)."""
+    import torch
+
     left, right = torch.rand(2, PRODUCT_SIZE, PRODUCT_SIZE, generator=torch.Generator().manual_seed(0))
     least = float("inf")
     for _ in range(ROUNDS):
