@@ -69,5 +69,5 @@ def test_no_setting_of_a_user_and_no_number_of_workers_changes_a_byte(large, tmp
         (home / name).write_text(RC)
     hostile = HOSTILE | {"MATPLOTLIBRC": str(home / "matplotlibrc"), "MPLCONFIGDIR": str(home), "HOME": str(home)}
     plain = digests(tmp_path / "runs", tmp_path / "plain", 1, {"PYTHONHASHSEED": "0"}, tmp_path)
-    assert {"report.html", "figures/per_task.pdf", "figures/overall.png", "tables/main.tex"} <= plain.keys()
+    assert {"report.html", "figures/per_task.pdf", "figures/overall.png", "tables/main-test.tex"} <= plain.keys()
     assert digests(tmp_path / "runs", tmp_path / "theirs", 2, hostile, home) == plain
