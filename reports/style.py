@@ -90,7 +90,7 @@ SHIFTS = {
 }
 
 RETURN = "return per episode"
-SCORE = "score (0: doing nothing, 1: stated best)"
+SCORE = "score (0: doing nothing,\n1: stated best)"
 STEPS = "meta-training environment steps"
 UPDATES = "adaptation updates"
 TRANSITIONS = "adaptation transitions"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -162,12 +163,20 @@ def explain(ax: Axes, handles: Iterable[Artist]) -> None:
         ax.add_artist(entry)
 
 
+LINE = 30
+"""Letters of a title that stand side by side: what the narrowest of three panels has room for."""
+
+
 def aside(ax: Axes, text: str) -> None:
-    """Put a remark on one panel below its title; several share a line."""
+    """Put a remark on one panel below its title; several share a line that has room for them, long ones are broken."""
     if text:
-        title = ax.get_title(loc="left")
-        between = "; " if "\n" in title else "\n"
-        ax.set_title(f"{title}{between}{style.plain(text)}")
+        name, *lines = ax.get_title(loc="left").split("\n")
+        for line in textwrap.wrap(style.plain(text), LINE, break_long_words=False, break_on_hyphens=False):
+            if lines and len(lines[-1]) + len(line) + 2 <= LINE:
+                lines[-1] += f"; {line}"
+            else:
+                lines.append(line)
+        ax.set_title("\n".join([name, *lines]))
 
 
 def gate_words(shares: dict[str, float]) -> str:
