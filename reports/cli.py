@@ -61,12 +61,13 @@ def report(
 
 
 def _print_results(results: Results) -> None:
-    """The main table split by split, what it says in a sentence, and what a reader has to know of it."""
+    """The answer, the main table split by split, and what a reader has to know of it."""
     from reports.numbers.tables import gain_table, main_table
+    from reports.page.headline import headline
     from reports.page.summary import verdict
 
     table, gains = main_table(results), gain_table(results)
-    print_lines(["Return after adaptation, 95 % intervals over seeds", ""])
+    print_lines([*headline(results), "", "Return after adaptation, 95 % intervals over seeds", ""])
     for split, declared in table[table["declared"] > 0].groupby("split", sort=False):
         _print_split(str(split), declared, gains[(gains["split"] == split) & (gains["declared"] > 0)])
     problems = [f"left out: {problem.where}: {problem.why}" for problem in results.problems]

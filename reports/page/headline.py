@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from reports import style
 from reports.numbers.contest import Contest, contest
 from reports.numbers.intervals import LEVEL
-from reports.numbers.tables import score_table
+from reports.numbers.tables import main_table, score_table
 from reports.results import Results, named_rows
 
 MOST_LISTED = 6
 """Variants that are named because they lack splits; of more it is their number."""
+
+MOST_TIED = 3
+"""Variants that are named beside the highest because the seeds do not separate them; of more it is their number."""
 
 
 def headline(results: Results) -> list[str]:
     """The answer and then, in a sentence of its own each, what a reader has to know of it."""
     answer = contest(results)
     if not answer.what and answer.splits:
-        return [
-            f"Not decided: {len(answer.splits)} splits, none of which declares the ends of a score to average over."
-        ]
+        why = f"Not decided: {len(answer.splits)} splits, none of which declares the ends of a score to average over."
+        return [why, _split_by_split(main_table(results), "return", answer.splits)]
+    if not answer.entries and answer.partial:
+        why = f"No variant has a result on all {len(answer.splits)} splits, so that none is the best over all."
+        return [why, _split_by_split(score_table(results), "mean score", answer.splits), *_partial(answer)]
     if not answer.entries:
-        return [*_split_by_split(results, answer), *_partial(answer)] if answer.partial else ["No result yet."]
-    return [_answer(results, answer), *_partial(answer)]
+        return ["No result yet."]
+    return [_answer(results, answer), *_partial(answer), *_without_scale(results, answer)]
 
 
 def _answer(results: Results, answer: Contest) -> str:
@@ -47,26 +54,49 @@ def _answer(results: Results, answer: Contest) -> str:
         rest = f"all {len(below)} others" if len(below) > 1 else _name(below[0])
         return f"Best {_lower(where)}: {_number(answer, first)}{over}; above {rest}.{sure}"
     rest = f"the other {len(below)}" if len(below) > 2 else _listed(below)
-    tied = _listed([_number(answer, name, brief=True) for name in answer.tied], shown=True)
+    if len(answer.tied) > MOST_TIED:
+        tied = f"{len(answer.tied)} more"
+    else:
+        tied = _listed([_number(answer, name, brief=True) for name in answer.tied], shown=True)
     between = f"{_number(answer, first)}{over}, and {tied}"
     return f"{where}: not decided between {between}; {_name(first)} is above {rest}.{sure}"
 
 
-def _split_by_split(results: Results, answer: Contest) -> list[str]:
-    """What there is to say where no variant has a result on every split: who is highest on each, and of how many."""
-    table = score_table(results)
+def _split_by_split(table: pd.DataFrame, what: str, splits: Sequence[str]) -> str:
+    """Who is highest on the test tasks of each split, and how sure that is, where there is no answer over all.
+
+    Args:
+        table: A table of cells with its marks.
+        what: The number in it.
+        splits: The splits, in the order of the sentence.
+    """
     table = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
+    table = table[table["task_list"] == "test"] if "task_list" in table else table
     phrases = []
-    for split in answer.splits:
+    for split in splits:
         rows = table[table["split"] == split].sort_values("mean", ascending=False, kind="stable")
         for row in list(named_rows(rows))[:1]:
             number = style.interval(row.mean, row.low, row.high)
-            others = f", of {len(rows)} variants" if len(rows) > 1 else ", the only variant"
-            phrases.append(f"{split}: {_name(row.variant)} {number} (n = {row.n}{others})")
-    return [
-        f"No variant has a result on all {len(answer.splits)} splits, so that none is the best over all.",
-        f"The highest mean score on each, which says nothing of how sure it is: {'; '.join(phrases)}.",
-    ]
+            phrases.append(f"{split}: {_name(row.variant)} {number} (n = {row.n}{_surely(rows)})")
+    return f"The highest {what} on each split: {'; '.join(phrases)}."
+
+
+def _surely(rows: pd.DataFrame) -> str:
+    """What the marks of a column say of its highest variant, which is the first of the rows."""
+    others, tied = len(rows) - 1, int(rows["tied"].sum())
+    if not others:
+        return ", the only variant"
+    if not rows["best"].iloc[0]:
+        return f", of {len(rows)} variants; too few seeds to tell them apart"
+    if not tied:
+        return f", above all {others} others" if others > 1 else ", above the other"
+    return f", not separated from {tied} of {others} others" if others > 1 else ", not separated from the other"
+
+
+def _without_scale(results: Results, answer: Contest) -> list[str]:
+    """The splits with results that no score can be averaged over."""
+    rest = [split for split in results.records["split"].unique() if split not in answer.splits]
+    return [f"Without a score, and so not counted: {', '.join(sorted(rest))}."] if answer.splits and rest else []
 
 
 def _where(results: Results, splits: Sequence[str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from collections.abc import Iterable
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from reports import style
 from reports.formats import called
 from reports.numbers import aggregates, tables
+from reports.numbers.cell_text import NOT_DECLARED
 from reports.numbers.contest import contest
 from reports.results import Results, named_rows
 
@@ -38,7 +40,10 @@ class HeatCell(NamedTuple):
 
 
 class HeatTable(NamedTuple):
-    """Splits (with their anchors) that head the columns, and per variant its name, whole and per split."""
+    """Splits (with their anchors) that head the columns, and per variant its name, whole and per split.
+
+    There is no cell over all splits where no variant has a result on each of them.
+    """
 
     splits: list[tuple[str, str]]
     rows: list[tuple[str, HeatCell | None, list[HeatCell]]]
@@ -53,13 +58,14 @@ def anchor(results: Results, split: str, variant: str = "") -> str:
 
 
 def heat_table(results: Results) -> HeatTable:
-    """All variants, the best over all splits first, then those that lack splits, then references."""
+    """All variants, the best over all splits first, then the others by their mean rank, then references."""
     splits = results.splits
     columns = {split: _column(results, split) for split in splits}
-    whole = _whole(results) if len(splits) > 1 else {}
+    whole = _whole(results) if len(splits) > 1 and contest(results).entries else {}
     key = {name: place for place, (name, _) in enumerate(contest(results).entries)}
     order = style.ordered(results.cells["variant"])
-    order.sort(key=lambda name: (style.is_reference(name), key.get(name, len(key))))
+    rank = {name: _mean_rank(column[name] for column in columns.values()) for name in order}
+    order.sort(key=lambda name: (style.is_reference(name), key.get(name, len(key)), rank[name]))
     name_of = called(order)
     rows = [(name_of[v], whole.get(v), [columns[split][v] for split in splits]) for v in order]
     return HeatTable([(split, anchor(results, split)) for split in splits], rows)
@@ -76,7 +82,8 @@ def _column(results: Results, split: str) -> dict[str, HeatCell]:
     for row in named_rows(table.reset_index()):
         result = main.loc[row.variant]
         if not row.n:
-            cells[row.variant] = HeatCell(_briefly(result["text"]), result["text"], mark="absent")
+            text = "–" if result["text"] == NOT_DECLARED else _briefly(result["text"])
+            cells[row.variant] = HeatCell(text, result["text"], mark="absent")
             continue
         details = f"return {result['text']}" + (f"; score {row.text}" if table is scores else "")
         cells[row.variant] = HeatCell(
@@ -113,6 +120,12 @@ def _ranks(table: pd.DataFrame) -> dict[str, int]:
 
 def _mark(row: Any) -> str:
     return "best" if row.best else "tied" if row.tied else ""
+
+
+def _mean_rank(cells: Iterable[HeatCell]) -> float:
+    """Over the splits on which a variant has one, infinite without any."""
+    ranks = [cell.rank for cell in cells if cell.rank]
+    return sum(ranks) / len(ranks) if ranks else inf
 
 
 def _heat(score: float) -> int:

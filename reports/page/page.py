@@ -20,6 +20,7 @@ from reports.figures import alt_text
 from reports.figures.sheets import Exhibit
 from reports.numbers import tables
 from reports.numbers.aggregates import ALL_SPLITS
+from reports.numbers.contest import contest
 from reports.numbers.series import on
 from reports.page import heat, sections, summary, verdicts
 from reports.page.drawings import Drawings
@@ -75,7 +76,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         headline=headline(results),
         heat=heat.heat_table(results),
         open=OPEN,
-        answer=_answering(shown, len(named)),
+        answer=_answering(shown, len(named)) if contest(results).entries else None,
         verdict=summary.verdict(results),
         notes=results.notes,
         tables=[table for name in SHOWN if (table := _table(results, name))],
@@ -159,7 +160,7 @@ def _answering(shown: Sequence[dict[str, Any]], splits: int) -> dict[str, Any] |
         for exhibit in shown:
             wanted = [p for p in exhibit["panels"] if splits == 1 or p["split"] == ALL_SPLITS]
             if exhibit["kind"].name == name and wanted:
-                return {**exhibit, "panels": wanted[:1]}
+                return {**exhibit, "panels": wanted[:1], "note": ""}  # its panel says it itself
     return None
 
 

@@ -102,7 +102,16 @@ def configurations(results: Results) -> list[tuple[str, str, str]]:
             used.append(split)
     rank = {variant: place for place, variant in enumerate(style.ordered(variant for variant, _ in texts))}
     ordered = sorted(texts, key=lambda key: (rank[key[0]], key[1]))
-    return [(style.look(variant).name, ", ".join(texts[variant, document]), document) for variant, document in ordered]
+    return [
+        (style.look(variant).name, _listed(results, ", ".join(texts[variant, document])), document)
+        for variant, document in ordered
+    ]
+
+
+def _listed(results: Results, splits: str) -> str:
+    """Names of splits with commas between them; all that there are by their number."""
+    number = len(results.splits)
+    return f"all {number} splits" if number > 2 and {*splits.split(", ")} == {*results.splits} else splits
 
 
 def _configs(results: Results) -> list[tuple[str, str, dict[str, Any]]]:
@@ -133,7 +142,10 @@ def differences(results: Results) -> Grid | None:
 def variants(results: Results) -> Grid | None:
     """What is said of each variant (`variants.variant_table`), None where nothing has a result."""
     table = variant_table(results)
-    body = [[Cell(style.look(str(row[0])).name), *map(Cell, row[1:])] for row in table.itertuples(index=False)]
+    body = [
+        [Cell(style.look(str(name)).name), Cell(_listed(results, splits)), *map(Cell, words)]
+        for name, splits, *words in table.itertuples(index=False)
+    ]
     head = ["variant", "on", "where its values come from", "its returns before adaptation", "its gain is over"]
     return Grid(head, body) if body else None
 
@@ -182,10 +194,16 @@ def totals(results: Results) -> Facts:
 
 
 def holes(results: Results) -> list[tuple[str, str, str]]:
-    """Every cell of the main table that is in a grid and lacks seeds: variant, where, why."""
+    """Every cell of the main table that is in a grid and lacks seeds: variant, where, why; task lists alike are one."""
     table = tables.main_table(results)
     missing = table[(table["missing"] != "") & (table["missing"] != NOT_DECLARED)]
-    return [(style.look(row.variant).name, f"{row.split}, {row.task_list}", row.missing) for row in named_rows(missing)]
+    lists: dict[tuple[str, str, str], list[str]] = {}
+    for row in named_rows(missing):
+        lists.setdefault((row.variant, row.split, row.missing), []).append(row.task_list)
+    return [
+        (style.look(variant).name, f"{split}, {' and '.join(names)}", why)
+        for (variant, split, why), names in lists.items()
+    ]
 
 
 def undeclared(results: Results) -> str:

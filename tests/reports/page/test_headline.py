@@ -83,7 +83,39 @@ def test_returns_serve_on_one_split_without_a_scale_and_several_have_no_answer(t
                 synthetic.write_run(tmp_path / split, rows, metadata | {"split": document})
     (answer,) = headline(load(tmp_path / "a.b"))
     assert answer.startswith("Best out of distribution: MIER, return 101.0 [98.5, 103.5] (n = 3) on a.b; above PEARL")
-    assert headline(load(tmp_path))[0].startswith("Not decided: 2 splits")
+    answer, each = headline(load(tmp_path))
+    assert answer.startswith("Not decided: 2 splits")
+    assert each == (
+        "The highest return on each split: a.b: MIER 101.0 [98.5, 103.5] (n = 3, above the other); "
+        "c.d: MIER 101.0 [98.5, 103.5] (n = 3, above the other)."
+    )
+
+
+def test_a_split_without_a_scale_is_said_not_to_count(tmp_path, synthetic):
+    runs(tmp_path, synthetic, {"mier": (0.70, 0.71, 0.72), "pearl": (0.3, 0.31, 0.32)}, splits=("a.b", "c.d"))
+    document = synthetic.document()["split"] | {"references": None, "full_name": "e.f"}
+    rows = [{"variant": "mier", "split": "e.f", "return": 5.0}]
+    synthetic.write_run(tmp_path, rows, synthetic.document("mier", 0, "e.f") | {"split": document})
+    answer, rest = headline(load(tmp_path))
+    assert "over 2 splits" in answer
+    assert rest == "Without a score, and so not counted: e.f."
+
+
+def test_many_that_are_not_separated_are_counted(tmp_path, synthetic):
+    scores = {f"variant-{number}": (0.70 - 0.001 * number, 0.71, 0.72) for number in range(5)}
+    runs(tmp_path, synthetic, scores | {"mql": (0.1, 0.11, 0.12)})
+    (answer,) = headline(load(tmp_path))
+    assert "not decided between variant-0, mean score 0.710 [" in answer
+    assert ", and 4 more; variant-0 is above MQL." in answer
+
+
+def test_without_scores_variants_stand_by_their_mean_rank(tmp_path, synthetic):
+    for split in ("a.b", "c.d"):
+        document = synthetic.document()["split"] | {"references": None, "full_name": split}
+        for variant, value in (("mier", 0), ("pearl", 100), ("mql", 50)):
+            rows = [{"variant": variant, "split": split, "return": value}]
+            synthetic.write_run(tmp_path, rows, synthetic.document(variant, 0, split) | {"split": document})
+    assert [name for name, _, _ in heat.heat_table(load(tmp_path)).rows] == ["PEARL", "MQL", "MIER"]
 
 
 def test_no_result_and_no_rival(tmp_path, synthetic):
@@ -119,6 +151,15 @@ def test_where_nobody_has_every_split_the_highest_on_each_is_named_with_its_seed
                 synthetic.simple_run(tmp_path, variant, seed, [[-400.0 + 40 * number + seed]], split=split)
     first, second, rest = headline(load(tmp_path))
     assert first == "No variant has a result on all 2 splits, so that none is the best over all."
-    assert "cheetah-velocity.hard: variant-0-3 0.553 [0.546, 0.559] (n = 3, of 4 variants)" in second
-    assert "cheetah-velocity.medium: variant-1-3 0.550 (n = 1, of 4 variants)" in second
+    assert "cheetah-velocity.hard: variant-0-3 0.553 [0.546, 0.559] (n = 3, above all 3 others)" in second
+    assert "cheetah-velocity.medium: variant-1-3 0.550 (n = 1, of 4 variants; too few seeds to tell them apart)" in second
     assert rest == "Not ranked over all splits: 8 variants that have 1 of 2."
+
+
+def test_where_no_variant_has_every_split_there_is_no_column_over_all(tmp_path, synthetic):
+    runs(tmp_path, synthetic, {"mier": (0.70, 0.71)}, splits=("a.b",))
+    runs(tmp_path, synthetic, {"pearl": (0.3, 0.31)}, splits=("c.d",))
+    rows = heat.heat_table(load(tmp_path)).rows
+    assert [whole for _, whole, _ in rows] == [None, None]
+    assert rows[0][2][1].text == "–"
+    assert rows[0][2][1].details == "not in the grid"
