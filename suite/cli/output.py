@@ -69,6 +69,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         absent = [name for name in columns if name not in shown]
         rows = [[cell for name, cell in zip(columns, row) if name in shown] for row in rows]
         columns = shown
+        natural = {name: _longest([name, *(row[place] for row in rows)]) for place, name in enumerate(columns)}
+        widths = squeezed(natural, widths, screen.width)
     numbers = [_is_numeric([row[index] for row in rows]) for index in range(len(columns))]
     if len(rows) > LONG:
         print_lines([*([title] if title else []), *_plain_columns(columns, rows, numbers)])
@@ -77,7 +79,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, header_style="bold"
     )
     for column, is_number in zip(columns, numbers):
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold", min_width=widths[column])
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold", width=widths[column])
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(printable(_text(cell))) for cell in row))
     screen.print(table)
@@ -99,6 +101,28 @@ def fitting(widths: Mapping[str, int], room: int, least: Sequence[str] = ()) -> 
             break
         names.remove(name)
     return names
+
+
+def squeezed(natural: Mapping[str, int], least: Mapping[str, int], room: int) -> dict[str, int]:
+    """How wide columns are side by side: as their longest cells, or the widest narrowed until all have room.
+
+    Args:
+        natural: The letters of the longest cell of each column, by its name.
+        least: What no column gets narrower than.
+        room: Letters in a line of the screen.
+    """
+    widths = dict(natural)
+    for _ in range(sum(widths.values()) + GAP * (len(widths) - 1) - room):
+        yielding = [name for name in widths if widths[name] > least[name]]
+        if yielding:
+            widths[max(yielding, key=lambda name: widths[name])] -= 1
+    return widths
+
+
+def _longest(cells: Iterable[Any]) -> int:
+    """Letters of the longest line in some cells."""
+    texts = (cell.plain if isinstance(cell, Text) else printable(_text(cell)) for cell in cells)
+    return max((len(line) for text in texts for line in text.splitlines()), default=1)
 
 
 def widest_word(cells: Iterable[Any]) -> int:

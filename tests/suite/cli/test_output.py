@@ -50,3 +50,22 @@ def test_columns_that_fit():
     assert output.fitting(widths, 33) == ["a", "b"]
     assert output.fitting(widths, 33, least=("b", "unknown")) == ["a", "c"]
     assert output.fitting(widths, 5) == ["a"]
+
+
+@pytest.mark.parametrize("width", [79, 80, 81, 90, 120])
+def test_prose_is_wrapped_in_the_room_that_is_left_and_none_of_it_is_lost(capsys, monkeypatch, width):
+    cells = ("mier-lr1-latent1-horizon1", "cheetah-velocity.hard", "test_id", "v18")
+    prose = "no difference shown: -108.4 [-226.0, 9.2], n = 2"
+    monkeypatch.setattr(output, "console", lambda: Console(width=width))
+    output.print_table("", ("variant", "split", "task_list", "folder", "text"), [(*cells, prose)])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert [word for line in lines[1:] for word in line.split()] == [*cells, *prose.split()]
+
+
+def test_the_widest_columns_yield_first():
+    natural, least = {"a": 10, "b": 30, "c": 20}, {"a": 10, "b": 5, "c": 18}
+    assert output.squeezed(natural, least, 64) == natural
+    assert output.squeezed(natural, least, 54) == {"a": 10, "b": 20, "c": 20}
+    assert output.squeezed(natural, least, 44) == {"a": 10, "b": 12, "c": 18}
+    assert output.squeezed(natural, least, 10) == least
