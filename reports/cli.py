@@ -52,8 +52,8 @@ def report(
     from reports.report import write
 
     paper = layout(venue, width, serif)
-    with style.in_order(variant or ()):
-        results = load(folders, mix, against, variant or (), split or ())
+    results = load(folders, mix, against, variant or (), split or (), as_declared=True)
+    with style.in_order(results.chosen_variants):
         path = write(results, out or folders[0] / "report", min(_cores(), MOST_WORKERS), _tell, paper)
         _tell("")
         _print_results(results)

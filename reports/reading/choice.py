@@ -39,6 +39,13 @@ def chosen(results: Results, variants: Sequence[str] = (), splits: Sequence[str]
     return replace(results, chosen_variants=tuple(variants), chosen_splits=tuple(splits))
 
 
+def declared(results: Results) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The variants and splits that the experiment of these results wants to be shown (`report:`); of several, all."""
+    blocks = [experiment.get("report") or {} for experiment in results.experiments.values()]
+    block = blocks[0] if len(blocks) == 1 else {}
+    return tuple(block.get("variants", ())), tuple(block.get("splits", ()))
+
+
 def _refuse_unknown(what: str, given: Sequence[str], allowed: Collection[str]) -> None:
     """Refuse a name that the results do not have.
 

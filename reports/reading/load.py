@@ -11,7 +11,7 @@ from reports.reading.against import with_reference
 from reports.reading.apart import apart
 from reports.reading.attachments import read_experiments, read_pictures
 from reports.reading.cells import drop_superseded, read_cells, with_every_cell
-from reports.reading.choice import chosen
+from reports.reading.choice import chosen, declared
 from reports.reading.comparability import resolve, warnings
 from reports.reading.metadata import printable
 from reports.reading.records import read_diagnostics, read_metrics, read_records
@@ -27,6 +27,7 @@ def load(
     against: str | None = None,
     variants: Sequence[str] = (),
     splits: Sequence[str] = (),
+    as_declared: bool = False,
 ) -> Results:
     """The results below one or several folders.
 
@@ -39,6 +40,7 @@ def load(
         against: A shipped table whose rows are put beside these results; by default the one that an experiment names.
         variants: Show these alone, by their labels; by default all.
         splits: Show these alone, in this order; by default all.
+        as_declared: Where no variants or no splits are named, show those that the experiment declares (`report:`).
 
     Raises:
         UserError: a folder does not exist, none holds results, nothing is comparable with the table, or there is no
@@ -50,6 +52,9 @@ def load(
         results = with_reference(results, _read(reference_table(name)), name)
     results = _with_marked_references(drop_superseded(results))
     results = with_every_cell(resolve(results if mix else apart(results), mix))
+    if as_declared:
+        wanted = declared(results)
+        variants, splits = variants or wanted[0], splits or wanted[1]
     results = chosen(results, variants, splits)
     return replace(results, notes=(*results.notes, *warnings(results)))
 

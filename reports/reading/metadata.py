@@ -95,6 +95,13 @@ class Document(Part):
     provenance: Provenance | None = None
 
 
+class Shown(Part):
+    """What an experiment wants to be shown of it, in this order."""
+
+    variants: list[str] = []
+    splits: list[str] = []
+
+
 class Experiment(Part):
     """A resolved experiment, as far as a reader needs it to run it again; its name is part of a command."""
 
@@ -105,6 +112,7 @@ class Experiment(Part):
     budget: str | dict[str, Any]
     against: str | None = None
     axes: dict[str, list[Any]] | None = None
+    report: Shown | None = None
 
 
 class ExperimentFile(Part):

@@ -22,6 +22,7 @@ from suite.experiment.messages import explain
 from suite.experiment.overrides import as_choice, put
 from suite.experiment.plugins import use_plugins
 from suite.experiment.shipped import ready_experiments
+from suite.experiment.shown import ALL, ReportSpec
 from suite.experiment.specs import EvaluationProtocol, Seed
 from suite.experiment.yaml_text import MOST_BYTES, parse_yaml
 from tasks.frozen import Frozen
@@ -118,6 +119,11 @@ class Experiment(Frozen):
         max_length=100,
         exclude_if=lambda name: name is None,
         description="a shipped table (`offmap reference list`) whose rows a report puts beside these results",
+    )
+    report: ReportSpec = Field(
+        default=ALL,
+        exclude_if=lambda report: report == ALL,
+        description="which variants and splits `offmap report` shows, in which order; its options stand above this",
     )
     tensorboard: bool = Field(
         default=False, description="also write TensorBoard event files while training; needs offmap[tensorboard]"

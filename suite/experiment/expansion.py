@@ -63,6 +63,7 @@ def expand(experiment: Experiment) -> list[Cell]:
     cells = _with_shared_executions(cells)
     _refuse_repetition(cells)
     experiment.executor.refuse_unknown(labels)
+    experiment.report.refuse_unknown(labels, [split.full_name for split in splits])
     return cells
 
 

@@ -38,6 +38,20 @@ def test_without_a_choice_all_are_there_and_splits_stand_as_experiments_declare_
     assert load(folder).splits == ["e.f", "c.d", "a.b"]
 
 
+def test_a_report_shows_what_its_experiment_declares_unless_it_is_told_otherwise(folder):
+    shown = {"variants": ["pearl", "mier"], "splits": ["e.f", "a.b"]}
+    experiment = {"name": "x", "splits": ["e.f", "c.d"], "algorithms": ["mier"], "seeds": [0], "budget": "smoke"}
+    (folder / "experiment.json").write_text(json.dumps({"experiment": experiment | {"report": shown}}))
+    assert load(folder).chosen_variants == ()  # a comparison leaves nothing out
+    results = load(folder, as_declared=True)
+    assert (results.chosen_variants, results.splits) == (("pearl", "mier"), ["e.f", "a.b"])
+    results = load(folder, splits=["c.d"], as_declared=True)
+    assert (results.chosen_variants, results.splits) == (("pearl", "mier"), ["c.d"])
+    (folder / "more").mkdir()
+    (folder / "more" / "experiment.json").write_text(json.dumps({"experiment": experiment | {"name": "y"}}))
+    assert load(folder, as_declared=True).chosen_variants == ()  # two experiments: neither speaks for the other
+
+
 def test_a_name_that_is_not_there_is_a_users_mistake(folder):
     with pytest.raises(UserError, match="no variant 'peral'; did you mean pearl"):
         load(folder, variants=["peral"])
