@@ -163,7 +163,7 @@ def explain(ax: Axes, handles: Iterable[Artist]) -> None:
         ax.add_artist(entry)
 
 
-LINE = 30
+LINE = 33
 """Letters of a title that stand side by side: what the narrowest of three panels has room for."""
 
 
