@@ -24,10 +24,11 @@ def headline(results: Results) -> list[str]:
     answer = contest(results)
     if not answer.what and answer.splits:
         why = f"Not decided: {len(answer.splits)} splits, none of which declares the ends of a score to average over."
-        return [why, _split_by_split(main_table(results), "return", answer.splits)]
+        return [f"{why} The highest return on each:", *_split_by_split(main_table(results), answer.splits)]
     if not answer.entries and answer.partial:
         why = f"No variant has a result on all {len(answer.splits)} splits, so that none is the best over all."
-        return [why, _split_by_split(score_table(results), "mean score", answer.splits), *_partial(answer)]
+        each = _split_by_split(score_table(results), answer.splits)
+        return [f"{why} The highest mean score on each:", *each, *_partial(answer), *_without_scale(results, answer)]
     if not answer.entries:
         return ["No result yet."]
     return [_answer(results, answer), *_partial(answer), *_without_scale(results, answer)]
@@ -62,14 +63,8 @@ def _answer(results: Results, answer: Contest) -> str:
     return f"{where}: not decided between {between}; {_name(first)} is above {rest}.{sure}"
 
 
-def _split_by_split(table: pd.DataFrame, what: str, splits: Sequence[str]) -> str:
-    """Who is highest on the test tasks of each split, and how sure that is, where there is no answer over all.
-
-    Args:
-        table: A table of cells with its marks.
-        what: The number in it.
-        splits: The splits, in the order of the sentence.
-    """
+def _split_by_split(table: pd.DataFrame, splits: Sequence[str]) -> list[str]:
+    """Who is highest on the test tasks of each split, and how sure that is, by the marks of a table of cells."""
     table = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     table = table[table["task_list"] == "test"] if "task_list" in table else table
     phrases = []
@@ -77,8 +72,8 @@ def _split_by_split(table: pd.DataFrame, what: str, splits: Sequence[str]) -> st
         rows = table[table["split"] == split].sort_values("mean", ascending=False, kind="stable")
         for row in list(named_rows(rows))[:1]:
             number = style.interval(row.mean, row.low, row.high)
-            phrases.append(f"{split}: {_name(row.variant)} {number} (n = {row.n}{_surely(rows)})")
-    return f"The highest {what} on each split: {'; '.join(phrases)}."
+            phrases.append(f"{split}: {_name(row.variant)} {number} (n = {row.n}){_surely(rows)}.")
+    return phrases
 
 
 def _surely(rows: pd.DataFrame) -> str:
