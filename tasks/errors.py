@@ -13,6 +13,20 @@ class UserError(Exception):
 
 
 @contextmanager
+def staying() -> Iterator[None]:
+    """Somebody else's code that would end the process (`sys.exit`) fails instead, as other mistakes do.
+
+    Raises:
+        RuntimeError: it would.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        reason = RuntimeError(f"it calls sys.exit({error.code!r}), which would end all that runs it")
+        raise reason.with_traceback(error.__traceback__) from None
+
+
+@contextmanager
 def in_words(
     what: str, path: Path | None = None, mend: Callable[[Exception], str] = lambda error: ""
 ) -> Iterator[None]:
@@ -27,7 +41,8 @@ def in_words(
         UserError: in place of any other error.
     """
     try:
-        yield
+        with staying():
+            yield
     except UserError:
         raise
     except Exception as error:

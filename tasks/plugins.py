@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from tasks.errors import UserError
+from tasks.errors import UserError, staying
 
 GROUPS = ("offmap.algorithms", "offmap.families")
 """Of the entry points by which an installed package names its modules."""
@@ -149,14 +149,16 @@ def imported(module: str) -> ModuleType:
         return sys.modules[module]
     path = _FILES.get(module)
     if path is None:
-        return import_module(module)
+        with staying():
+            return import_module(module)
     spec = spec_from_file_location(module, path)
     assert spec is not None
     assert spec.loader is not None
     made = module_from_spec(spec)
     sys.modules[module] = made
     try:
-        spec.loader.exec_module(made)
+        with staying():
+            spec.loader.exec_module(made)
     except BaseException:
         del sys.modules[module]
         raise

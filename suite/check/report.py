@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from suite.errors import shortened
+from tasks.errors import staying
 from tasks.plugins import in_one_line, line_in
 
 
@@ -41,7 +42,8 @@ def carry_out(checks: Iterable[Check], subject: Any, source: Path) -> Iterator[F
     """What comes of each check of a subject that is declared in the file `source`; an error of its is a failure."""
     for check in checks:
         try:
-            outcome, detail = "passed", check.test(subject)
+            with staying():
+                outcome, detail = "passed", check.test(subject)
         except Skipped as reason:
             outcome, detail = "skipped", str(reason)
         except Failed as seen:

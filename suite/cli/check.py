@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from suite.cli.output import AsJson, console, print_json, print_lines
+from suite.errors import UserError
 
 if TYPE_CHECKING:
     from suite.check.report import Finding
@@ -32,8 +33,10 @@ def algorithm(
     from suite.check.subjects import SPLITS
     from tasks.registry import get_family
 
-    module = _used(target)
-    names = [name for name, entry in ALGORITHMS.items() if entry.module == module] or [get_algorithm(target).name]
+    module = _used(target, ALGORITHMS)
+    names = [name for name, entry in ALGORITHMS.items() if entry.module == module]
+    _refuse_other(target, module, names, "algorithm", "family")
+    names = names or [get_algorithm(target).name]
     on = None if everywhere else [get_family(name.partition(".")[0]) for name in SPLITS]
     _show({name: check_algorithm(get_algorithm(name), on) for name in names}, as_json)
 
@@ -45,8 +48,10 @@ def family(target: Target, as_json: AsJson = False) -> None:
     from tasks.plugins import path_of
     from tasks.registry import MODULES, families, get_family
 
-    module = _used(target)
-    names = [one.name for one in families() if MODULES.get(one.name) == module and module] or [get_family(target).name]
+    module = _used(target, [name for one in families() for name in (one.name, one.nickname)])
+    names = [one.name for one in families() if MODULES.get(one.name) == module and module]
+    _refuse_other(target, module, names, "family", "algorithm")
+    names = names or [get_family(target).name]
     findings = {}
     for name in names:
         source = path_of(get_family(name).entry_point.partition(":")[0])
@@ -54,14 +59,26 @@ def family(target: Target, as_json: AsJson = False) -> None:
     _show(findings, as_json)
 
 
-def _used(target: str) -> str | None:
+def _used(target: str, names: Container[str]) -> str | None:
     """The module of a plugin that is given by its file or its module, in use from now on; None for a name."""
     from suite.experiment.plugins import use_plugins
+    from tasks.plugins import file_of
 
-    if "/" not in target and "." not in target:
+    is_path = "/" in target or "." in target
+    if target in names or not (is_path or file_of(target)):
         return None
     (plugin,) = use_plugins([target], Path())
     return plugin.module
+
+
+def _refuse_other(target: str, module: str | None, names: Sequence[str], kind: str, other: str) -> None:
+    """Nothing, unless a plugin was given that declares nothing of this kind.
+
+    Raises:
+        UserError: it was; every plugin declares something of one of the two kinds.
+    """
+    if module is not None and not names:
+        raise UserError(f"{target} declares no {kind}: `offmap check {other} {target}` checks what it declares")
 
 
 def _show(findings: Mapping[str, Sequence[Finding]], as_json: bool) -> None:

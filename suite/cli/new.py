@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -44,17 +46,43 @@ def _refuse_name(name: str, taken: object) -> None:
         raise UserError(f"there is a {name!r} already; give yours another name")
 
 
+def _refuse_file(kind: str, name: str) -> None:
+    """Nothing, if a file of that name hides no module, and a class of that name nothing that the file uses.
+
+    Raises:
+        UserError: one does.
+    """
+    file, own = _file(name), _class(name)
+    there = find_spec(file)
+    if there is not None and there.origin is not None:  # a folder without modules is in nobody's way
+        raise UserError(
+            f"{file}.py would hide the module {file!r} that Python has; give it another name, such as my-{name}"
+        )
+    text = (TEMPLATES / f"{kind}.py.txt").read_text(encoding="utf-8")
+    if keyword.iskeyword(own) or re.search(rf"^from .* import .*\b{own}\b", text, re.MULTILINE):
+        raise UserError(f"{own} cannot be its class, since its file uses that name; give it another")
+
+
+def _file(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _class(name: str) -> str:
+    return name.title().replace("-", "")
+
+
 def _write(kind: str, name: str, out: Path) -> None:
     """Write a project.
 
     Raises:
         UserError: the folder is there already.
     """
+    _refuse_file(kind, name)
     if out.exists():
         raise UserError(f"{out} is there already; give another folder with --out, or another name")
-    file = name.replace("-", "_")
+    file = _file(name)
     words = {
-        "CLASS": name.title().replace("-", ""), "FILE": file, "TITLE": name.replace("-", " ").capitalize(),
+        "CLASS": _class(name), "FILE": file, "TITLE": name.replace("-", " ").capitalize(),
         "SOURCE": "this file", "NAME": name,
     }  # fmt: skip
     places = {

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from algorithms.base import Adaptation, Agent, Algorithm, require_finite
-from algorithms.registry import get_algorithm
+from algorithms.registry import SCORED, get_algorithm
 from suite.errors import UserError, shortened
 from suite.run.rollout import Meter
 from tasks.registry import MODULES
@@ -80,25 +80,26 @@ def require_point(point: Any, agent: Agent, tasks: int) -> Adaptation:
 def no_global_randomness(algorithm: str, family: str) -> Iterator[None]:
     """Within, neither an algorithm nor a family may draw from, or seed, what all of the process shares.
 
-    Of ours, tests hold them to it; those of plugins are watched.
+    Of ours, tests hold them to it; those of plugins are watched. A policy from elsewhere may, as code that was written
+    for no such rule does: there all are seeded, so that it answers and adapts the same again.
 
     Raises:
         UserError: one of them did.
     """
+    if algorithm in SCORED:
+        with _global_states_restored():
+            np.random.seed(0), torch.manual_seed(0), random.seed(0)  # noqa: NPY002
+            yield
+        return
     plugins = [algorithm] * get_algorithm(algorithm).is_plugin + [family] * (family in MODULES)
     if not plugins:
         yield
         return
-    original = np.random.get_state(), torch.get_rng_state(), random.getstate()  # noqa: NPY002
-    np.random.random_sample(), torch.rand(()), random.random()  # noqa: NPY002 - so that it shows if all are seeded alike
-    before = random_states()
-    try:
+    with _global_states_restored():
+        np.random.random_sample(), torch.rand(()), random.random()  # noqa: NPY002 - to see if all are seeded alike
+        before = random_states()
         yield
         after = random_states()
-    finally:
-        np.random.set_state(original[0])  # noqa: NPY002
-        torch.set_rng_state(original[1])
-        random.setstate(original[2])
     if changed := [name for name, state in after.items() if state != before[name]]:
         raise UserError(
             f"{' or '.join(plugins)} seeds or draws from the global random state of {' and '.join(changed)}, so that a "
@@ -106,6 +107,18 @@ def no_global_randomness(algorithm: str, family: str) -> Iterator[None]:
             "an agent from its own seed, a family from the generators of its resets; and build torch modules within "
             "torch.random.fork_rng()"
         )
+
+
+@contextmanager
+def _global_states_restored() -> Iterator[None]:
+    """Afterwards the global random states are what they were."""
+    original = np.random.get_state(), torch.get_rng_state(), random.getstate()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(original[0])  # noqa: NPY002
+        torch.set_rng_state(original[1])
+        random.setstate(original[2])
 
 
 def random_states() -> dict[str, Any]:

@@ -41,6 +41,7 @@ from suite.run.saving.steady_files import DISK_FAILS, DISK_FULL
 from suite.run.stop_signals import Stop, Stopped, listening
 from suite.run.stored_specs import PendingMetatest, pending_metatests, read_execution, read_training_spec
 from suite.run.training import Training, open_at_budget, train
+from tasks.errors import staying
 from tasks.plugins import Plugin, in_one_line
 
 PATIENCE_SECONDS = 120.0  # that a job's worker waits for one of an earlier job that was asked to end
@@ -98,9 +99,10 @@ def _work(folder: Path, status: Status, stop: Stop, asked_to_stop: Callable[[], 
         made_by = provenance(command, device, torch.get_num_threads(), _code_of(folder), round(product_rate(), 1))
         made_by |= _policy_of(folder)
         write_provenance(folder / "provenance.json", made_by)
-        with stop.postponed():
-            train(folder, execution, status, asked_to_stop)
-        run_metatests(folder, left, execution, status)
+        with staying():
+            with stop.postponed():
+                train(folder, execution, status, asked_to_stop)
+            run_metatests(folder, left, execution, status)
     except Stopped:
         discard_partials(folder)
         message = f"asked to end at env step {status.env_steps}; what was done by then is kept"

@@ -1,6 +1,7 @@
 """`offmap check`: ours pass, and what is planted in a working algorithm or family is found by the check made for it."""
 
 import json
+import sys
 
 import pytest
 
@@ -105,6 +106,8 @@ def test_a_new_algorithm_passes(mine):
     (("        features = 1 + 2", "        from tasks.registry import get_split\n"
       "        self.peek = get_split('point-goal.ood').test\n        features = 1 + 2"), "sees no test task", "holds"),
     (("        ridge = 1e-3", "        1 / 0\n        ridge = 1e-3"), "evaluates deterministically", "(mine.py, line "),
+    (("        ridge = 1e-3", "        raise SystemExit(3)\n        ridge = 1e-3"), "evaluates deterministically",
+     "RuntimeError: it calls sys.exit(3), which would end all that runs it (mine.py, line "),
 ])  # fmt: skip
 def test_a_planted_mistake_is_found_by_the_check_made_for_it(mine, change, check, said):
     plugin = mine("algorithm", *change)
@@ -131,6 +134,22 @@ def test_a_new_family_passes_and_a_planted_mistake_is_found(mine, change, check)
     plugin = mine("family", *change)
     assert set(failures(check_family(get_family("mine"), plugin.path))) >= ({check} if check else set())
     assert check or failures(check_family(get_family("mine"), plugin.path)) == {}
+
+
+def test_a_plugin_is_checked_by_its_module_too_and_one_of_the_other_kind_says_so(mine, monkeypatch, capsys):
+    from suite.cli import main
+
+    plugin = mine("family")
+    monkeypatch.syspath_prepend(str(plugin.path.parent))
+    stop_using(plugin.module)
+    for kind, given, code in (("family", "mine", 0), ("algorithm", "mine", 2), ("algorithm", str(plugin.path), 2)):
+        with pytest.raises(SystemExit) as left:
+            main(["check", kind, given])
+        stop_using("mine")
+        sys.modules.pop("mine", None)
+        assert left.value.code == code
+        said = capsys.readouterr()
+        assert "passed  rests where inactive" in said.out if code == 0 else "`offmap check family " in said.err
 
 
 def test_the_command_lists_why_and_what_to_do_and_leaves_with_1(mine, capsys):

@@ -125,6 +125,8 @@ def test_the_identity_is_that_of_all_files_and_of_what_they_hold(tmp_path):
     ("import my_networks", r"cannot be imported \(mine.py, line 2\): ModuleNotFoundError.*has to be installed"),
     ("open('weights.npy')", r"cannot be imported \(mine.py, line 2\): FileNotFoundError.*--with FILE"),
     ("def act(observations:", r"cannot be imported \(mine.py, line 2\): SyntaxError"),
+    ("raise SystemExit(2)", r"cannot be imported \(mine.py, line 2\): RuntimeError: it calls sys.exit\(2\), which"),
+    ("def act(observations):\n    exit()", r"failed for 4 rows of 3 numbers \(mine.py, line 3\): RuntimeError: it"),
     ("raise SystemError", r"cannot be imported \(mine.py, line 2\): SystemError: without a message"),
 ])  # fmt: skip
 def test_a_file_of_python_that_does_not_fit_is_one_sentence(tmp_path, text, said):

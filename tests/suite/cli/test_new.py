@@ -29,12 +29,15 @@ def test_a_project_has_a_file_a_test_an_experiment_and_a_readme(offmap, tmp_path
             assert max(map(len, text.splitlines())) <= 120
 
 
-@pytest.mark.parametrize(("name", "said"), [
-    ("My_Own", "take small letters, digits and hyphens"), ("mier", "there is a 'mier' already"),
-    ("9lives", "take small letters"),
+@pytest.mark.parametrize(("kind", "name", "said"), [
+    ("algorithm", "My_Own", "take small letters, digits and hyphens"),
+    ("algorithm", "mier", "there is a 'mier' already"), ("algorithm", "9lives", "take small letters"),
+    ("algorithm", "numpy", "numpy.py would hide the module 'numpy' that Python has"),
+    ("family", "tasks", "give it another name, such as my-tasks"), ("algorithm", "sys", "would hide the module"),
+    ("algorithm", "none", "None cannot be its class"), ("family", "step", "Step cannot be its class"),
 ])  # fmt: skip
-def test_a_name_that_cannot_be_used_is_refused(refused, tmp_path, name, said):
-    assert said in refused("new", "algorithm", name, "--out", tmp_path / "mine")
+def test_a_name_that_cannot_be_used_is_refused(refused, tmp_path, kind, name, said):
+    assert said in refused("new", kind, name, "--out", tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 
 

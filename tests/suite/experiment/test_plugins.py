@@ -224,6 +224,7 @@ def test_its_runs_find_it_and_the_command_line_lists_it(tmp_path, tiny_experimen
     (ALGORITHM.replace('name="steady"', 'name="mier"'), r"algorithms/mier.py and .*mine.py both declare an algorithm"),
     (ALGORITHM.replace('train="SteadyTrain"', 'train="SteadyTrian"'), "declares 'SteadyTrian', and has no such class"),
     (ALGORITHM.replace("class Steady(", "1 / 0\nclass Steady("), r"line \d+\) cannot be imported: ZeroDivisionError"),
+    (ALGORITHM.replace("class Steady(", "raise SystemExit\nclass Steady("), r"line \d+\) cannot .* sys.exit\(None\)"),
     (ALGORITHM.replace('marker="o"', "marker=MARKER"), r"line 10: ALGORITHMS is a tuple .* literal values"),
     (ALGORITHM.replace('marker="o"', "marker='oo'"), r"marker has to be a marker of matplotlib, such as o, not 'oo'"),
     (FAMILY.replace("TaskFamily(\n", "dict(\n"), r"FAMILIES is a tuple of TaskFamily\(...\); given {"),

@@ -97,6 +97,8 @@ def test_as_it_stands_it_runs(outcome):
     ((METRICS, 'return {"return": 0.0, "loss": float("inf")}'), f"diverged: loss became inf, near env step 200{CHECK}"),
     (("return num_tasks * self.transitions", "return 0"),
      "Mine.iterate took 200 env steps and had announced 0: let first_steps and later_steps of the train block return"),
+    (("        actions = self.source.spaces", "        raise SystemExit(3)\n        actions = self.source.spaces"),
+     "RuntimeError: it calls sys.exit(3), which would end all that runs it (mine.py, line "),
     (agent("fork(self, episodes):\n                return None"),
      f"AttributeError: 'NoneType' object has no attribute 'act'{CHECK}"),
     (agent("adapt(self, every, limit=None):\n                yield 3"),

@@ -66,6 +66,18 @@ class Twice(Seeks):
         return other
 
 
+class Draws(Seeks):
+    """The same, by random numbers that all of the process shares."""
+
+    def __init__(self):
+        import torch
+
+        self.first = float(torch.rand(()))
+
+    def adapt(self, data):
+        self.goal = np.array([self.first, np.random.uniform(-1, 1)])
+
+
 class Odd(Seeks):
     """What adapts to what cannot be called."""
 
@@ -168,6 +180,14 @@ def test_a_policy_that_adapts_is_fine_tuned_to_every_task_by_itself(row):
     assert as_it_is == folder, "one policy, tested in two ways"
     tested = pd.concat(map(pd.read_parquet, folder.glob("metatests/*/records.parquet")))
     assert final(tested[tested["variant"] == "as it is"]).to_numpy() == pytest.approx(-20.0)
+
+
+def test_a_policy_that_draws_from_global_generators_does_the_same_again(row):
+    (first,) = row("Draws", out="first")
+    (second,) = row("Draws", out="second")
+    returns = final(records_of(first))
+    assert returns.equals(final(records_of(second)))
+    assert returns[0] != returns[1], "each task has draws of its own"
 
 
 def test_what_adapt_returns_is_the_policy_of_the_task(row, policies):
