@@ -270,7 +270,8 @@ def _trains(given: Given) -> Subject:
 
 CHECKS = (
     Check("is whole", is_whole, "the suite calls each of its methods",
-          "define what is lacking; algorithms/base.py says what each has to do, algorithms/simple.py of a simple one"),
+          "define what is lacking; algorithms/base.py says what each has to do, algorithms/simple.py of a simple one",
+          is_first=True),
     Check("has defaults", has_defaults, "an experiment may name it and nothing else",
           "give every field of the two configuration classes a default"),
     Check("builds everywhere", builds_everywhere, "any split may be asked for",

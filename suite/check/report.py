@@ -26,6 +26,7 @@ class Check(NamedTuple):
     test: Callable[[Any], str]  # returns what was seen
     why: str
     mend: str
+    is_first: bool = False  # whether without it no other can be told
 
 
 class Finding(NamedTuple):
@@ -40,17 +41,29 @@ class Finding(NamedTuple):
 
 def carry_out(checks: Iterable[Check], subject: Any, source: Path) -> Iterator[Finding]:
     """What comes of each check of a subject that is declared in the file `source`; an error of its is a failure."""
+    lacking = ""
     for check in checks:
-        try:
-            with staying():
-                outcome, detail = "passed", check.test(subject)
-        except Skipped as reason:
-            outcome, detail = "skipped", str(reason)
-        except Failed as seen:
-            outcome, detail = "FAILED", str(seen)
-        except Exception as error:
-            outcome, detail = "FAILED", _words(error, source)
-        yield Finding(check.name, outcome, detail, check.why, check.mend)
+        finding = _finding(check, subject, source, lacking)
+        if check.is_first and finding.outcome == "FAILED":
+            lacking = check.name
+        yield finding
+
+
+def _finding(check: Check, subject: Any, source: Path, lacking: str) -> Finding:
+    """What comes of a check, if none failed without which it cannot be told (`lacking`)."""
+    mend = check.mend
+    try:
+        if lacking:
+            raise Skipped(f"cannot be told before it {lacking}")
+        with staying():
+            outcome, detail = "passed", check.test(subject)
+    except Skipped as reason:
+        outcome, detail = "skipped", str(reason)
+    except Failed as seen:
+        outcome, detail = "FAILED", str(seen)
+    except Exception as error:
+        outcome, detail, mend = "FAILED", _words(error, source), f"mend this error first; then: {mend}"
+    return Finding(check.name, outcome, detail, check.why, mend)
 
 
 def _words(error: Exception, source: Path) -> str:

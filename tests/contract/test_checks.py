@@ -136,6 +136,17 @@ def test_a_new_family_passes_and_a_planted_mistake_is_found(mine, change, check)
     assert check or failures(check_family(get_family("mine"), plugin.path)) == {}
 
 
+@pytest.mark.parametrize("change", [
+    ("    def iterate(", "    def iterates("), ("ALGORITHMS = (", "1 / 0\nALGORITHMS = ("),
+])  # fmt: skip
+def test_of_what_is_not_whole_nothing_else_is_said(mine, change):
+    plugin = mine("algorithm", *change)
+    findings = [*carry_out(CHECKS, (Subject(get_algorithm("mine")), []), plugin.path)]
+    assert [finding.outcome for finding in findings] == ["FAILED"] + ["skipped"] * (len(CHECKS) - 1)
+    assert findings[-1].detail == "cannot be told before it is whole"
+    assert "define what is lacking" in findings[0].mend
+
+
 def test_a_plugin_is_checked_by_its_module_too_and_one_of_the_other_kind_says_so(mine, monkeypatch, capsys):
     from suite.cli import main
 
