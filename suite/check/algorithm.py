@@ -247,6 +247,20 @@ def ignores_inactive_rows(given: Given) -> str:
     return "rows whose data are complete are left alone"
 
 
+def keeps_tasks_apart(given: Given) -> str:
+    """What one task shows changes no action in another that is adapted to beside it."""
+    subject, results = given[0], []
+    for first in (1, 2):
+        agent = subject.trained().agent(subject.adapt(), 3)
+        subject.begin(agent)
+        subject.live(agent, first=first)
+        list(agent.adapt(every=3))
+        results.append(np.array(agent.fork(5).act(subject.probe(5 * TASKS), explore=False))[5:])  # of the other task
+    difference = float(np.abs(results[0] - results[1]).max())
+    require(difference < 1e-4, f"other data of one task change actions in another by {difference:.2g}")
+    return f"other data of one task change actions in another by {difference:.2g}"
+
+
 def is_alike_alone_and_in_a_batch(given: Given) -> str:
     """An agent that has seen nothing acts for one task as it does for it beside others."""
     subject, config = given[0], given[0].adapt()
@@ -297,6 +311,8 @@ CHECKS = (
           "let `fork` copy what it changes, and `begin` forget everything"),
     Check("ignores inactive rows", ignores_inactive_rows, "every task gives exactly the declared transitions",
           "in `observe` store and change nothing of rows where `active` is False"),
+    Check("keeps tasks apart", keeps_tasks_apart, "tasks are adapted to side by side",
+          "adapt to each task by its own data; share nothing between rows but what was meta-trained"),
     Check("alike alone and in a batch", is_alike_alone_and_in_a_batch, "tasks are adapted to side by side",
           "let no row see another's data: no statistics over the rows of a batch"),
 )  # fmt: skip

@@ -90,18 +90,27 @@ class Subject:
         return draw.standard_normal((rows, self.family.observation_dim)).astype(np.float32)
 
     def live(
-        self, agent: Agent, garbage: int = 0, ends_at: tuple[int, ...] = (STEPS, STEPS), explore: bool = True
+        self,
+        agent: Agent,
+        garbage: int = 0,
+        ends_at: tuple[int, ...] = (STEPS, STEPS),
+        explore: bool = True,
+        first: int | None = None,
     ) -> None:
         """Have a begun agent collect made-up transitions, `ends_at` in each task.
 
-        Afterwards a task's row is not active; what it is told then depends on `garbage` alone.
+        Afterwards a task's row is not active; what it is told then depends on `garbage` alone. What the first task
+        shows depends on `first`, if that is given.
         """
-        draw, foul = np.random.default_rng(0), np.random.default_rng(garbage)
+        draw, foul, other = (np.random.default_rng(seed) for seed in (0, garbage, first))
         size = self.family.observation_dim
         for step in range(STEPS + EPISODE // 2):
             observations, following = draw.standard_normal((2, TASKS, size)).astype(np.float32)
-            actions = np.array(agent.act(observations, explore=explore))
             rewards = draw.standard_normal(TASKS).astype(np.float32)
+            if first is not None:
+                observations[0], following[0] = other.standard_normal((2, size))
+                rewards[0] = other.standard_normal()
+            actions = np.array(agent.act(observations, explore=explore))
             active = step < np.array(ends_at)
             off = ~active
             told = Transition(observations.copy(), actions.copy(), rewards, following, np.zeros(TASKS, bool))

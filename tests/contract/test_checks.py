@@ -90,6 +90,9 @@ def test_a_new_algorithm_passes(mine):
      "forks feed nothing", "after `begin` the agent still knows"),
     (loose("fork(self, episodes)", "self.seen = [[], []]; return super().fork(episodes)"),
      "forks feed nothing", "changed what the agent adapts to"),
+    (loose("adapt(self, every, limit=None)", "yield from super().adapt(every, limit); "
+           "self.states = [np.mean(self.states, axis=0)] * len(self.states)"),
+     "keeps tasks apart", "other data of one task change actions in another by"),
     (("        actions = self.source.spaces.action_dim\n", "        actions = 2; np.random.seed(0)\n"),
      "is decided by its seed", "a global random state"),
     (("self.choices.uniform", "np.random.default_rng().uniform"), "is decided by its seed", "with one seed differ"),
