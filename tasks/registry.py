@@ -9,7 +9,7 @@ Reading the registry imports no simulator: an environment is imported when it is
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tasks.errors import UserError
@@ -100,7 +100,6 @@ def check_lists(split: TaskSplit, family: TaskFamily) -> None:
     Raises:
         InvalidDeclaration: a list is empty, has rows of the wrong length, or values outside their declared range.
     """
-    names = [(parameter.name, parameter) for parameter in family.parameters for _ in range(parameter.size)]
     for list_name in ("train", "test", "test_id", *split.extra):
         tasks = split.tasks(list_name)
         if not tasks and list_name != "test_id":
@@ -112,11 +111,21 @@ def check_lists(split: TaskSplit, family: TaskFamily) -> None:
                 raise InvalidDeclaration(
                     f"{where}: {len(task.values)} values given, {family.name} takes {family.parameter_dim}: {wanted}."
                 )
-            for (name, parameter), value in zip(names, task.values):
-                low = parameter.low if parameter.low is not None else float("-inf")
-                high = parameter.high if parameter.high is not None else float("inf")
-                if not low <= value <= high:
-                    raise InvalidDeclaration(f"{where}: {name} = {value}, allowed: {low} to {high} {parameter.unit}")
+            refuse_out_of_range(task.values, family, where)
+
+
+def refuse_out_of_range(values: Sequence[float], family: TaskFamily, where: str) -> None:
+    """Nothing, if every value of a task, (parameter,), is a number in the range that its parameter declares.
+
+    Raises:
+        InvalidDeclaration: one is not; the message begins with `where`.
+    """
+    parameters = [parameter for parameter in family.parameters for _ in range(parameter.size)]
+    for parameter, value in zip(parameters, values):
+        low = parameter.low if parameter.low is not None else float("-inf")
+        high = parameter.high if parameter.high is not None else float("inf")
+        if not low <= value <= high:
+            raise InvalidDeclaration(f"{where}: {parameter.name} = {value}, allowed: {low} to {high} {parameter.unit}")
 
 
 def make_batch(family: TaskFamily | str, num_rows: int, threads: int = 1) -> BatchedEnvironment:

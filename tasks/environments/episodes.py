@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.registry import get_family, make_batch
+from tasks.registry import InvalidDeclaration, get_family, make_batch
 from tasks.spec import Step
 
 
@@ -35,7 +35,17 @@ class Episodes:
         return self.batch.reset(rows, generators)
 
     def step(self, actions: np.ndarray, active: np.ndarray | None = None) -> Step:
-        """As `BatchedEnvironment.step`."""
+        """As `BatchedEnvironment.step`.
+
+        Raises:
+            InvalidDeclaration: the actions are of another shape.
+        """
+        family = self.batch.family
+        if actions.shape != (len(self._begun), family.action_dim):
+            raise InvalidDeclaration(
+                f"actions of {family.name} have {family.action_dim} numbers in each of {len(self._begun)} rows, (row, "
+                f"action) = {(len(self._begun), family.action_dim)}; given {actions.shape}"
+            )
         result = self.batch.step(actions, active)
         for row in range(len(actions)) if active is None else np.flatnonzero(active):
             self._actions[row].append(actions[row].copy())

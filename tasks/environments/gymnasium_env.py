@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from tasks.environments.episodes import Episodes
-from tasks.registry import InvalidDeclaration, get_family, get_split, splits
+from tasks.registry import InvalidDeclaration, get_family, get_split, refuse_out_of_range, splits
 from tasks.spec import Task, TaskFamily
 
 TaskChoice = Task | int | Sequence[float] | np.ndarray
@@ -43,7 +43,7 @@ class TaskList:
         """The task meant by a `Task`, an index into the list, or parameter values (index -1: not from the list).
 
         Raises:
-            InvalidDeclaration: the index or the number of values is not one of this family's.
+            InvalidDeclaration: the index, the number of values or one of them is not one of this family's.
         """
         if isinstance(choice, Task):
             if choice.family == self.family.name:
@@ -54,10 +54,15 @@ class TaskList:
                 return self.tasks[choice]
             given = f"index {choice}"
         else:
-            values = tuple(float(value) for value in np.atleast_1d(choice))
+            try:
+                values = tuple(float(value) for value in np.atleast_1d(choice))
+            except (TypeError, ValueError):
+                values, given = (), repr(choice)
+            else:
+                given = f"{len(values)} values"
             if len(values) == self.family.parameter_dim:
+                refuse_out_of_range(values, self.family, f"task of {self.family.name}")
                 return Task(family=self.family.name, index=-1, values=values)
-            given = f"{len(values)} values"
         raise InvalidDeclaration(
             f"{given} given as the task of {self.family.name}; allowed are its tasks, an index from 0 to "
             f"{len(self.tasks) - 1} into the chosen list, or {self.family.parameter_dim} parameter values."

@@ -80,14 +80,29 @@ def test_it_is_a_batch_of_one_row():
     assert reward == step.rewards[0]
 
 
-@pytest.mark.parametrize(
-    ("choice", "given"), [(30, "index 30"), (-1, "index -1"), ([1.0, 2.0], "2 values"), ("ant", "a task of ant-goal")]
-)
+@pytest.mark.parametrize(("choice", "given"), [
+    (30, "index 30"), (-1, "index -1"), ([1.0, 2.0], "2 values"), ("ant", "a task of ant-goal"), ("fast", "'fast'"),
+    ([[1.0]], r"\[\[1.0\]\]"),
+])  # fmt: skip
 def test_a_task_that_is_none(choice, given):
     environment = TaskEnv("cheetah-velocity", split="hard", list_name="test")
     choice = get_split("ant-goal.standard").tasks("test")[0] if choice == "ant" else choice
     with pytest.raises(InvalidDeclaration, match=rf"{given} given .* an index from 0 to 29"):
         environment.reset(options={"task": choice})
+
+
+@pytest.mark.parametrize(("value", "said"), [(7, "angle = 7.0, allowed: 0.0 to 6.28"), (np.nan, "angle = nan")])
+def test_a_task_out_of_its_range(value, said):
+    with pytest.raises(InvalidDeclaration, match=f"task of point-goal: {said}"):
+        TaskEnv("point-goal").reset(options={"task": [value]})
+
+
+@pytest.mark.parametrize("action", [[0.1], [0.1] * 3, 0.1])
+def test_an_action_of_another_width(action):
+    environment = TaskEnv("point-goal")
+    environment.reset(seed=0)
+    with pytest.raises(InvalidDeclaration, match=r"\(row, action\) = \(1, 2\); given \(1,"):
+        environment.step(np.float32(action))
 
 
 def test_names_that_do_not_exist():
