@@ -58,8 +58,7 @@ def run(
     """Run what an experiment declares and has not been run yet, then collect the records and write the report."""
     from suite.cli.launching import launch, require_acceptable, show_submissions
     from suite.executors.launch import left_to_do
-    from suite.executors.rerun import set_variants_aside
-    from suite.experiment.expansion import expand
+    from suite.executors.rerun import set_variants_aside, trainings_of
     from suite.results.code_changes import changes_in
     from suite.results.prepare import prepare
 
@@ -71,10 +70,7 @@ def run(
         return
     require_acceptable(spec, detach, folder)
     if rerun:
-        trainings: dict[str, set[str]] = {}
-        for cell in expand(declared):
-            trainings.setdefault(cell.variant, set()).update([cell.training.hash] if cell.training else [])
-        print_lines(set_variants_aside(declared.name, folder, trainings, rerun))
+        print_lines(set_variants_aside(declared.name, folder, trainings_of(declared), rerun))
     folders = prepare(declared, folder)
     todo, taken = left_to_do(folder, folders)
     done = len(folders) - len(todo) - len(taken)

@@ -3,8 +3,10 @@
 import warnings
 
 import pytest
+from plugin_texts import ALGORITHM
 
 import offmap
+from suite.experiment.plugins import stop_using
 
 DECLARED = {
     "name": "small", "splits": ["point-goal.ood"], "algorithms": ["null", {"name": "random", "label": "dice"}],
@@ -27,6 +29,32 @@ def test_an_experiment_runs_once_and_gives_its_results(tmp_path):
         assert offmap.experiment(DECLARED, out=tmp_path / "out", workers=1).equals(results)
         assert offmap.load_results(tmp_path / "out").equals(results)
     assert records.stat().st_mtime_ns == first
+
+
+@pytest.mark.slow
+def test_an_edited_plugin_is_warned_of_and_its_results_are_made_again_when_asked(tmp_path):
+    file = tmp_path / "steady.py"
+    file.write_text(ALGORITHM)
+    declared = DECLARED | {"plugins": [str(file)], "algorithms": ["steady", "null"]}
+
+    def returns(**more):
+        results = offmap.experiment(declared, out=tmp_path / "out", workers=1, **more)
+        return results[results["phase"] == "after"].groupby("variant")["return"].mean()
+
+    try:
+        assert returns()["steady"] == pytest.approx(-20.0)
+        file.write_text(ALGORITHM.replace("self.action, np.float32", "0.1 + self.action, np.float32"))
+        with pytest.warns(UserWarning, match="code changed since steady was run: offmap_plugin_steady.*rerun="):
+            assert returns()["steady"] == pytest.approx(-20.0)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="code changed")
+            again = returns(rerun=["steady"])
+        assert again["steady"] != pytest.approx(-20.0, abs=0.1)
+        assert again["null"] == pytest.approx(-20.0)
+        with pytest.raises(offmap.UserError, match="--rerun stedy: small has no such variant; did you mean steady"):
+            returns(rerun=["stedy"])
+    finally:
+        stop_using("offmap_plugin_steady")
 
 
 def test_mistakes_are_one_sentence(tmp_path):
