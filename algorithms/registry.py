@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import algorithms
 from tasks.errors import UserError
-from tasks.plugins import PROBLEMS, BrokenPlugin, NameTaken, Plugin, explained, imported, path_of
+from tasks.plugins import PROBLEMS, BrokenPlugin, NameTaken, Plugin, assigned_names, explained, imported, path_of
 
 if TYPE_CHECKING:
     from tasks.spec import TaskFamily
@@ -158,7 +158,7 @@ def read_entries(path: Path, module: str, declaration: str = DECLARATION) -> lis
     values = [
         node.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == declaration for target in node.targets)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and declaration in assigned_names(node)
     ]
     return [_entry(call, path, module) for value in values for call in getattr(value, "elts", [value])]
 
@@ -194,7 +194,7 @@ def _all_entries() -> dict[str, AlgorithmEntry]:
     files = {
         info.name: Path(info.module_finder.path) / f"{info.name}.py"  # type: ignore[union-attr]
         for info in pkgutil.iter_modules(algorithms.__path__)
-        if not info.ispkg
+        if not info.ispkg and info.name != Path(__file__).stem  # this file, whose ALGORITHMS are all of theirs
     }
     rank = {name: place for place, name in enumerate(ORDER)}
     entries: dict[str, AlgorithmEntry] = {}

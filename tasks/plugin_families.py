@@ -7,7 +7,7 @@ Splits are written in the words of `own_splits` of an experiment (`tasks.split_d
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ def add_families(plugin: Plugin, explain: Explain) -> list[TaskFamily]:
         module = imported(plugin.module)
     except Exception as error:
         raise explained(error, plugin) from error
-    families = getattr(module, "FAMILIES", ())
+    families = _several(getattr(module, "FAMILIES", ()))
     wrong = [family for family in families if not isinstance(family, TaskFamily)]
     if wrong:
         raise BrokenPlugin(
@@ -42,12 +42,17 @@ def add_families(plugin: Plugin, explain: Explain) -> list[TaskFamily]:
     try:
         for family in families:
             _add_family(family, plugin)
-        for declared in getattr(module, "SPLITS", ()):
+        for declared in _several(getattr(module, "SPLITS", ())):
             _add_split(_split(declared, plugin, explain), plugin)
     except Exception:
         remove_families(plugin.module)
         raise
     return list(families)
+
+
+def _several(declared: Any) -> Sequence[Any]:
+    """What is declared, one alone too."""
+    return declared if isinstance(declared, tuple | list) else (declared,)
 
 
 def _add_family(family: TaskFamily, plugin: Plugin) -> None:

@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tasks.errors import UserError, staying
 
@@ -25,6 +25,9 @@ GROUPS = ("offmap.algorithms", "offmap.families")
 PREFIX = "offmap_plugin_"
 """Of the modules that files become."""
 
+
+FEW = 5
+"""Of the fields that are wrong in one declaration, how many a message names."""
 
 PROBLEMS: list[str] = []
 """Installed plugins that cannot be used, each with the reason."""
@@ -75,11 +78,11 @@ class Plugin(NamedTuple):
 
     def declares(self, name: str) -> bool:
         """Whether its text assigns something to a name."""
-        return any(name in _assigned(node) for node in self.tree().body)
+        return any(name in assigned_names(node) for node in self.tree().body)
 
 
-def _assigned(node: ast.stmt) -> list[str]:
-    """The names that a statement assigns to."""
+def assigned_names(node: ast.AST) -> list[str]:
+    """The names that a statement assigns to, with a type or without."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
@@ -179,5 +182,11 @@ def line_in(path: Path, error: BaseException) -> int | None:
 
 
 def in_one_line(error: BaseException) -> str:
-    """The type of an error and what it says."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'it gives no reason'}"
+    """The type of an error and what it says; of one that is in words for users already, the words alone."""
+    fields: Any = getattr(error, "errors", None)
+    if type(error).__name__ == "ValidationError" and callable(fields):  # pydantic's, which has a line for each field
+        reasons = [f"{'.'.join(map(str, one['loc'])) or 'as a whole'}: {one['msg']}" for one in fields()]
+        more = f"; {len(reasons) - FEW} more" if len(reasons) > FEW else ""
+        return f"{getattr(error, 'title', '')}: {'; '.join(reasons[:FEW])}{more}"
+    words = " ".join(str(error).split()) or "it gives no reason"
+    return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}"

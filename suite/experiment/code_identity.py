@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from algorithms.registry import DECLARATION, get_algorithm
-from tasks.plugins import path_of
+from tasks.plugins import assigned_names, path_of
 from tasks.registry import get_family
 from tasks.spec import fingerprint
 
@@ -83,7 +83,7 @@ def _is_words(node: Any) -> bool:
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     if isinstance(node, ast.keyword):
         return node.arg == "description"
-    return isinstance(node, ast.Assign) and any(getattr(target, "id", "") == DECLARATION for target in node.targets)
+    return isinstance(node, ast.AST) and DECLARATION in assigned_names(node)
 
 
 def _imports(body: Iterable[ast.stmt], package: str) -> Iterator[str]:

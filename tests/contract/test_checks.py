@@ -130,6 +130,7 @@ def test_a_planted_mistake_is_found_by_the_check_made_for_it(mine, change, check
     (("observations = self.speeds[:, None].astype(np.float32)", "observations = self.speeds[:, None]"),
      "rows are single environments"),
     (("np.abs(self.speeds - self.values[:, 0])", "np.abs(self.speeds)"), "splits are what they say"),
+    (("SPLITS = (", "OTHERS = ("), "splits are what they say"),
     (("        terminates=False,\n", '        terminates=False,\n        analytic_reward="exact",\n'),
      "rewards by its rule"),
 ])  # fmt: skip

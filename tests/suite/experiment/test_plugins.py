@@ -227,6 +227,9 @@ def test_its_runs_find_it_and_the_command_line_lists_it(tmp_path, tiny_experimen
     (ALGORITHM.replace("class Steady(", "raise SystemExit\nclass Steady("), r"line \d+\) cannot .* sys.exit\(None\)"),
     (ALGORITHM.replace('marker="o"', "marker=MARKER"), r"line 10: ALGORITHMS is a tuple .* literal values"),
     (ALGORITHM.replace('marker="o"', "marker='oo'"), r"marker has to be a marker of matplotlib, such as o, not 'oo'"),
+    (FAMILY.replace("FAMILIES = (", "FAMILIES = 3\nOTHERS = ("), r"FAMILIES is a tuple of TaskFamily\(...\); given 3"),
+    (FAMILY.replace("horizon=20", "horizn=20").replace("dt=1.0", "dt='fast'"),
+     r"line \d+\) cannot be imported: TaskFamily: dt: Input should be a valid number[^;]*; horizn: Extra inputs are"),
     (FAMILY.replace("TaskFamily(\n", "dict(\n"), r"FAMILIES is a tuple of TaskFamily\(...\); given {"),
     (FAMILY.replace("import PointGoal", "import PointGaol"), r"line 3\) cannot be imported: ImportError"),
     (FAMILY.replace('"far-point", nickname', '"ant-goal", nickname'), "families.py and .*mine.py both declare a fam"),
@@ -238,6 +241,22 @@ def test_what_is_wrong_with_a_plugin_is_one_line_and_nothing_of_it_stays(home, t
     with pytest.raises(UserError, match=said) as caught:
         expand(load_experiment(home / "experiment.yaml"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "change"), [
+    (ALGORITHM, ("ALGORITHMS = (", "ALGORITHMS: tuple[AlgorithmEntry, ...] = (")),
+    (FAMILY, ("FAMILIES = (", "FAMILIES: tuple[TaskFamily, ...] = (")),
+    (FAMILY, ('source="a test",\n    ),\n)', 'source="a test",\n    )\n)')),
+    (FAMILY, ('"null_return": -60},\n)', '"null_return": -60}\n)')),
+])  # fmt: skip
+def test_a_declaration_may_be_typed_and_be_one_alone(home, text, change):
+    assert text.count(change[0]) == 1
+    (home / "mine.py").write_text(text.replace(*change))
+    use_plugins(["./mine.py"], home)
+    try:
+        assert get_split("far-point.ood").references.null == -60 if text is FAMILY else get_algorithm("steady").title
+    finally:
+        stop_using("offmap_plugin_mine")
 
 
 def test_two_files_of_one_name_in_an_experiment_are_refused(home):
