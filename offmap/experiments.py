@@ -40,7 +40,8 @@ def experiment(
         UserError: the experiment is not valid, or a run has failed; the message names the first.
     """
     from suite.executors.launch import carry_out, left_to_do
-    from suite.executors.rerun import set_variants_aside, trainings_of
+    from suite.executors.rerun import set_variants_aside
+    from suite.experiment.expansion import trainings_of
     from suite.monitor.overview import refresh_cells
     from suite.results.code_changes import changes_in
     from suite.results.jobs import changing

@@ -58,7 +58,8 @@ def run(
     """Run what an experiment declares and has not been run yet, then collect the records and write the report."""
     from suite.cli.launching import launch, require_acceptable, show_submissions
     from suite.executors.launch import left_to_do
-    from suite.executors.rerun import set_variants_aside, trainings_of
+    from suite.executors.rerun import set_variants_aside
+    from suite.experiment.expansion import trainings_of
     from suite.results.code_changes import changes_in
     from suite.results.prepare import prepare
 

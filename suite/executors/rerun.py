@@ -7,24 +7,14 @@ from pathlib import Path
 
 from suite.errors import UserError, nearest
 from suite.executors.launch import left_to_do
-from suite.experiment.declaration import Experiment
-from suite.experiment.expansion import expand
 from suite.results.layout import SET_ASIDE, refuse_foreign
 from suite.results.prepare import set_trainings_aside
-
-
-def trainings_of(experiment: Experiment) -> dict[str, set[str]]:
-    """The hashes of the trainings of each variant of an experiment."""
-    trainings: dict[str, set[str]] = {}
-    for cell in expand(experiment):
-        trainings.setdefault(cell.variant, set()).update([cell.training.hash] if cell.training else [])
-    return trainings
 
 
 def set_variants_aside(name: str, out: Path, trainings: Mapping[str, Set[str]], variants: Iterable[str]) -> list[str]:
     """Move the trainings of some variants out of the way, with all their meta-tests; a sentence on each variant.
 
-    `trainings` are those of the experiment called `name`, as of `trainings_of`.
+    `trainings` are those of the experiment called `name`, as of `suite.experiment.expansion.trainings_of`.
 
     Raises:
         UserError: there is no such variant, or somebody works on one of its trainings.

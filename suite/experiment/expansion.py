@@ -67,6 +67,14 @@ def expand(experiment: Experiment) -> list[Cell]:
     return cells
 
 
+def trainings_of(experiment: Experiment) -> dict[str, set[str]]:
+    """The hashes of the trainings of each variant of an experiment."""
+    trainings: dict[str, set[str]] = {}
+    for cell in expand(experiment):
+        trainings.setdefault(cell.variant, set()).update([cell.training.hash] if cell.training else [])
+    return trainings
+
+
 def _refuse_too_many(experiment: Experiment) -> None:
     """Nothing, if the grid is one that somebody could want to run."""
     labels = [choice.variant for choice in experiment.algorithms]
