@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
+from offmap.installed import use_what_is_installed
 from offmap.siblings import require_siblings
 
 require_siblings()
@@ -46,12 +47,18 @@ _PLACES = {
 }
 
 
+_WITHOUT_PLUGINS = ("UserError", "family", "use_plugins")
+"""What the files of plugins need while they are imported; `family(name)` looks for installed ones when it is called."""
+
+
 def __getattr__(name: str) -> Any:
     """A public name, from where it is defined."""
     if name == "__version__":
         return metadata.version("offmap")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    if name not in _WITHOUT_PLUGINS:
+        use_what_is_installed()
     module, _, attribute = _PLACES[name].partition(":")
     return getattr(import_module(module), attribute)
 

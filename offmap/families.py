@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offmap.installed import use_what_is_installed
 from tasks.environments import from_gymnasium as making
 from tasks.registry import get_family
 from tasks.spec import TaskFamily
@@ -18,6 +19,7 @@ class Families:
         Raises:
             UnknownName: there is none; the message lists the nearest names.
         """
+        use_what_is_installed()
         return get_family(name)
 
 

@@ -12,6 +12,7 @@ import sys
 import traceback
 from importlib import import_module
 from importlib.machinery import PathFinder
+from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,11 @@ FEW = 5
 
 PROBLEMS: list[str] = []
 """Installed plugins that cannot be used, each with the reason."""
+
+
+def any_installed() -> bool:
+    """Whether an installed package names plugins, which `suite.experiment.plugins.use_installed_plugins` then uses."""
+    return any(entry_points(group=group) for group in GROUPS)
 
 
 class BrokenPlugin(UserError, ImportError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -44,9 +43,9 @@ def use(given: Sequence[str]) -> None:
     Raises:
         UserError: one that was given does not work.
     """
-    from tasks.plugins import GROUPS
+    from tasks.plugins import any_installed
 
-    if not given and not any(entry_points(group=group) for group in GROUPS):
+    if not given and not any_installed():
         return  # what follows takes as long to import as all of `offmap --help`
     from suite.experiment.plugins import use_installed_plugins, use_plugins
 

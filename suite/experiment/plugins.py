@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -90,12 +89,17 @@ def stop_using(module: str) -> None:
     _IN_USE.pop(module, None)
 
 
-@cache
+_LOOKED_FOR: list[str] = []  # groups of entry points that were read in this process
+
+
 def use_installed_plugins() -> None:
     """Have the plugins of installed packages in use; those that do not work are listed in `PROBLEMS`, and stop nothing.
 
-    Of two that declare the same name, neither is.
+    Of two that declare the same name, neither is. It is done once in a process.
     """
+    if _LOOKED_FOR:  # a plugin may ask for it itself, while it is imported
+        return
+    _LOOKED_FOR.extend(GROUPS)
     points = {point.value: point for group in GROUPS for point in entry_points(group=group)}
     for module, point in sorted(points.items()):
         if file_of(module) is None:

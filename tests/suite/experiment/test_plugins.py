@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from plugin_texts import ALGORITHM, FAMILY
+from plugin_texts import ALGORITHM, FAMILY, PENDULUM
 
 from algorithms.registry import ALGORITHMS, SHOWN, get_algorithm
 from suite.cli.plugin_option import moved_to_the_front
@@ -69,8 +69,13 @@ def lab(folder, **modules):
 
 def offmap(*words, path=(), expect=0):
     """What the command line prints in a process of its own, with more folders to import from."""
+    return python("-m", "suite.cli", *words, path=path, expect=expect)
+
+
+def python(*words, path=(), expect=0):
+    """What Python prints in a process of its own, with more folders to import from."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, *path)))}
-    command = [sys.executable, "-P", "-m", "suite.cli", *map(str, words)]
+    command = [sys.executable, "-P", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout + (done.stderr if expect else "")
@@ -162,6 +167,17 @@ def test_an_installed_plugin_is_in_every_list_and_a_broken_one_stops_nothing(tmp
     said = offmap("algorithms", "show", "nonesuch", path=[folder], expect=2)
     assert "Plugins that cannot be used: " in said
     assert "wrong.py" in said
+
+
+def test_python_knows_what_is_installed_too_even_if_it_is_imported_first(tmp_path):
+    folder = lab(tmp_path, good=ALGORITHM)
+    (folder / "my_lab" / "__init__.py").write_text("")
+    (folder / "my_lab" / "heavy.py").write_text(PENDULUM)
+    info = folder / "my_lab-1.0.dist-info" / "entry_points.txt"
+    info.write_text(info.read_text() + "[offmap.families]\nheavy = my_lab.heavy\n")
+    ask = "print(offmap.family('pendulum-gravity').horizon, offmap.algorithm('steady').title)"
+    for code in (f"import offmap; {ask}", f"import my_lab.heavy, offmap; {ask}"):
+        assert python("-c", code, path=[folder]) == "50 Steady\n"
 
 
 def test_a_module_is_found_without_importing_what_is_around_it(tmp_path, monkeypatch):
