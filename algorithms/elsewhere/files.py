@@ -67,7 +67,7 @@ def locate_policy(given: str, beside: Sequence[str] = ()) -> PolicyFile:
     if len(set(names)) < len(names):
         raise UserError(f"policy {given}: two of its files have one name; they are kept in one folder: rename one")
     if paths[0].suffix == ".py" and not attribute:
-        raise UserError(f"policy {given}: say which function of the file it is, {given}:NAME; {defined_in(paths[0])}")
+        raise UserError(f"policy {given}: say which function of the file it is, {text}:NAME; {defined_in(paths[0])}")
     return PolicyFile(f"{paths[0].name}{colon}{attribute}", tuple(paths))
 
 

@@ -21,8 +21,15 @@ def of_torchscript(path: Path) -> Act:
         network = torch.jit.load(str(path), map_location="cpu").eval()
 
     def act(observations: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            actions = network(torch.from_numpy(observations))
+        try:
+            with torch.no_grad():
+                actions = network(torch.from_numpy(observations))
+        except RuntimeError as error:  # of which the last line is the error, and the rest a trace of generated code
+            reason = str(error).strip().splitlines()[-1].removeprefix("RuntimeError: ")
+            raise UserError(
+                f"policy {path.name}: it cannot act on {observations.shape[1]} numbers in float32: {reason}; it has to "
+                "be trained on observations of this family, and be float32 (`network.float()`) before it is scripted"
+            ) from error
         if not isinstance(actions, torch.Tensor):
             raise UserError(
                 f"policy {path.name}: it gives a {type(actions).__name__}, and not a tensor of actions (row, action): "

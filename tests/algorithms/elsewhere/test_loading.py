@@ -136,7 +136,9 @@ def test_a_file_of_python_that_does_not_fit_is_one_sentence(tmp_path, text, said
 
 
 @pytest.mark.parametrize(("write", "said"), [
-    (lambda path: scripted(path, Tanh(observations=17)), r"failed for 4 rows of 3 numbers: RuntimeError: .*17"),
+    (lambda path: scripted(path, Tanh(observations=17)),
+     r"it cannot act on 3 numbers in float32: mat1 and mat2 shapes cannot be multiplied \(4x3 and 17x1\); it has"),
+    (lambda path: scripted(path, Tanh().double()), r"must have the same dtype.*\(`network.float\(\)`\) before it"),
     (lambda path: scripted(path, Tanh(actions=6)), r"gave actions of shape \(4, 6\) where"),
     (lambda path: torch.save(Tanh().state_dict(), path), "of weights alone .*torch.jit.script.*or give file.py:func"),
     (lambda path: path.write_bytes(b"no archive"), "no policy that can be read; give file.py:function, a .zip of"),
