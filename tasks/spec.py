@@ -14,7 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self
 
-from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, PositiveInt, model_validator
 
 from tasks.frozen import Frozen
 
@@ -65,6 +65,10 @@ Views = Annotated[
 """Views besides `full`: name -> positions, in the observation, of the numbers that an algorithm observes."""
 
 
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+"""Of a family, which splits, files and gymnasium's environments are named by."""
+
+
 class TaskFamily(Frozen):
     """A parametric set of MDPs with equal observation and action spaces.
 
@@ -72,16 +76,16 @@ class TaskFamily(Frozen):
     (`module:Class`), so that the registry can be read without a simulator.
     """
 
-    name: str
+    name: Name
     version: int = 1
-    nickname: str
+    nickname: Name
     body: str
     varies: Literal["reward", "dynamics"]
-    parameters: tuple[Parameter, ...]
-    observation_dim: int
-    action_dim: int
-    horizon: int = 200
-    dt: float = Field(description="seconds of simulated time per environment step")
+    parameters: tuple[Parameter, ...] = Field(min_length=1)
+    observation_dim: PositiveInt
+    action_dim: PositiveInt
+    horizon: PositiveInt = 200
+    dt: float = Field(gt=0, description="seconds of simulated time per environment step")
     terminates: bool = Field(description="whether an episode can end before the horizon")
     analytic_reward: str | None = Field(
         default=None,

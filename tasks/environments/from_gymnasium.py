@@ -61,8 +61,12 @@ def from_gymnasium(
     is_id = isinstance(environment, str)
     called = environment if isinstance(environment, str) else getattr(environment, "__name__", "environment")
     make = _maker(environment) if isinstance(environment, str) else environment
+    if not callable(set_parameter):
+        raise UserError(f"{name}: set_parameter is {set_parameter!r}, and no function (environment, *values)")
     with in_words(f"{name}: {called} cannot be made"):
         sample = make()
+        if not isinstance(sample, gymnasium.Env):
+            raise TypeError(f"it made {sample!r}, which is no gymnasium.Env")
     _refuse_spaces(f"{name}: {called}", sample)
 
     def set_inner(made: gymnasium.Env, *values: Any) -> None:
@@ -78,8 +82,10 @@ def from_gymnasium(
     return TaskFamily(
         name=name, version=version, nickname=nickname or name, body=called, varies=varies,
         parameters=tuple(parameters), observation_dim=flatdim(sample.observation_space),
-        action_dim=flatdim(sample.action_space), horizon=horizon or _time_limit(name, environment),
-        dt=dt or _seconds(name, sample), terminates=terminated is not None, row_by_row=True, views=views or {},
+        action_dim=flatdim(sample.action_space),
+        horizon=_time_limit(name, environment) if horizon is None else horizon,
+        dt=_seconds(name, sample) if dt is None else dt, terminates=terminated is not None, row_by_row=True,
+        views=views or {},
         entry_point=f"{module}:{rows.__name__}", description=description or f"{called} with other parameters.",
         source=source or f"gymnasium: {called}",
     )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 from plugin_texts import PENDULUM
+from pydantic import ValidationError
 
 import offmap
 from suite.check.family import check_family
@@ -202,6 +203,8 @@ def stepping(**results):
     (changed(observation_space=gymnasium.spaces.Sequence(Discrete(2))), {}, "no fixed number of numbers: wrap it in a"),
     (Slide, {"horizon": None}, "slide: nothing says how long an episode is; give `horizon`"),
     (changed(metadata={}), {"dt": None}, "nothing says how long a step is; give `dt`, in seconds"),
+    (lambda: None, {}, "<lambda> cannot be made .*TypeError: it made None, which is no gymnasium.Env"),
+    (Slide, {"set_parameter": 3}, "set_parameter is 3, and no function"),
     (lambda: 1 / 0, {}, r"<lambda> cannot be made \(test_from_gymnasium.py, line \d+\): ZeroDivisionError"),
 ])  # fmt: skip
 def test_what_cannot_be_a_family_is_one_sentence(environment, fields, said):
@@ -228,6 +231,12 @@ def remembering(self, *, seed=None, options=None):
     gymnasium.Env.reset(self, seed=seed)
     self.place = getattr(self, "place", 0.0) / 2
     return np.array([self.place]), {}
+
+
+@pytest.mark.parametrize("fields", [{"name": "Slide 2"}, {"horizon": 0}, {"dt": 0.0}, {"parameters": ()}], ids=str)
+def test_what_no_family_can_have_is_not_taken(fields):
+    with pytest.raises(ValidationError, match=next(iter(fields))):
+        family_of(Slide, **fields)
 
 
 @pytest.mark.parametrize(("environment", "fields", "said"), [
