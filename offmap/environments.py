@@ -19,7 +19,8 @@ def make(family: str, num_envs: int | None = None, **arguments: Any) -> Any:
     Args:
         family: Name or nickname.
         num_envs: Rows of a vector, simulated side by side; None: a single environment.
-        arguments: `split`, `list_name`, `render_mode="rgb_array"`, `max_episode_steps`; of a vector also `threads`.
+        arguments: `split`, `list_name`, `max_episode_steps`; of a single one `render_mode="rgb_array"`, of a vector
+            `threads`.
 
     Raises:
         UnknownName: there is no such family or split.
