@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from reports import style
 from reports.figures.letters import common_letters
@@ -121,8 +122,11 @@ def legend(figure: Figure, columns: int) -> None:
             handlelength=2.8, columnspacing=1.4, borderaxespad=0.3,
         )  # fmt: skip
         if most == 1 or box.get_window_extent().width <= figure.bbox.width:
-            return
+            break
         box.remove()
+    for handle in [handle for ax in figure.axes for handle in ax.get_legend_handles_labels()[0]]:
+        if isinstance(handle, Line2D) and not len(handle.get_xdata()):
+            handle.set_visible(False)  # drawing lines without points takes as long as others
 
 
 def settle(figure: Figure) -> None:
@@ -159,12 +163,18 @@ def boxes(figure: Figure, artists: Iterable[Artist]) -> list[Box]:
 
 
 def pin(figure: Figure) -> None:
-    """Fix the labels of the axes where `boxes` has them: otherwise each file measures all ticks to place them."""
+    """Fix the labels of the axes where `boxes` has them: otherwise each file measures all ticks to place them.
+
+    From then on `boxes` leaves out the ticks.
+    """
     to_figure = figure.transFigure.inverted()
     for ax in figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
             place = axis.label.get_transform().transform(axis.label.get_position())
             axis.set_label_coords(*to_figure.transform(place), transform=figure.transFigure)
+            if not axis.get_offset_text().get_text():  # which stands below the ticks
+                for tick in axis.get_major_ticks():
+                    tick.label1.set_in_layout(False)
 
 
 def save(figure: Figure, stem: Path) -> None:
