@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,33 +79,16 @@ def draw(
         layout: How wide they are.
     """
     many = results.cells["split"].nunique() >= WORTH_WORKERS
-    with _collecting_by_hand():
-        if workers == 1 or not many or "fork" not in multiprocessing.get_all_start_methods():
-            drawn = _told((_drawn(results, kind, folder, layout) for kind in kinds), len(kinds), tell)
-        else:
-            _to_draw[:] = [(results, folder, layout)]  # a forked process shares what this one has read
-            with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-                drawn = _told(pool.map(_drawn_by_worker, kinds), len(kinds), tell)
-            _to_draw.clear()
-    return [exhibit for exhibit, _ in drawn if exhibit], [sentence for _, missing in drawn for sentence in missing]
-
-
-@contextmanager
-def _collecting_by_hand() -> Iterator[None]:
-    """Inside, cyclic garbage is collected where `gc.collect` says so alone, and only what was made inside.
-
-    Looking for it again and again among all that is read and drawn takes a tenth of the time; in a forked process a
-    collection would also copy what is shared.
-    """
-    was_enabled = gc.isenabled()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
+    if workers == 1 or not many or "fork" not in multiprocessing.get_all_start_methods():
+        drawn = _told((_drawn(results, kind, folder, layout) for kind in kinds), len(kinds), tell)
+    else:
+        _to_draw[:] = [(results, folder, layout)]  # a forked process shares what this one has read
+        gc.freeze()  # a collection in one would copy what is shared
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+            drawn = _told(pool.map(_drawn_by_worker, kinds), len(kinds), tell)
         gc.unfreeze()
-        if was_enabled:
-            gc.enable()
+        _to_draw.clear()
+    return [exhibit for exhibit, _ in drawn if exhibit], [sentence for _, missing in drawn for sentence in missing]
 
 
 def _told(drawn: Iterable[Drawn], number: int, tell: Callable[[str], None]) -> list[Drawn]:
@@ -169,7 +151,7 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
             legend = next(iter(canvas.boxes(figure, figure.legends)), None)
             sheets.append(Sheet(f"{folder.name}/{stem.name}", canvas.svg(figure), panels, legend))
             del figure
-            gc.collect()
+            gc.collect()  # nobody else does inside `report.write`, and a figure is large
     return Exhibit(kind, sheets)
 
 
