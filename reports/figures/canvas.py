@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.style
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -125,7 +126,7 @@ def legend(figure: Figure, columns: int) -> None:
             break
         box.remove()
     for handle in [handle for ax in figure.axes for handle in ax.get_legend_handles_labels()[0]]:
-        if isinstance(handle, Line2D) and not len(handle.get_xdata()):
+        if isinstance(handle, Line2D) and np.size(handle.get_xdata()) == 0:
             handle.set_visible(False)  # drawing lines without points takes as long as others
 
 
@@ -170,8 +171,8 @@ def pin(figure: Figure) -> None:
     to_figure = figure.transFigure.inverted()
     for ax in figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
-            place = axis.label.get_transform().transform(axis.label.get_position())
-            axis.set_label_coords(*to_figure.transform(place), transform=figure.transFigure)
+            x, y = to_figure.transform(axis.label.get_transform().transform(axis.label.get_position()))
+            axis.set_label_coords(float(x), float(y), transform=figure.transFigure)
             if not axis.get_offset_text().get_text():  # which stands below the ticks
                 for tick in axis.get_major_ticks():
                     tick.label1.set_in_layout(False)
