@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from reports import formats
@@ -47,12 +49,30 @@ def write(
             )
     for name in ("figures", "tables"):
         _emptied(out / name)
-    tell("writing tables")
-    _write_tables(results, out / "tables", layout)
-    exhibits, absent = sheets.draw(results, FIGURES, out / "figures", workers, tell, layout)
     path = out / "report.html"
-    path.write_text(page.render(results, exhibits, absent), encoding="utf-8", newline="\n")
+    with _collecting_by_hand():
+        tell("writing tables")
+        _write_tables(results, out / "tables", layout)
+        exhibits, absent = sheets.draw(results, FIGURES, out / "figures", workers, tell, layout)
+        path.write_text(page.render(results, exhibits, absent), encoding="utf-8", newline="\n")
     return path
+
+
+@contextmanager
+def _collecting_by_hand() -> Iterator[None]:
+    """Inside, cyclic garbage is collected where `gc.collect` says so alone, and only of what was made inside.
+
+    Looking for it again and again among all that is read and drawn takes a tenth of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _emptied(folder: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reports import style
 from reports.figures import canvas
-from reports.figures.marks import aside, dot, explain, finish, reach
+from reports.figures.marks import ABOVE, aside, dot, explain, finish, whiskers
 from reports.layout import ANYWHERE, Layout
 from suite.errors import UserError
 
@@ -36,8 +36,9 @@ def forest(rows: pd.DataFrame, *, split: str, task_list: str, ax: Axes) -> Axes:
     for row, (_, part) in enumerate(rows.groupby(np.arange(len(rows)))):
         look, height = style.look(str(part["variant"].iloc[0])), [len(rows) - 1 - row]
         is_shown = bool((part["low"] > 0).any() or (part["high"] < 0).any())
-        ax.errorbar(part["mean"], height, xerr=reach(part), color=look.colour, marker=look.marker, markersize=4,
-                    markerfacecolor=look.colour if is_shown else style.PAPER, linewidth=1.2, capsize=1.8)  # fmt: skip
+        whiskers(ax, part, height, look.colour, 1.2, 1.8)
+        ax.plot(part["mean"], height, color=look.colour, marker=look.marker, markersize=4,
+                markerfacecolor=look.colour if is_shown else style.PAPER, zorder=ABOVE)  # fmt: skip
     ax.axvline(0, color=style.INK, linewidth=0.7)
     ax.set_yticks(range(len(rows)), names[::-1])
     ax.set_ylim(-0.6 - max(0, FEWEST_ROWS - len(rows)), len(rows) - 0.4)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from reports import style
-from reports.figures.marks import aside, bar, dot, explain, finish, name_rows, reach
+from reports.figures.marks import ABOVE, aside, bar, dot, explain, finish, name_rows, whiskers
 from reports.numbers import aggregates, from_best, ranks
 from reports.numbers.aggregates import ALL_SPLITS
 from reports.numbers.common import where
@@ -77,11 +77,10 @@ def _rows(
         part = frame.iloc[[row]]
         face = look.colour if filled[name] else style.PAPER
         if outer is not None:
-            ax.errorbar(part["mean"], height, xerr=reach(outer.iloc[[row]]), color=look.colour, linewidth=0.7,
-                        linestyle="none", capsize=1.8)  # fmt: skip
-        width, cap = (1.0, 1.8) if outer is None else (2.2, 0)
-        ax.errorbar(part["mean"], height, xerr=reach(part), color=look.colour, marker=look.marker,
-                    markerfacecolor=face, markersize=4, linewidth=width, capsize=cap)  # fmt: skip
+            whiskers(ax, outer.iloc[[row]], height, look.colour, 0.7, 1.8)
+        whiskers(ax, part, height, look.colour, *((1.0, 1.8) if outer is None else (2.2, 0.0)))
+        ax.plot(part["mean"], height, color=look.colour, marker=look.marker, markerfacecolor=face, markersize=4,
+                zorder=ABOVE)  # fmt: skip
     name_rows(ax, results, names, lacking)
 
 

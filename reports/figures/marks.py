@@ -32,10 +32,33 @@ def variants(frame: pd.DataFrame) -> list[str]:
     return style.ordered(frame["variant"])
 
 
-def reach(rows: pd.DataFrame) -> np.ndarray | None:
-    """Lengths of the two arms of each interval, (2, point), or None where no point has one."""
-    arms = np.array([rows["mean"] - rows["low"], rows["high"] - rows["mean"]], dtype=float)
-    return arms if np.isfinite(arms).any() else None
+def whiskers(
+    ax: Axes, rows: pd.DataFrame, places: Sequence[float] | np.ndarray, colour: str, width: float, cap: float = 0.0,
+    upright: bool = False,
+) -> None:  # fmt: skip
+    """The intervals of points as bars with caps at both ends; none where no point has an interval.
+
+    All are one line, which has gaps: as artists of their own they would take several times as long to draw.
+
+    Args:
+        ax: Is drawn on.
+        rows: Their columns low and high are the ends.
+        places: Where each stands on the other axis, the y axis unless they are upright.
+        colour: Of bars and caps.
+        width: Of the bars in points.
+        cap: Points from a bar to the end of its cap.
+        upright: Whether the ends stand on the y axis.
+    """
+    if not rows["low"].notna().any():
+        return
+    ends = np.column_stack([rows[["low", "high"]].to_numpy(dtype=float), np.full(len(rows), np.nan)]).ravel()
+    x, y = np.repeat(np.asarray(places, dtype=float), 3), ends
+    ax.plot(*((x, y) if upright else (y, x)), color=colour, linestyle="-", linewidth=width, solid_capstyle="butt",
+            marker=("_" if upright else "|") if cap else "none", markersize=2 * cap)  # fmt: skip
+
+
+ABOVE = 2.1
+"""The order of marks: above the lines and bars of all variants."""
 
 
 def band(ax: Axes, x: pd.Series, rows: pd.DataFrame, colour: str) -> None:
@@ -61,10 +84,10 @@ def points(
     ax: Axes, x: np.ndarray, rows: pd.DataFrame, look: style.Look, hollow: bool = False, bare: bool = False
 ) -> None:
     """Means as single marks with their intervals as bars; `bare` without them, for one of many."""
-    face = "none" if hollow else look.colour
-    arms = None if bare else reach(rows)
-    ax.errorbar(x, rows["mean"], yerr=arms, color=look.colour, marker=look.marker, markerfacecolor=face,
-                linestyle="none", capsize=2, linewidth=0.9)  # fmt: skip
+    if not bare:
+        whiskers(ax, rows, x, look.colour, 0.9, 2, upright=True)
+    ax.plot(x, rows["mean"], color=look.colour, marker=look.marker, linestyle="none",
+            markerfacecolor="none" if hollow else look.colour, zorder=ABOVE)  # fmt: skip
 
 
 def handle(look: style.Look, marker: bool = True, line: bool = True, lacking: str = "") -> Line2D:

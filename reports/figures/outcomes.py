@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from reports import style
 from reports.figures.marks import (
+    ABOVE,
     MANY,
     THIN,
     aside,
@@ -26,8 +27,8 @@ from reports.figures.marks import (
     name_lines,
     name_rows,
     points,
-    reach,
     variants,
+    whiskers,
 )
 from reports.layout import LEAST_TYPE
 from reports.numbers import aggregates, scores, series
@@ -121,9 +122,9 @@ def in_and_out(results: Results, *, split: str, ax: Axes) -> Axes:
             dots = seeds[(seeds["variant"] == name) & (seeds["task_list"] == task_list)]["after"]
             if len(dots) > 1:
                 ax.plot(dots, np.full(len(dots), middle + offset), linestyle="none", marker="|", color=look.colour)
-            ax.errorbar(part["mean"], [middle], xerr=reach(part), color=look.colour, marker=look.marker,
-                        markerfacecolor=style.PAPER if task_list == "test_id" else look.colour, markersize=4.5,
-                        capsize=2, linewidth=1.0)  # fmt: skip
+            whiskers(ax, part, [middle], look.colour, 1.0, 2)
+            ax.plot(part["mean"], [middle], color=look.colour, marker=look.marker, markersize=4.5, zorder=ABOVE,
+                    markerfacecolor=style.PAPER if task_list == "test_id" else look.colour)  # fmt: skip
     name_rows(ax, results, names, {})
     explain(ax, [dot("test_id (training distribution)", "none"), dot("test", style.INK)])
     return finish(ax, split, style.RETURN, "")

@@ -5,10 +5,11 @@ The function draws one split, or all of them pooled, on the given axes and retur
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from reports import style
-from reports.figures.marks import dot, explain, finish, name_rows, reach
+from reports.figures.marks import ABOVE, dot, explain, finish, name_rows, whiskers
 from reports.numbers import aggregates, series
 from reports.numbers.common import where
 from reports.results import Results
@@ -30,13 +31,12 @@ def overall(results: Results, *, split: str, ax: Axes) -> Axes:
     lacking = aggregates.lacking_splits(results) if split == aggregates.ALL_SPLITS else {}
     names = sorted(means.index, key=lambda name: (style.is_reference(name), name in lacking, -means[name]))
     for row, name in enumerate(names):
-        look, part = results.look(name), frame[frame["variant"] == name].set_index("statistic")
-        for place, (statistic, (marker, is_filled)) in enumerate(SHAPES.items()):
-            point = part.loc[[statistic]]
-            height = len(names) - 1 - row + 0.27 - 0.18 * place
-            ax.errorbar(point["mean"], [height], xerr=reach(point), color=look.colour, marker=marker,
-                        markerfacecolor=look.colour if is_filled else "none", capsize=1.5, linewidth=0.9,
-                        markersize=3.4)  # fmt: skip
+        look, part = results.look(name), frame[frame["variant"] == name].set_index("statistic").loc[list(SHAPES)]
+        heights = len(names) - 1 - row + 0.27 - 0.18 * np.arange(len(SHAPES))
+        whiskers(ax, part, heights, look.colour, 0.9, 1.5)
+        for mean, height, (marker, is_filled) in zip(part["mean"], heights, SHAPES.values()):
+            ax.plot([mean], [height], color=look.colour, marker=marker, markersize=3.4, zorder=ABOVE,
+                    markerfacecolor=look.colour if is_filled else "none")  # fmt: skip
     for end in (0, 1):
         ax.axvline(end, color=FAINT, linewidth=0.6, linestyle=":", zorder=0)
     name_rows(ax, results, names, lacking)

@@ -129,8 +129,9 @@ def _binned(rows: pd.DataFrame) -> pd.DataFrame:
     """Means of neighbouring tasks, where there are many."""
     if len(rows) < 2 * BINS:
         return rows
-    parts = [rows.iloc[places][["parameter", "mean"]].mean() for places in np.array_split(np.arange(len(rows)), BINS)]
-    return pd.DataFrame(parts).assign(low=np.nan, high=np.nan)
+    parts = np.array_split(rows[["parameter", "mean"]].dropna().to_numpy(dtype=float), BINS)
+    means = [part.mean(axis=0) for part in parts]
+    return pd.DataFrame(means, columns=["parameter", "mean"]).assign(low=np.nan, high=np.nan)
 
 
 def _equally_wide(ax: Axes, frame: pd.DataFrame) -> bool:

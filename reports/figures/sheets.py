@@ -140,14 +140,18 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
             stem = folder / (kind.name if number == 1 else f"{kind.name}-{number}")
             shown = splits[start : start + size.on_a_page]
             figure = canvas.sheet(panel, shown, size)
+            boxes = canvas.boxes(figure, figure.axes)
+            canvas.pin(figure)
             canvas.save(figure, stem)
             panels = [
                 Panel(split, formats.panel_words(kind.series(results, split)), kind.describe(results, split),
                       _write_numbers(results, kind, split, folder), box)
-                for split, box in zip(shown, canvas.boxes(figure, figure.axes))
+                for split, box in zip(shown, boxes)
             ]  # fmt: skip
             legend = next(iter(canvas.boxes(figure, figure.legends)), None)
             sheets.append(Sheet(f"{folder.name}/{stem.name}", canvas.svg(figure), panels, legend))
+            del figure
+            gc.collect()  # nobody else does inside `report.write`, and a figure is large
     return Exhibit(kind, sheets)
 
 

@@ -212,11 +212,12 @@ def _complete(results: Results, seeds: pd.DataFrame, column: str, splits: list[s
     """Estimates for every (variant, split) of the grid and every task list of the split, with reasons for holes."""
     estimate_of = {row[:3]: Estimate(*row[3:]) for row in estimates(seeds, CELL, column).itertuples(index=False)}
     result_of = {(row.variant, row.split, row.task_list, row.seed): row for row in named_rows(seeds)}
+    declared_of = dict(iter(results.cells.groupby(["variant", "split"], sort=False)))
     rows = []
     for split in results.splits if splits is None else splits:
         lists = style.ordered_lists(seeds.loc[seeds["split"] == split, "task_list"])
         for variant in style.ordered(results.cells["variant"]):
-            declared = results.cells[(results.cells["variant"] == variant) & (results.cells["split"] == split)]
+            declared = declared_of.get((variant, split), results.cells.iloc[:0])
             for task_list in lists or ["test"]:
                 cell = (variant, split, task_list)
                 estimate = estimate_of.get(cell, NO_ESTIMATE)

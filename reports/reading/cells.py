@@ -80,13 +80,13 @@ def drop_superseded(results: Results) -> Results:
 def with_every_cell(results: Results) -> Results:
     """With a cell for every result, declared or not, and a reason where a finished run has no records here."""
     cells = _explained(results)
+    row_of = {cell: row for row, cell in enumerate(zip(cells["variant"], cells["split"], cells["seed"]))}
     once = results.records.drop_duplicates(["run", "variant", "algorithm", "split", "seed", "is_final"])
     for (variant, algorithm, split, seed), rows in once.groupby(["variant", "algorithm", "split", "seed"], sort=True):
-        is_cell = (cells["variant"] == variant) & (cells["split"] == split) & (cells["seed"] == seed)
         done = bool(rows["is_final"].any())
-        if is_cell.any():
+        if (variant, split, seed) in row_of:
             if done:
-                cells.loc[is_cell, "status"] = "done"
+                cells.at[row_of[variant, split, seed], "status"] = "done"
             continue
         status, reason = ("done", None) if done else ("running", "only checkpoints on the way were tested so far")
         run = rows["run"].iloc[0]

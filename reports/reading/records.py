@@ -38,7 +38,7 @@ def read_records(roots: Sequence[Path], problems: list[Problem]) -> tuple[pd.Dat
         try:
             table, document = _read(path, SCHEMA, MOST_RECORDS)
             _refuse_long_lists(table)
-            runs = sorted(table["run"].unique().to_pylist())
+            runs = sorted({printable(run) for run in table["run"].unique().to_pylist()})
             document_of_run = _documents(path, document, set(runs))
             folder = experiment_folder(label, grids, roots)
         except RecordsError as error:
@@ -92,8 +92,16 @@ def _read_rows(roots: Sequence[Path], name: str, schema: pa.Schema, problems: li
 
 
 def _canonical(tables: Sequence[pa.Table], schema: pa.Schema) -> pd.DataFrame:
-    """One frame of all rows, sorted by every column."""
-    rows: pd.DataFrame = pa.concat_tables([schema.empty_table(), *tables]).to_pandas(use_threads=False)
+    """One frame of all rows, with printable texts, sorted by every column."""
+    table = pa.concat_tables([schema.empty_table(), *tables])
+    for place, column in enumerate(schema):
+        if pa.types.is_string(column.type):
+            texts = table[column.name].unique().to_pylist()
+            changes = {text: shown for text in texts if text is not None and (shown := printable(text)) != text}
+            if changes:
+                shown_texts = [changes.get(text, text) for text in table[column.name].to_pylist()]
+                table = table.set_column(place, column, pa.chunked_array([pa.array(shown_texts, column.type)]))
+    rows: pd.DataFrame = table.to_pandas(use_threads=False)
     return rows.sort_values(schema.names, ignore_index=True)
 
 
@@ -114,21 +122,13 @@ def _refuse_long_lists(table: pa.Table) -> None:
 
 
 def _read(path: Path, schema: pa.Schema, most_rows: int = MOST_ROWS) -> tuple[pa.Table, dict[str, Any]]:
-    """The rows of one file in the schema's columns, with printable texts, and its metadata document.
+    """The rows of one file in the schema's columns, and its metadata document.
 
     Raises:
         RecordsError: the file cannot be read, is larger than any of ours, or has other columns.
     """
     table, document = read_table(path, most_rows)
-    table = in_schema(table, schema, path)
-    for place, column in enumerate(schema):
-        if pa.types.is_string(column.type):
-            texts = table[column.name].unique().to_pylist()
-            changes = {text: shown for text in texts if text is not None and (shown := printable(text)) != text}
-            if changes:
-                shown_texts = [changes.get(text, text) for text in table[column.name].to_pylist()]
-                table = table.set_column(place, column, pa.chunked_array([pa.array(shown_texts, column.type)]))
-    return table, checked(document)
+    return in_schema(table, schema, path), checked(document)
 
 
 def _reason(error: Exception, path: Path) -> str:

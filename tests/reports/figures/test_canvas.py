@@ -11,6 +11,7 @@ from PIL import Image
 from reports import style
 from reports.figures import canvas, outcomes, per_task, sheets
 from reports.figures.catalogue import FIGURES
+from reports.figures.letters import common_letters
 from reports.figures.marks import aside
 from reports.layout import LEAST_TYPE, layout
 from reports.reading.load import load
@@ -139,5 +140,21 @@ def test_a_serif_figure_is_set_in_it_and_other_letters_in_the_usual_type(tmp_pat
         figure = canvas.sheet(lambda split, ax: ax.set_title(style.plain(split)).axes, ["a", f"{georgian} ä"])
         families = figure.axes[0].title.get_fontfamily()
         canvas.save(figure, tmp_path / "figure")
-    assert families == [style.SERIF, style.FONT]
+    assert families == [style.SERIF, common_letters(), style.FONT]
     assert b"STIXGeneral" in (tmp_path / "figure.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("dpi", [72, 300])
+def test_pinned_labels_stay_where_each_file_would_put_them(results, synthetic, dpi):
+    with canvas.house_style():
+        sheet = canvas.sheet(lambda split, ax: outcomes.in_and_out(results, split=split, ax=ax), [synthetic.SPLIT])
+        label = sheet.axes[0].xaxis.label
+        places = []
+        for _ in range(2):
+            sheet.set_dpi(dpi)
+            sheet.canvas.draw()
+            places.append(label.get_window_extent().get_points() / dpi)
+            sheet.set_dpi(100)
+            canvas.boxes(sheet, sheet.axes)
+            canvas.pin(sheet)
+    assert abs(places[1] - places[0]).max() < 0.75 / 72  # inches: less than a point

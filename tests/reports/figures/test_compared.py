@@ -1,7 +1,6 @@
 """The forest plot of a comparison: a row per judged cell, its interval, and whether that excludes zero."""
 
 import pytest
-from matplotlib.container import ErrorbarContainer
 
 from reports import style
 from reports.compare import compare
@@ -29,12 +28,11 @@ def test_rows_are_differences_with_intervals_filled_where_they_exclude_zero(tabl
     assert test.get_title(loc="left") == f"{synthetic.SPLIT}\ntest"
     assert test_id.get_title(loc="left") == f"{synthetic.SPLIT}\ntest_id"
     assert [label.get_text() for label in test.get_yticklabels()] == ["MQL (n = 3)", "MIER (n = 3)"]
-    bars = [bar for bar in test.containers if isinstance(bar, ErrorbarContainer)]
-    (mier, mql) = [bar[0] for bar in bars]
+    mier, mql = (line for line in test.lines if len(line.get_xdata()) == 1)
     assert mier.get_xdata()[0] == pytest.approx(101.0)
     assert mier.get_markerfacecolor() == style.look("mier").colour
     assert mql.get_markerfacecolor() == style.PAPER
-    ends = bars[0][2][0].get_segments()[0][:, 0]
+    ends = next(line.get_xdata()[:2] for line in test.lines if line.get_marker() == "|")
     assert ends == pytest.approx([101 - 4.303 / 3**0.5, 101 + 4.303 / 3**0.5], rel=1e-3)
     assert test.get_xlabel() == "return minus that of pearl"
 

@@ -31,9 +31,12 @@ def test_differences_have_an_interval_of_their_own_and_one_for_all_together(resu
     shown = (frame["high_all"] < 0) | (frame["low_all"] > 0)
     assert shown.nunique() >= 1
     assert marks(ax) == list(zip(frame["mean"], shown))
-    bars = [container[2][0].get_segments()[0][:, 0] for container in ax.containers]
-    np.testing.assert_allclose(bars[::2], frame[["low_all", "high_all"]])
-    np.testing.assert_allclose(bars[1::2], frame[["low", "high"]])
+    thin, thick = (
+        [line.get_xdata()[:2] for line in ax.lines if line.get_linewidth() == width and len(line.get_xdata()) == 3]
+        for width in (0.7, 2.2)
+    )
+    np.testing.assert_allclose(thin, frame[["low_all", "high_all"]])
+    np.testing.assert_allclose(thick, frame[["low", "high"]])
     assert ax.get_title(loc="left") == f"{synthetic.SPLIT}\nbest: MIER"
     assert "hollow: not shown to differ" in ax.get_legend_handles_labels()[1]
 

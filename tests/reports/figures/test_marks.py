@@ -1,6 +1,7 @@
 """Many lines are named beside their ends, in the order of their heights and without overlapping."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from reports.figures import canvas, curves, marks, outcomes, per_task
@@ -85,3 +86,19 @@ def test_panels_are_taller_for_more_rows_and_broader_for_many():
     assert panels_for(18, row=0.2) == canvas.Panels(0.75 + 3.6, 2)
     assert panels_for(4).on_a_page == 9
     assert panels_for(18, row=0.2).on_a_page == 4
+
+
+def test_whiskers_are_one_line_with_a_bar_and_two_caps_per_interval():
+    rows = pd.DataFrame({"low": [1.0, np.nan, 3.0], "high": [2.0, np.nan, 5.0]})
+    with canvas.house_style():
+        ax = canvas.new_figure().add_subplot()
+        marks.whiskers(ax, rows, [7, 8, 9], "#102030", 0.9, 1.5)
+        marks.whiskers(ax, rows, [7, 8, 9], "#102030", 0.9, upright=True)
+        marks.whiskers(ax, rows.iloc[[1]], [8], "#102030", 0.9, 1.5)
+    lying, upright = ax.lines
+    np.testing.assert_array_equal(lying.get_xdata()[[0, 1, 2, 6, 7, 8]], [1, 2, np.nan, 3, 5, np.nan])
+    np.testing.assert_array_equal(lying.get_ydata(), [7, 7, 7, 8, 8, 8, 9, 9, 9])
+    assert not np.isfinite(lying.get_xdata()[3:6]).any(), "a point without an interval has no bar"
+    assert (lying.get_marker(), lying.get_markersize(), lying.get_linewidth()) == ("|", 3.0, 0.9)
+    np.testing.assert_array_equal(upright.get_ydata(), lying.get_xdata())
+    assert upright.get_marker() == "none"

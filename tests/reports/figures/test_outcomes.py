@@ -28,8 +28,8 @@ def test_bars_stand_on_the_return_of_doing_nothing(golden, synthetic):
     bars = [patch for patch in ax.patches if patch.get_height()]
     assert {(bar.get_y(), bar.get_y() + bar.get_height()) for bar in bars} == {(-500.0, 32.5)}
     assert [(text.get_text(), text.xy) for text in ax.texts] == [("not supported", (1, -500.0))]
-    ((arms,),) = [container[2] for container in ax.containers if len(container) == 3 and container[2]]
-    assert arms.get_segments()[0][:, 1] == pytest.approx([32.5 - 24.84, 32.5 + 24.84], abs=0.01)  # 4.303 x 10 / sqrt(3)
+    (ends,) = [line.get_ydata()[:2] for line in ax.lines if line.get_marker() == "_"]
+    assert ends == pytest.approx([32.5 - 24.84, 32.5 + 24.84], abs=0.01)  # 4.303 x 10 / sqrt(3)
     dots = [collection.get_offsets()[:, 1] for collection in ax.collections if collection.get_offsets().shape[0] == 3]
     assert sorted(dots[0]) == [22.5, 32.5, 42.5]
     assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":" and len(line.get_ydata())] == [
