@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reports import style
-from reports.figures.letters import common_letters
 from reports.figures.marks import MANY, in_order
 from reports.layout import ANYWHERE, Layout
 from tasks.pictures.look import LOOK
@@ -48,7 +47,7 @@ def house_style(layout: Layout = ANYWHERE) -> Iterator[None]:
     Nothing of the user's `matplotlibrc` or style counts: the same numbers are the same bytes for everybody. Titles have
     a fixed place, since looking for one takes a tenth of all drawing.
     """
-    fonts = [*([style.SERIF] if layout.serif else []), common_letters(), style.FONT]
+    fonts = [style.SERIF, style.FONT] if layout.serif else [style.FONT]
     with matplotlib.style.context(LOOK | {"font.family": fonts}, after_reset=True):
         yield
 

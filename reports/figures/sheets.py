@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from reports import formats
 from reports.figures import canvas
 from reports.figures.catalogue import FigureKind, has_numbers
-from reports.figures.letters import common_letters
 from reports.figures.marks import aside
 from reports.layout import ANYWHERE, Layout
 from reports.numbers.aggregates import ALL_SPLITS
@@ -84,7 +83,6 @@ def draw(
         drawn = _told((_drawn(results, kind, folder, layout) for kind in kinds), len(kinds), tell)
     else:
         _to_draw[:] = [(results, folder, layout)]  # a forked process shares what this one has read
-        common_letters()  # now, since no worker would remove the file of its own at its end
         gc.freeze()  # a collection in one would copy what is shared
         with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
             drawn = _told(pool.map(_drawn_by_worker, kinds), len(kinds), tell)
