@@ -156,4 +156,4 @@ def test_pinned_labels_stay_where_each_file_would_put_them(results, synthetic, d
             sheet.set_dpi(100)
             canvas.boxes(sheet, sheet.axes)
             canvas.pin(sheet)
-    assert abs(places[1] - places[0]).max() < max(0.75 / 72, 1.25 / dpi)  # inches: under a point, or the dot that is rounded to
+    assert abs(places[1] - places[0]).max() < max(0.75 / 72, 1.25 / dpi)  # inches: a point, or the dot rounded to
