@@ -7,10 +7,10 @@ from suite.experiment.budgets import budget_table
 
 
 def test_gradient_steps_of_a_lite_training_by_hand():
-    """MIER: 100 tasks explore for 1,000 each; of the other 200,000 steps an iteration takes 5 x (400 + 600)."""
+    """MIER: 100 tasks explore for 300 each; of the other 270,000 steps an iteration takes 5 x (400 + 600)."""
     assert len(lite.SPLIT.train) == 100
     config, _ = lite._configs("mier")
-    assert lite.training_steps(config) == 40 * config.gradient_steps
+    assert lite.training_steps(config) == 54 * config.gradient_steps
     assert lite.training_steps(config.model_copy(update={"initial_transitions": 4000})) == 0
 
 
