@@ -102,8 +102,17 @@ def _show_configurations(search: Search) -> None:
         *(f"rung of {rung.env_steps:,} env steps: {number} configurations, {number * runs} trainings, {rung.keep} kept"
           for number, rung in zip(kept, search.rungs)),
         f"each of {len(search.algorithms)} algorithms: {steps:,} env steps of training; "
-        f"{search.task_blind.variant}: {search.rungs[-1].env_steps * runs:,}",
+        f"{search.task_blind.variant}: {_steps_of_task_blind(search):,}",
     ])  # fmt: skip
+
+
+def _steps_of_task_blind(search: Search) -> int:
+    """Env steps of its trainings: as many as the last rung has, or of its own budget."""
+    from suite.experiment.expansion import expand
+    from suite.tuning.search import experiment_of, furthest
+
+    cells = expand(experiment_of(search, furthest(search)))
+    return sum(cell.execution.env_steps for cell in cells if cell.variant == search.task_blind.variant)
 
 
 def _show(record: Record) -> None:

@@ -123,15 +123,32 @@ def _time_training(rehearsal: _Rehearsal) -> tuple[Any, TrainingCost]:
         seconds = rehearsal.timed(algorithm.iterate)
     else:
         algorithm.iterate()  # the first gradient steps are slower than any later one
-        points = []
-        for number in (FEW_STEPS, MORE_STEPS):
-            algorithm.config = short(number)
-            points.append(rehearsal.timed(algorithm.iterate))
-        per_step = max(points[1] - points[0], 0.0) / (MORE_STEPS - FEW_STEPS)
-        seconds = max(points[0] - FEW_STEPS * per_step, 0.0) + steps * per_step
+        per_step, others = _line(lambda number: rehearsal.timed(_with(algorithm, short(number)).iterate), steps)
+        seconds = others + steps * per_step
     return algorithm, TrainingCost(
         first_env_steps=wanted, first_seconds=first, iteration_env_steps=iteration_steps, iteration_seconds=seconds
     )
+
+
+def _line(seconds_of: Callable[[int], float], steps: int) -> tuple[float, float]:
+    """Seconds of a gradient step, and of everything else in an outer iteration, from iterations with few and with more.
+
+    Steps that take less than half of what an iteration with few does are lost in its noise, of which each would be
+    charged a share: then there are ten times as many, up to as many as there really are.
+    """
+    few, number = seconds_of(FEW_STEPS), MORE_STEPS
+    more = seconds_of(number)
+    while more - few < few / 2 and number < steps:
+        number = min(10 * number, steps)
+        more = seconds_of(number)
+    per_step = max(more - few, 0.0) / (number - FEW_STEPS)
+    return per_step, max(few - FEW_STEPS * per_step, 0.0)
+
+
+def _with(algorithm: Any, config: Any) -> Any:
+    """The algorithm, with other values of the same knobs."""
+    algorithm.config = config
+    return algorithm
 
 
 def _build(rehearsal: _Rehearsal, config: Any) -> Any:

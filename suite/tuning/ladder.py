@@ -18,7 +18,7 @@ from suite.experiment.presets import resolve_blocks
 from suite.experiment.specs import MetatestSpec
 from suite.results.records import read_table
 from suite.results.status import DIVERGED, read_status
-from suite.tuning.search import PUBLISHED, TASK_BLIND, Search, SearchedAlgorithm, candidates, experiment_of
+from suite.tuning.search import PUBLISHED, TASK_BLIND, Search, SearchedAlgorithm, candidates, experiment_of, furthest
 from suite.tuning.selection import INSIDE, SHIFTED, Value, decide, survivors
 from tasks.registry import splits
 from tasks.spec import TaskSplit
@@ -31,7 +31,7 @@ def check(search: Search) -> None:
         UserError: a split is none to tune on, an algorithm does not run on one, what all its configurations share sets
             a knob that is searched, or the experiments that the search stands for are not valid.
     """
-    cells = expand(experiment_of(search, _furthest(search)))
+    cells = expand(experiment_of(search, furthest(search)))
     for split in {cell.split.full_name: cell.split for cell in cells}.values():
         _refuse_benchmark(split)
     for cell in cells:
@@ -43,12 +43,6 @@ def check(search: Search) -> None:
     for searched in search.algorithms:
         for split in {cell.split.full_name: cell.split for cell in cells}.values():
             _refuse_changed_knobs(searched, split, search.device)
-
-
-def _furthest(search: Search) -> dict[str, int]:
-    """Every configuration on the last rung, by label."""
-    listed = (candidate for of_algorithm in candidates(search).values() for candidate in of_algorithm)
-    return {candidate.choice.variant: len(search.rungs) - 1 for candidate in listed}
 
 
 def _refuse_benchmark(split: TaskSplit) -> None:
@@ -89,7 +83,7 @@ def climb(search: Search, out: Path, carry_out: Callable[[Experiment], None]) ->
     Raises:
         UserError: a run has not ended, or the task-blind row has no return.
     """
-    last_rung = {label: 0 for label in _furthest(search)}
+    last_rung = {label: 0 for label in furthest(search)}
     values: list[Value] = []
     for number, rung in enumerate(search.rungs):
         experiment = experiment_of(search, last_rung)

@@ -221,13 +221,19 @@ def experiment_of(search: Search, last_rung: Mapping[str, int]) -> Experiment:
     """
     choices = [candidate.choice for listed in candidates(search).values() for candidate in listed]
     budgets = [_budget(search, last_rung[choice.variant]) for choice in choices]
-    furthest = _budget(search, max(last_rung.values()))
+    most = _budget(search, max(last_rung.values()))
     return Experiment(
         algorithms=(search.task_blind, *(c.model_copy(update={"budget": b}) for c, b in zip(choices, budgets))),
-        budget=furthest, milestone_protocol=search.protocol, name=search.name, description=search.description,
+        budget=most, milestone_protocol=search.protocol, name=search.name, description=search.description,
         splits=search.splits, own_splits=search.own_splits, seeds=search.seeds, protocol=search.protocol,
         device=search.device, checkpoint_seconds=search.checkpoint_seconds, executor=search.executor,
     )  # fmt: skip
+
+
+def furthest(search: Search) -> dict[str, int]:
+    """The number of the last rung for every configuration, by the label of its candidate."""
+    listed = (candidate for of_algorithm in candidates(search).values() for candidate in of_algorithm)
+    return {candidate.choice.variant: len(search.rungs) - 1 for candidate in listed}
 
 
 def _budget(search: Search, rung: int) -> Budget:

@@ -99,6 +99,20 @@ def test_declared_costs_are_timed_by_small_pieces(tiny_experiment, stopwatch):
     assert (stopwatch[-1][2].gate, stopwatch[-1][2].stop_patience) == ("none", None)  # the most that it can cost
 
 
+@pytest.mark.parametrize(("each", "counted"), [(2.0, [2, 12]), (0.1, [2, 12, 120]), (0.01, [2, 12, 120, 1000])])
+def test_steps_are_counted_until_they_show_beside_the_rest(each, counted):
+    """A planner's ten seconds of collecting: a tenth of a second of noise would make a thousand steps take ten."""
+    asked, noise = [], iter([0.1, -0.1, 0.1, -0.1])
+
+    def seconds_of(number):
+        asked.append(number)
+        return 10.0 + each * number + next(noise)
+
+    per_step, others = timing._line(seconds_of, steps=1000)
+    assert asked == counted
+    assert others + 1000 * per_step == pytest.approx(10.0 + 1000 * each, rel=0.02)
+
+
 @pytest.mark.parametrize("interval", [500, 11, 6, 4, 2])
 def test_rounds_that_are_shorter_than_a_rehearsal_are_told_from_updates(interval):
     rounds = -(-timing.MORE_UPDATES // interval)
