@@ -43,6 +43,9 @@ def report(
     ] = None,
     width: Annotated[float | None, typer.Option(help="Inches that every figure and table is wide at the most.")] = None,
     serif: Annotated[bool, typer.Option("--serif", help="Figures in a serif type.")] = False,
+    siunitx: Annotated[
+        bool, typer.Option("--siunitx", help="Numbers of LaTeX tables as \\num of the package siunitx.")
+    ] = False,
 ) -> None:
     """Tables, figures and one self-contained page of everything that was recorded in a results folder."""
     # Plotting takes a second to import, which no other command should wait for.
@@ -51,7 +54,7 @@ def report(
     from reports.reading.load import load
     from reports.report import write
 
-    paper = layout(venue, width, serif)
+    paper = layout(venue, width, serif, siunitx)
     results = load(folders, mix, against, variant or (), split or (), as_declared=True)
     with style.in_order(results.chosen_variants):
         path = write(results, out or folders[0] / "report", min(_cores(), MOST_WORKERS), _tell, paper)

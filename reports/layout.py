@@ -24,12 +24,14 @@ class Layout(NamedTuple):
         page: The width of the text: of other figures and tables.
         height: The height of the text, which no figure and no table exceeds.
         serif: Whether figures are set in a serif type, as the text of most papers is.
+        siunitx: Whether numbers of tables are left to the LaTeX package siunitx to print.
     """
 
     column: float = 3.4
     page: float = 7.0
     height: float = 9.0
     serif: bool = False
+    siunitx: bool = False
 
     @property
     def has_columns(self) -> bool:
@@ -44,7 +46,7 @@ VENUES = {"neurips": Layout(5.5, 5.5, 9.0), "icml": Layout(3.25, 6.75, 9.0), "jm
 """By the venue whose style file says so."""
 
 
-def layout(venue: str | None = None, width: float | None = None, serif: bool = False) -> Layout:
+def layout(venue: str | None = None, width: float | None = None, serif: bool = False, siunitx: bool = False) -> Layout:
     """The layout of a venue, or one in which everything is exactly so many inches wide; `ANYWHERE` for neither.
 
     Raises:
@@ -59,4 +61,4 @@ def layout(venue: str | None = None, width: float | None = None, serif: bool = F
     if width is not None and not NARROWEST <= width <= WIDEST:
         raise UserError(f"--width {width:g}: figures are between {NARROWEST:g} and {WIDEST:g} inches wide")
     chosen = VENUES[venue.lower()] if venue else Layout(width, width) if width else ANYWHERE
-    return chosen._replace(serif=serif)
+    return chosen._replace(serif=serif, siunitx=siunitx)

@@ -1,7 +1,9 @@
 r"""Tables as LaTeX floats that fit: what is too wide is set smaller, then in two lines, then in parts, never scaled.
 
 They need `\usepackage{booktabs}`. Sizes are those of Computer Modern, the widest of the usual types, so that a paper in
-Times has room to spare; no type is smaller than `layout.LEAST_TYPE`.
+Times has room to spare; no type is smaller than `layout.LEAST_TYPE`. Where numbers are left to siunitx they need that
+too, with `\sisetup{mode=match, propagate-math-font, reset-text-series=false}` for bold ones (`detect-all` before its
+version 3).
 """
 
 from __future__ import annotations
@@ -52,10 +54,11 @@ class Grid(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """How a table is set: whether the lines of a cell stand side by side, and the size of type in points."""
+    """How a table is set: whether the lines of a cell stand side by side, the size of type in points, by siunitx."""
 
     is_flat: bool
     size: float
+    siunitx: bool = False
 
 
 SETTINGS = tuple(
@@ -83,6 +86,7 @@ def floats(grid: Grid, caption: str, label: str, layout: Layout) -> str:
 
 def _floats(parts: Sequence[Grid], setting: Setting, width: float, caption: str, label: str, layout: Layout) -> str:
     """Parts of a table in as few floats as hold them."""
+    setting = setting._replace(siunitx=layout.siunitx)
     notes = _notes(parts)
     room = layout.height * POINTS - SPARE - caption_height(caption, width) - notes_height(notes, width)
     whole = [piece for part in parts for piece in _rows_apart(part, setting, room)]
@@ -138,7 +142,7 @@ def _tabular(grid: Grid, setting: Setting, numbers: dict[str, int]) -> str:
 
 def _stack(cell: Cell, setting: Setting, numbers: dict[str, int]) -> list[str]:
     """The lines of a cell as LaTeX; what sets it off is put around the first."""
-    first, *others = [_number(line) for line in cell.lines]
+    first, *others = [_left_to_siunitx(line) if setting.siunitx else _number(line) for line in cell.lines]
     around = {"best": "\\textbf{%s}", "tied": "\\underline{%s}"}.get(cell.mark, "%s")
     first = around % first
     if cell.note:
@@ -149,6 +153,13 @@ def _stack(cell: Cell, setting: Setting, numbers: dict[str, int]) -> list[str]:
 def _number(text: str) -> str:
     """Text with true minus signs."""
     return re.sub(r"(?<![\w-])-(?=\d)", "$-$", latex_text(text))
+
+
+def _left_to_siunitx(text: str) -> str:
+    """A number, or an interval of two, as numbers of the package siunitx; any other text as it is."""
+    if re.fullmatch(r"\[?-?[\d.]+(, -?[\d.]+\])?", text) is None:
+        return _number(text)
+    return re.sub(r"-?[\d.]+", r"\\num{\g<0>}", text)
 
 
 def _head(text: str, room: float, size: float) -> str:

@@ -49,7 +49,7 @@ def test_the_page_and_tables_hold_what_was_asked_for_in_its_order(tmp_path, synt
     for variant in ("mier", "pearl", "maml"):
         for split in ("a.b", "c.d"):
             synthetic.simple_run(tmp_path, variant, 0, test=[[1.0]], split=split)
-    asked = ("--variant", "pearl", "--variant", "mier", "--split", "c.d", "--for", "icml", "--serif")
+    asked = ("--variant", "pearl", "--variant", "mier", "--split", "c.d", "--for", "icml", "--serif", "--siunitx")
     lines = [line.split() for line in call(tmp_path, *asked).stdout.splitlines()]
     assert [line[0] for line in lines if line and line[0] in ("MIER", "PEARL", "MAML", "a.b", "c.d")] == [
         "c.d", "PEARL", "MIER"
@@ -59,6 +59,7 @@ def test_the_page_and_tables_hold_what_was_asked_for_in_its_order(tmp_path, synt
     assert "MAML" not in page
     text = (tmp_path / "report" / "tables" / "main-test.tex").read_text()
     assert text.index("PEARL") < text.index("MIER")
+    assert r"\num{1.0" in text
     assert call(tmp_path, "--for", "icml", "--width", "3").exception is not None
     assert isinstance(call(tmp_path, "--for", "icmm").exception, UserError)
     assert isinstance(call(tmp_path, "--variant", "mere").exception, UserError)

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,13 @@ def grid(rows=8, splits=SPLITS, lines=("-1234.5", "[-1300.1, -1100.2]")):
 def small(*heads):
     cells = Cell(("-1.5", "[-2.0, -1.0]"), "best"), Cell(("–",), note="not supported: #1 & {x}")
     return Grid(heads, (("MIER", cells), ("[2ex]", cells)))
+
+
+def test_numbers_are_left_to_siunitx_if_asked():
+    grid = Grid(("a", "b"), (("MIER 2", (Cell(("-1.5", "[-2.0, 1.0]"), "best"), Cell(("3 of 4",)))),))
+    text = floats(grid, "Of -1.", "x", layout(siunitx=True))
+    assert r"MIER 2 & \textbf{\num{-1.5}} [\num{-2.0}, \num{1.0}] & 3 of 4 \\" in text
+    assert r"\caption{Of -1.}" in text
 
 
 def test_a_float_to_the_letter():
@@ -124,11 +132,23 @@ def test_sizes_of_text_by_hand():
 DOCUMENT = r"""\documentclass[%s10pt]{article}
 \usepackage[utf8]{inputenc}
 \usepackage{booktabs}
+%s
 \usepackage[letterpaper,textwidth=%gin,textheight=%gin,columnsep=0.25in]{geometry}
 \begin{document}
 %s
 \end{document}
 """
+
+
+SIUNITX = r"\usepackage{siunitx}\sisetup{mode=match, propagate-math-font, reset-text-series=false}"
+
+
+def has_siunitx():
+    """Whether TeX has version 3 or later of it, which has these settings."""
+    if shutil.which("kpsewhich") is None:
+        return False
+    place = subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True, text=True, check=False).stdout.strip()
+    return bool(place) and "mode .choices:nn" in Path(place).read_text(encoding="utf-8", errors="replace")
 
 
 @pytest.fixture
@@ -138,7 +158,9 @@ def compiled(tmp_path):
     def compile_paper(texts, layout):
         columns = "twocolumn," if layout.has_columns else ""
         body = "\n\\clearpage\n".join(texts)
-        (tmp_path / "paper.tex").write_text(DOCUMENT % (columns, layout.page, layout.height, body), encoding="utf-8")
+        packages = SIUNITX if layout.siunitx else ""
+        text = DOCUMENT % (columns, packages, layout.page, layout.height, body)
+        (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
         ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
         assert ran.returncode == 0, ran.stdout[-2000:]
@@ -148,13 +170,16 @@ def compiled(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="TeX is not installed; sizes are estimated above")
+@pytest.mark.parametrize(
+    "siunitx", [False, pytest.param(True, marks=pytest.mark.skipif(not has_siunitx(), reason="TeX has no siunitx"))]
+)
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_tex_sets_every_table_within_its_page(name, compiled):
+def test_tex_sets_every_table_within_its_page(name, siunitx, compiled):
+    paper = LAYOUTS[name]._replace(siunitx=siunitx)
     awkward = Grid(("[a] \\ % $ # _", "中文 é"), (("*star {x} ~^<>", (Cell(("-5",)), Cell(("–",), note="a_b & c %"))),))
     tables = [grid(1, SPLITS[:1]), grid(8), grid(30, SPLITS[:3]), grid(120, SPLITS[:6]), awkward]
-    texts = [floats(table, f"The caption. {'Of many words. ' * 20}", f"x{n}", LAYOUTS[name])
-             for n, table in enumerate(tables)]  # fmt: skip
-    log = compiled(texts, LAYOUTS[name])
+    texts = [floats(table, f"The caption. {'Of many words. ' * 20}", f"x{n}", paper) for n, table in enumerate(tables)]
+    log = compiled(texts, paper)
     assert "Overfull" not in log
     assert "too large" not in log  # a float for its page
 
