@@ -34,9 +34,12 @@ def orthogonal_gru(input_dim: int, hidden: int, generator: torch.Generator) -> P
     return weights + [torch.zeros(3 * hidden, device=device) for _ in range(2)]
 
 
-def gru_states(parameters: Sequence[Tensor], inputs: Tensor) -> Tensor:
-    """The hidden states (time, row, hidden) after each of `inputs` (time, row, input), from zero."""
-    states: Tensor = _States.apply(*parameters, inputs)
+def gru_states(parameters: Sequence[Tensor], inputs: Tensor, start: Tensor | None = None) -> Tensor:
+    """The hidden states (time, row, hidden) after each of `inputs` (time, row, input).
+
+    They begin at `start` (row, hidden), which no gradient reaches; without it at zero.
+    """
+    states: Tensor = _States.apply(*parameters, inputs, start)
     return states
 
 
@@ -48,10 +51,11 @@ def gru_step(parameters: Sequence[Tensor], inputs: Tensor, states: Tensor) -> Te
 class _States(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
-        weight, hidden_weight, bias, hidden_bias, inputs = given
+        weight, hidden_weight, bias, hidden_bias, inputs, start = given
         size = hidden_weight.shape[1]
         gates = torch.matmul(inputs, weight.T).add_(bias)  # first what the inputs add to them, then themselves
-        states = gates.new_zeros((len(inputs) + 1, inputs.shape[1], size))
+        states = gates.new_empty((len(inputs) + 1, inputs.shape[1], size))
+        states[0] = 0.0 if start is None else start
         recurrent = torch.empty_like(gates)  # what the hidden state adds
         views = (
             states[:-1], states[1:], recurrent, recurrent[..., : 2 * size], recurrent[..., 2 * size :],
@@ -85,7 +89,7 @@ class _States(torch.autograd.Function):
         of_hidden_weight, of_hidden_bias = rows.T @ before.flatten(0, 1), rows.sum(0)
         torch.mul(of_states, new_factor, out=of_product[..., 2 * size :])  # what the inputs add is not reset
         of_inputs = (rows @ weight).view_as(inputs) if ctx.needs_input_grad[4] else None
-        return rows.T @ inputs.flatten(0, 1), of_hidden_weight, rows.sum(0), of_hidden_bias, of_inputs
+        return rows.T @ inputs.flatten(0, 1), of_hidden_weight, rows.sum(0), of_hidden_bias, of_inputs, None
 
 
 def _steps(field: Tensor) -> tuple[Tensor, ...]:

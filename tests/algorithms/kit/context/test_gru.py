@@ -42,11 +42,17 @@ def test_a_step_after_another_is_the_sequence():
         torch.testing.assert_close(state, expected)
 
 
+def test_a_sequence_goes_on_from_a_state():
+    whole = gru_states(cell(), inputs())
+    torch.testing.assert_close(gru_states(cell(), inputs()[2:], whole[1]), whole[2:])
+
+
+@pytest.mark.parametrize("start", [None, torch.full((ROWS, HIDDEN), 0.7, dtype=torch.float64)])
 @pytest.mark.parametrize("time", [1, TIME])
-def test_gradients_of_weights_and_inputs_against_finite_differences(time):
+def test_gradients_of_weights_and_inputs_against_finite_differences(time, start):
     """Of every state, each weighted differently, so that a gradient that enters at the wrong step shows."""
     given = [tensor.requires_grad_() for tensor in (*cell(), inputs(time))]
-    assert torch.autograd.gradcheck(lambda *held: gru_states(held[:-1], held[-1]), given)
+    assert torch.autograd.gradcheck(lambda *held: gru_states(held[:-1], held[-1], start), given)
 
 
 def test_gradients_are_torchs_in_float32_at_full_length():

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal
 
+from algorithms.kit.on_policy import recurrent_policy
 from algorithms.kit.on_policy.recurrent_policy import RecurrentPolicy, Sizes, initial_cell, unroll
 
 KINDS = ["lstm", "gru"]
@@ -44,6 +45,21 @@ def test_a_cell_follows_its_equations(kind):
         expected, last = by_hand(kind, cell, inputs[:, row], state[row])
         torch.testing.assert_close(outputs[:, row], expected, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(after[row], last, rtol=1e-4, atol=1e-6)
+
+
+def test_few_rows_by_hand_are_many_by_torch(monkeypatch):
+    """Outputs, last state and gradients, from a state that is not 0."""
+    inputs, start = torch.randn(7, 3, 5, generator=generator(2)), torch.randn(3, 4, generator=generator(3))
+    ways = []
+    for few in (recurrent_policy.FEW_ROWS, 2):
+        monkeypatch.setattr(recurrent_policy, "FEW_ROWS", few)
+        cell = [tensor.requires_grad_(True) for tensor in initial_cell("gru", 5, 4, generator())]
+        outputs, after = unroll("gru", cell, inputs, start)
+        ways.append((outputs, after, *torch.autograd.grad((outputs[3:] ** 2).sum() + after.sum(), cell)))
+    assert "_States" in type(ways[0][0].grad_fn).__name__
+    assert "_States" not in type(ways[1][0].grad_fn).__name__
+    for mine, theirs in zip(*ways):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
