@@ -13,7 +13,7 @@ def bench(
     as_json: AsJson = False,
     device: Annotated[str, typer.Option(help="Where gradient steps are timed; limits hold for the cpu.")] = "cpu",
     peer: Annotated[
-        bool, typer.Option("--peer", help="Time Stable Baselines Jax too; needs `pip install 'offmap[bench]'`.")
+        bool, typer.Option("--peer", help="Time Stable Baselines Jax too; needs `pip install 'offmap\\[bench]'`.")
     ] = False,
 ) -> None:
     """Measure the declared speed and memory figures on one thread; about four minutes on an idle machine."""
