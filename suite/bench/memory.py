@@ -33,7 +33,7 @@ def memory_figures() -> list[Figure]:
         done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
         measured = json.loads(done.stdout)
         frames = frames_gb(family, TRANSITIONS)
-        note = f"peak, MIER, {TRANSITIONS:,} transitions in {frames:.2f} GB, then {RELABELED_TASKS} tasks fine-tuned at once"
+        note = f"peak, MIER, {frames:.2f} GB of transitions, then {RELABELED_TASKS} tasks fine-tuned at once"
         figures.append(Figure(f"memory, {family}", measured["memory"], "GB", frames + MEMORY_LIMIT, note=note))
         note = f"of run time, a replay of {TRANSITIONS:,} and {NEW_TRANSITIONS:,} new ones each time"
         figures.append(Figure(f"checkpoints, {family}", measured["checkpoints"], "%", CHECKPOINT_LIMIT, note=note))

@@ -39,7 +39,7 @@ SEVERAL = f"adaptation step, {ADAPTED_TASKS} tasks"
 MQL_TASKS, MQL_STEPS = 4, 2  # tasks adapted at once; steps timed together, one of them with the policy's
 MQL_SEVERAL = f"MQL adaptation step, {MQL_TASKS} tasks"
 MQL_LIMITS = {"MQL step": 0.020, MQL_SEVERAL: 0.080}
-"""Seconds on the reference core: every second step with the policy's; per task, where the public code's takes 0.13 to 0.6."""
+"""Seconds on the reference core: every second step with the policy's; per task (the public code's: 0.13 to 0.6)."""
 PRODUCTS = {"fp32": torch.float32, "bf16": torch.bfloat16}  # large ones, by whose rates limits are stated
 SHARED = {SEVERAL: ADAPTED_TASKS, "MQL step": MQL_STEPS, MQL_SEVERAL: MQL_TASKS * MQL_STEPS}
 """How many steps or tasks one timed call does."""

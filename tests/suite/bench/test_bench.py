@@ -207,6 +207,12 @@ def test_a_random_source_collects_exactly_what_was_asked_for(transitions):
     assert not source.terminated(batch.observations).any()
 
 
+def test_the_limit_of_memory_leaves_room_beside_what_the_transitions_take():
+    """1.5M of the humanoid's 376 + 17 + 2 numbers; the cheetah's 20 + 6 + 2 take a fourteenth."""
+    assert bench_memory.frames_gb("humanoid-direction", 1_500_000) == pytest.approx(2.37)
+    assert bench_memory.frames_gb("cheetah-velocity", 1_500_000) == pytest.approx(0.168)
+
+
 @pytest.mark.slow
 def test_memory_and_checkpoints_of_a_small_run():
     command = [sys.executable, "-P", "-m", "suite.bench.memory", "cheetah-velocity", "60000"]
