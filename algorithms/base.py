@@ -193,6 +193,7 @@ class Agent(ABC):
     """
 
     adapts_online: ClassVar[bool] = False  # keeps learning inside the evaluated episode (GrBAL, RL2, MQL)
+    trained_on: str | None = None  # the family of its tasks; None: nothing says so
 
     @abstractmethod
     def begin(self, num_tasks: int) -> None:

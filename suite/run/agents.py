@@ -71,6 +71,7 @@ def load_agent(run_dir: str | Path, num_tasks: int = 1, device: str = "cpu", see
     metatest = find_metatest(Path(run_dir))
     training = load_training(metatest, device)
     agent = agent_of(training, metatest.spec, seed)
+    agent.trained_on = metatest.spec.split.family
     agent.begin(num_tasks)
     return agent
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from algorithms.base import Agent
 from algorithms.elsewhere.loading import Policy
 from algorithms.elsewhere.rows import FinetuneAdapt, PolicyAdapt, agent_of_policy
@@ -14,7 +16,7 @@ from suite.experiment.specs import EvaluationProtocol
 from suite.results.records import SCHEMA
 from suite.run.metatest import Meters, Trial, run_trial
 from suite.run.rollout import Meter
-from tasks.registry import get_family, get_split
+from tasks.registry import get_family, get_split, splits
 from tasks.spec import Act, TaskSplit
 
 if TYPE_CHECKING:
@@ -41,12 +43,15 @@ def evaluate(
         seed: Of the episodes' noise: two that are evaluated with one seed meet the same.
 
     Raises:
-        UserError: there is no such split or list, the protocol is none, or the actions are of another shape.
+        UserError: there is no such split or list, the agent was trained on another body, the protocol or the seed is
+            none, or the actions are of another shape.
     """
     import pandas as pd
 
     chosen = get_split(split) if isinstance(split, str) else split
+    _refuse_seed(seed)
     agent = agent_or_policy if isinstance(agent_or_policy, Agent) else _agent_of(agent_or_policy, chosen, seed)
+    _refuse_other_body(agent, chosen)
     rules = _protocol(protocol)
     transitions = rules.adaptation_transitions or chosen.adaptation_transitions
     rows: list[dict[str, Any]] = []
@@ -55,6 +60,25 @@ def evaluate(
     fixed = {"family": chosen.family, "split": chosen.full_name, "split_hash": chosen.hash, "protocol_hash": rules.hash}
     columns = [name for name in SCHEMA.names if name in fixed or name in rows[0]]
     return pd.DataFrame([fixed | row for row in rows], columns=columns)
+
+
+def _refuse_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise UserError(f"seed is {seed!r}; it has to be a whole number from 0 on")
+
+
+def _refuse_other_body(agent: Agent, split: TaskSplit) -> None:
+    if agent.trained_on is None:
+        return
+    here, there = (get_family(name).spaces for name in (split.family, agent.trained_on))
+    numbers = [(spaces.observation_dim, spaces.action_dim) for spaces in (here, there)]
+    if numbers[0] != numbers[1]:
+        own = [other.full_name for other in splits() if other.family == agent.trained_on]
+        raise UserError(
+            f"the agent was trained on {agent.trained_on}, with {numbers[1][0]} observed numbers and {numbers[1][1]} "
+            f"actions, and {split.full_name} has {numbers[0][0]} and {numbers[0][1]}; splits of its family are "
+            f"{', '.join(own)}"
+        )
 
 
 def _agent_of(policy: Act, split: TaskSplit, seed: int) -> Agent:

@@ -176,6 +176,12 @@ class TaskVectorEnv(VectorEnv):
         max_episode_steps: int | None = None,
         threads: int = 1,
     ) -> None:
+        given = {"num_envs": num_envs, "threads": threads}
+        if max_episode_steps is not None:
+            given["max_episode_steps"] = max_episode_steps
+        for name, number in given.items():
+            if number < 1:
+                raise InvalidDeclaration(f"{name} is {number}; it has to be 1 or more.")
         self.num_envs, self.family = num_envs, get_family(family)
         self.task_list = TaskList(self.family, split, list_name)
         self.single_observation_space, self.single_action_space = _spaces(self.family)

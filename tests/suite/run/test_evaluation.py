@@ -43,6 +43,16 @@ def test_an_agent_adapts_and_is_begun_anew_each_time(tiny_experiment, run_here, 
         assert frame[frame["phase"] == "after"]["transitions"].eq(40).all()
     before = [frame.loc[frame["phase"] == "before", "return"].to_numpy() for frame in frames]
     assert np.array_equal(*before), "nothing of the first trial is left in the second"
+    with pytest.raises(
+        UserError, match=r"trained on point-goal, with 2 observed .* has 27 and 8; splits of its family are"
+    ):
+        evaluate(agent, "ant-direction.ood")
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "0"])
+def test_a_seed_that_is_none_is_told_so(seed):
+    with pytest.raises(UserError, match=f"seed is {seed!r}; it has to be a whole number"):
+        evaluate(still, "point-goal.ood", FEW, seed)
 
 
 @pytest.mark.parametrize(("policy", "split", "protocol", "said"), [

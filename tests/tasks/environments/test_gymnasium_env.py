@@ -158,6 +158,12 @@ def test_a_list_of_tasks_needs_one_per_row():
         TaskVectorEnv(3, "point-goal").reset(options={"task": [0, 1]})
 
 
+@pytest.mark.parametrize("given", [{"num_envs": 0}, {"num_envs": -1}, {"threads": 0}, {"max_episode_steps": 0}])
+def test_a_vector_without_rows_steps_or_threads(given):
+    with pytest.raises(InvalidDeclaration, match=f"{next(iter(given))} is .*; it has to be 1 or more"):
+        TaskVectorEnv(**{"num_envs": 2, "family": "point-goal"} | given)
+
+
 def copies(environment):
     """A deep copy of an environment, and one through a pickle."""
     return copy.deepcopy(environment), pickle.loads(pickle.dumps(environment))
