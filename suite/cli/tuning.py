@@ -112,7 +112,8 @@ def _steps_of_task_blind(search: Search) -> int:
     from suite.tuning.search import experiment_of, furthest
 
     cells = expand(experiment_of(search, furthest(search)))
-    return sum(cell.execution.env_steps for cell in cells if cell.variant == search.task_blind.variant)
+    own = [cell.execution for cell in cells if cell.variant == search.task_blind.variant]
+    return sum(execution.env_steps for execution in own if execution is not None)
 
 
 def _show(record: Record) -> None:
