@@ -1,8 +1,9 @@
 """The declared speed and memory figures, measured on one thread and judged against this machine's own product rate.
 
-How fast a step may be is stated in units of a float32 matrix product of 2048 x 2048 timed in the same run, so the
-limits hold on any machine. Measurements are interleaved, processor time is measured rather than the clock on the
-wall, and the least of each counts: other processes on the machine disturb the figures little.
+How fast a step may be is stated in units of matrix products of 2048 x 2048 timed in the same run, of float32 or of the
+precisions that the step computes in, so the limits hold on any machine. Measurements are interleaved, processor time is
+measured rather than the clock on the wall, and the least of each counts: other processes on the machine disturb the
+figures little.
 """
 
 from __future__ import annotations
