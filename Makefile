@@ -16,6 +16,7 @@ lint: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
+	MYPYPATH=docs/site $(VENV)/bin/mypy docs/site
 
 # The documentation, into build/site, with warnings as errors; open build/site/index.html.
 docs: $(VENV)/.ready
