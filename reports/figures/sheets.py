@@ -151,7 +151,7 @@ def _exhibit(results: Results, kind: FigureKind, splits: list[str], folder: Path
             legend = next(iter(canvas.boxes(figure, figure.legends)), None)
             sheets.append(Sheet(f"{folder.name}/{stem.name}", canvas.svg(figure), panels, legend))
             del figure
-            gc.collect()  # nobody else does inside `report.write`, and a figure is large
+            gc.collect(0)  # nobody else does inside `report.write`, and a figure is large; what is older stays
     return Exhibit(kind, sheets)
 
 
