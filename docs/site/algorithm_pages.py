@@ -134,7 +134,7 @@ def _presets(training: str) -> str:
     path = CONFIGS / "algorithms" / f"{training}.yaml"
     if not algorithm_document(training):
         return ""
-    rows = [(code(name), _origin(name, preset)) for name, preset in presets(training).items()]
+    rows = [(code(name), _origin(preset)) for name, preset in presets(training).items()]
     head, _, _ = path.read_text().partition("\n\n")
     comment = re.sub(r"^# ?", "", head, flags=re.MULTILINE) if head.startswith("#") else ""
     return "\n".join([
@@ -145,8 +145,14 @@ def _presets(training: str) -> str:
     ])  # fmt: skip
 
 
-def _origin(name: str, preset: Any) -> str:
-    origin = preset.get("origin", "published" if name == "default" else "")
-    of_splits = {str(part["origin"]) for part in preset.get("splits", {}).values() if "origin" in part}
-    some = f"; for some splits {', '.join(sorted(of_splits))}" if of_splits - {str(origin)} else ""
-    return f"{origin if isinstance(origin, str) else ', '.join(f'{k} `{v}`' for k, v in origin.items())}{some}"
+def _origin(preset: Any) -> str:
+    """Where a preset's values are from, with the rows and the splits that have others."""
+    origin = preset.get("origin", "untuned")
+    rows = "".join(f"; of `{name}` {_origin_word(own)}" for name, own in preset.get("origins", {}).items())
+    of_splits = {_origin_word(part["origin"]) for part in preset.get("splits", {}).values() if "origin" in part}
+    some = f"; for some splits {', '.join(sorted(of_splits))}" if of_splits - {_origin_word(origin)} else ""
+    return f"{_origin_word(origin)}{rows}{some}"
+
+
+def _origin_word(origin: Any) -> str:
+    return origin if isinstance(origin, str) else ", ".join(f"{key} `{value}`" for key, value in origin.items())

@@ -129,7 +129,8 @@ def _show(record: Record) -> None:
         cost = record.document["results"][algorithm]["cost"]
         chosen = winner(search, rungs)
         print_table(algorithm, ("", "env steps", "rank", *search.splits, "", "values"), _rows(record, algorithm))
-        limit = f" of {search.core_minutes:g} declared" if search.core_minutes else ""
+        beyond = search.core_minutes is not None and cost["core_minutes"] > search.core_minutes
+        limit = f" of {search.core_minutes:g} declared{', which is more' if beyond else ''}" if search.core_minutes else ""
         print_lines([
             f"winner: {'none, as all are vetoed' if chosen is None else f'#{chosen}'}; {cost['trainings']} trainings, "
             f"{cost['env_steps']:,} env steps, {cost['core_minutes']:g} core-minutes{limit}",

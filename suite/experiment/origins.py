@@ -1,6 +1,7 @@
 """Where the values of a variant come from: a publication, a tuning record, or nowhere that could be defended.
 
-Each preset of `configs/algorithms` says so itself (`origin:`), and so may what it has for some splits alone.
+Each preset of `configs/algorithms` says so itself (`origin:`), for single rows of its file where they differ
+(`origins:`), and so may what it has for some splits alone.
 """
 
 from __future__ import annotations
@@ -22,17 +23,24 @@ class TunedBy(Frozen):
     tuning: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="its record, a folder in reports/tuning")
 
 
-Origin = Literal["published", "untuned"] | TunedBy
-"""`published`: of a publication or its code. `untuned`: of ours, and no tuning record says how they were chosen."""
+Origin = Literal["published", "adapted", "untuned"] | TunedBy
+"""`published`: of a publication or its code. `adapted`: of a publication, but for what the preset calls ours, or carried
+over from another split or row. `untuned`: of ours, and no tuning record says how they were chosen."""
 
 _ORIGIN: TypeAdapter[Origin] = TypeAdapter(Origin)
 
 
-def origin_of(layer: dict[str, Any], split: str, otherwise: Origin) -> Origin:
-    """The origin of a preset's values on a split: that of the last pattern that matches and has one, or its own."""
-    matching = [part for pattern, part in layer.get("splits", {}).items() if fnmatch(split, pattern)]
-    declared = [part["origin"] for part in (layer, *matching) if "origin" in part]
-    return _ORIGIN.validate_python(declared[-1]) if declared else otherwise
+def origin_of(preset: dict[str, Any], algorithm: str, split: str) -> Origin:
+    """The origin of a preset's values for an algorithm on a split; `untuned` where the preset says nothing.
+
+    That of the last pattern of splits that matches and has one, or else the algorithm's own, or else the preset's.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    own = preset.get("origins", {}).get(algorithm, preset.get("origin", "untuned"))
+    matching = [part for pattern, part in preset.get("splits", {}).items() if fnmatch(split, pattern)]
+    return _ORIGIN.validate_python([own, *(part["origin"] for part in matching if "origin" in part)][-1])
 
 
 def origin_words(
@@ -42,13 +50,13 @@ def origin_words(
     layers = presets(entry.training)
     own = [f"{block}.{name}" for block, values in (("train", train), ("adapt", adapt)) for name in values]
     set_here = f"; set by the experiment: {', '.join(own)}" if own else ""
-    origins: dict[str, Origin] = {"default": origin_of(layers.get("default", {}), split.full_name, "published")}
-    if preset is not None:
-        origins[preset] = origin_of(layers.get(preset, {}), split.full_name, "untuned")
-    top = origins[preset or "default"]
+    names = ["default"] if preset is None else ["default", preset]
+    origins = {name: origin_of(layers.get(name, {}), entry.name, split.full_name) for name in names}
+    top = origins[names[-1]]
     if isinstance(top, TunedBy):
         return f"tuning record {top.tuning}{set_here}"
     untuned = [name for name, origin in origins.items() if origin == "untuned"]
     if untuned:
         return f"not tuned (preset {' and '.join(untuned)}){set_here}"
-    return f"published values{f' (preset {preset})' if preset else ''}{set_here}"
+    adapted = ", adapted" if top == "adapted" else ""
+    return f"published values{adapted}{f' (preset {preset})' if preset else ''}{set_here}"

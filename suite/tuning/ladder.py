@@ -14,7 +14,8 @@ from algorithms.registry import get_algorithm
 from suite.errors import UserError
 from suite.experiment.declaration import Experiment
 from suite.experiment.expansion import Cell, expand
-from suite.experiment.presets import resolve_blocks
+from suite.experiment.origins import origin_of
+from suite.experiment.presets import presets, resolve_blocks
 from suite.experiment.specs import MetatestSpec
 from suite.results.records import read_table
 from suite.results.status import DIVERGED, read_status
@@ -56,9 +57,14 @@ def _refuse_benchmark(split: TaskSplit) -> None:
 
 
 def _refuse_changed_knobs(searched: SearchedAlgorithm, split: TaskSplit, device: str) -> None:
-    """Refuse a shared value of a knob that is searched, or the first configuration would not be the published one."""
+    """Refuse a shared value of a knob that is searched, or the first configuration would not be the published one.
+
+    Published is what the searched preset has, if it says so of itself, or else what `default` has.
+    """
     entry = get_algorithm(searched.name)
-    published = resolve_blocks(entry, split, None, {}, {}, device)
+    preset = presets(entry.training).get(searched.preset or "default", {})
+    is_published = origin_of(preset, entry.name, split.full_name) == "published"
+    published = resolve_blocks(entry, split, searched.preset if is_published else None, {}, {}, device)
     shared = resolve_blocks(entry, split, searched.preset, searched.train, searched.adapt, device)
     for knob in searched.knobs:
         block, _, field = knob.partition(".")

@@ -92,9 +92,10 @@ class GateSettings(Frozen):
             return torch.ones_like(likelihood, dtype=torch.bool), {}
         if self.gate == "total":
             loss, threshold = likelihood + bound_term, self.gate_threshold
+            is_open = loss < threshold
         else:
             loss, threshold = likelihood, calibrated_threshold(left_out_losses(), self.gate_quantile)
-        is_open = loss < threshold
+            is_open = loss <= threshold  # at it, the promise of `calibrated_threshold` still holds
         judged = {"gate_loss": loss, "gate_threshold": torch.full_like(loss, threshold)}
         return is_open, {"gate_open": is_open.float(), **judged}
 

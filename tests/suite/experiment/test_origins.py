@@ -23,11 +23,28 @@ def words(name, split="cheetah-velocity.hard", preset=None, train=None, adapt=No
 
 
 @pytest.mark.parametrize("training", TRAININGS)
-def test_every_named_preset_says_where_its_values_come_from(training):
-    for name, preset in presets(training).items():
-        assert name == "default" or "origin" in preset, name
+def test_every_preset_says_where_its_values_come_from(training):
+    names = [entry.name for entry in ALGORITHMS.values() if entry.training == training]
+    for preset in presets(training).values():
+        assert "origin" in preset
         for split in BUILDERS:
-            assert origin_of(preset, split, "published")  # and each that it has is one
+            assert all(origin_of(preset, name, split) for name in names)  # and each that it has is one
+
+
+PUBLISHED = {  # the rows that a publication, or its code, has values of, and on which families
+    "mier": ("cheetah-", "ant-direction", "ant-negated-joints", "humanoid-", "walker-parameters"),
+    "mier-wr": ("cheetah-", "ant-direction", "ant-negated-joints", "humanoid-", "walker-parameters"),
+    "pearl": ("cheetah-velocity", "cheetah-direction", "ant-direction", "ant-goal", "humanoid-", "walker-parameters"),
+    "mql": ("cheetah-velocity", "cheetah-direction", "humanoid-", "walker-parameters"),
+}
+
+
+@pytest.mark.parametrize("split", BUILDERS)
+def test_only_what_was_published_for_a_family_without_change_is_called_so(split):
+    for name, entry in ALGORITHMS.items():
+        if entry.trains_on:
+            published = origin_of(presets(entry.training)["default"], name, split) == "published"
+            assert published == split.startswith(PUBLISHED.get(name, ("nothing",))), name
 
 
 def test_the_words_name_the_preset_that_nothing_defends_and_what_the_experiment_sets():
@@ -36,20 +53,24 @@ def test_the_words_name_the_preset_that_nothing_defends_and_what_the_experiment_
     assert words("mier", preset="small") == words("pearl", preset="small") == "not tuned (preset small)"
     assert words("mier", "point-goal.ood") == "not tuned (preset default)"
     assert words("mier", "point-goal.ood", "paper") == "not tuned (preset default)"
+    assert words("mier", "ant-goal.tavt") == "published values, adapted"
+    assert words("mier", "ant-goal.tavt", "paper") == "published values, adapted (preset paper)"
+    assert words("pearl+relabeling") == words("told") == words("maml") == "published values, adapted"
+    assert words("maml", preset="code") == "published values (preset code)"  # which takes back what was adapted
     own = words("mier", train={"task_batch": 5}, adapt={"gate": "total"})
     assert own == "published values; set by the experiment: train.task_batch, adapt.gate"
 
 
 def test_a_tuning_record_is_named(monkeypatch):
     layers = {
-        "default": {"splits": {"ant-*": {"origin": "untuned"}}},
+        "default": {"origin": "published", "splits": {"ant-*": {"origin": "untuned"}}},
         "lite": {"origin": {"tuning": "lite"}, "splits": {"ant-*": {"origin": "untuned"}}},
     }
     monkeypatch.setattr(origins, "presets", lambda training: layers)
     assert words("mier", preset="lite") == "tuning record lite"
     assert words("mier", "ant-goal.tavt", "lite") == "not tuned (preset default and lite)"
     with pytest.raises(ValueError, match="published"):
-        origin_of({"origin": "guessed"}, "ant-goal.tavt", "untuned")
+        origin_of({"origin": "guessed"}, "mier", "ant-goal.tavt")
 
 
 def test_cells_carry_the_words_of_their_variant():
@@ -72,7 +93,7 @@ def tuned_presets():
         (training, name, preset["origin"])
         for training in TRAININGS
         for name, preset in presets(training).items()
-        if isinstance(origin_of(preset, "", "untuned"), TunedBy)
+        if isinstance(origin_of(preset, "", ""), TunedBy)
     ]
 
 
@@ -80,6 +101,8 @@ def tuned_presets():
 def test_every_record_is_of_tuning_splits_as_they_are_and_its_winner_follows(record):
     recorded = read_record(RECORDS / record)
     assert recorded.search.name == record
+    for searched in recorded.document["results"].values():
+        assert searched["cost"]["core_minutes"] <= recorded.search.core_minutes
     own = {declaration.split().full_name: declaration.split() for declaration in recorded.search.own_splits}
     for name, hashed in recorded.document["splits"].items():
         split = own.get(name) or get_split(name)

@@ -51,3 +51,7 @@ def test_gradient_based_baselines_get_many_outer_iterations_of_that_budget():
             rollouts = per_step["adaptation_rollouts"] + per_step["rollouts_per_task"]
             steps = per_step["tasks_per_iteration"] * rollouts * per_step["rollout_transitions"]
             assert cell.execution.env_steps // steps >= 90
+        if cell.algorithm == "rl2":
+            rl2 = cell.training.config
+            steps = rl2["trials_per_iteration"] * rl2["trial_transitions"]
+            assert cell.execution.env_steps // steps * rl2["epochs"] * rl2["minibatches"] >= 4000  # Adam steps

@@ -41,9 +41,9 @@ def test_no_key_of_a_preset_is_dropped_in_silence(training):
     fields = {block: {field for entry in entries for field in entry.load(block).model_fields}
               for block in ("train", "adapt")}  # fmt: skip
     for name, preset in presets(training).items():
-        assert set(preset) <= {"origin", "train", "adapt", "splits"}
+        assert set(preset.get("origins", {})) <= {entry.name for entry in entries}
         for pattern, part in {"": preset, **preset.get("splits", {})}.items():
-            assert set(part) <= {"origin", "train", "adapt", "splits"}
+            assert set(part) <= {"origin", "train", "adapt", *(("origins", "splits") if part is preset else ())}
             for block in ("train", "adapt"):
                 unknown = set(part.get(block) or {}) - fields[block]
                 assert not unknown, f"{training}.yaml: {name} {pattern}: {unknown}"
