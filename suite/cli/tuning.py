@@ -129,8 +129,9 @@ def _show(record: Record) -> None:
         cost = record.document["results"][algorithm]["cost"]
         chosen = winner(search, rungs)
         print_table(algorithm, ("", "env steps", "rank", *search.splits, "", "values"), _rows(record, algorithm))
-        beyond = search.core_minutes is not None and cost["core_minutes"] > search.core_minutes
-        limit = f" of {search.core_minutes:g} declared{', which is more' if beyond else ''}" if search.core_minutes else ""
+        most = search.core_minutes
+        more = ", which is more" if most and cost["core_minutes"] > most else ""
+        limit = f" of {most:g} declared{more}" if most else ""
         print_lines([
             f"winner: {'none, as all are vetoed' if chosen is None else f'#{chosen}'}; {cost['trainings']} trainings, "
             f"{cost['env_steps']:,} env steps, {cost['core_minutes']:g} core-minutes{limit}",

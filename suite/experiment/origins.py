@@ -24,8 +24,11 @@ class TunedBy(Frozen):
 
 
 Origin = Literal["published", "adapted", "untuned"] | TunedBy
-"""`published`: of a publication or its code. `adapted`: of a publication, but for what the preset calls ours, or carried
-over from another split or row. `untuned`: of ours, and no tuning record says how they were chosen."""
+"""Of the values of a preset.
+
+`published`: of a publication or its code. `adapted`: that, but for what the preset calls ours, or carried over from
+another split or row. `untuned`: of ours, and no tuning record says how they were chosen.
+"""
 
 _ORIGIN: TypeAdapter[Origin] = TypeAdapter(Origin)
 
