@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Annotated, Any
 
 import typer
@@ -60,29 +62,18 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     """
     rows = [list(row) for row in rows]
     screen = console()
-    widths: dict[str, int] = {}
-    absent: list[str] = []
-    if len(rows) <= LONG:
-        widths = {name: widest_word([name, *(row[place] for row in rows)]) for place, name in enumerate(columns)}
-        widths[columns[-1]] = min(widths[columns[-1]], MOST_LAST)
-        shown = fitting(widths, screen.width, least)
-        absent = [name for name in columns if name not in shown]
-        rows = [[cell for name, cell in zip(columns, row) if name in shown] for row in rows]
-        columns = shown
-        natural = {name: _longest([name, *(row[place] for row in rows)]) for place, name in enumerate(columns)}
-        widths = squeezed(natural, widths, screen.width)
-    numbers = [_is_numeric([row[index] for row in rows]) for index in range(len(columns))]
+    words = {name: widest_word([name, *(row[place] for row in rows)]) for place, name in enumerate(columns)}
+    words[columns[-1]] = min(words[columns[-1]], MOST_LAST)
+    shown = fitting(words, screen.width, least)
+    absent = [name for name in columns if name not in shown]
+    rows = [[cell for name, cell in zip(columns, row) if name in shown] for row in rows]
+    natural = {name: _longest([name, *(row[place] for row in rows)]) for place, name in enumerate(shown)}
+    widths = squeezed(natural, words, screen.width)
+    numeric = [_is_numeric([row[place] for row in rows]) for place in range(len(shown))]
     if len(rows) > LONG:
-        print_lines([*([title] if title else []), *_plain_columns(columns, rows, numbers)])
-        return
-    table = Table(
-        title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, header_style="bold"
-    )
-    for column, is_number in zip(columns, numbers):
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold", width=widths[column])
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(_text(cell))) for cell in row))
-    screen.print(table)
+        print_lines([*([title] if title else []), *_plain_columns(widths, numeric, rows)])
+    else:
+        screen.print(_coloured_columns(title, widths, numeric, rows))
     if absent:
         print_lines([f"(no room for: {', '.join(absent)})"])
 
@@ -131,21 +122,41 @@ def widest_word(cells: Iterable[Any]) -> int:
     return max((len(word) for text in texts for word in text.split()), default=1)
 
 
-def _is_numeric(cells: list[Any]) -> bool:
+def _is_numeric(cells: Sequence[Any]) -> bool:
     given = [cell for cell in cells if cell not in (None, "")]
     return bool(given) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in given)
 
 
-def _plain_columns(columns: Sequence[str], rows: Sequence[Sequence[Any]], numbers: list[bool]) -> Iterator[str]:
-    """The lines of a table without colours, never folded."""
-    texts = [list(columns), *([printable(_text(cell)) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*texts)]
-    for line in texts:
-        padded = (
-            text.rjust(width) if is_number else text.ljust(width)
-            for text, width, is_number in zip(line, widths, numbers)
-        )
-        yield " ".join(padded).rstrip()
+def _coloured_columns(
+    title: str, widths: Mapping[str, int], numeric: Sequence[bool], rows: Sequence[Sequence[Any]]
+) -> Table:
+    """A table as rich prints it: cells may have colours."""
+    table = Table(
+        title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
+    for (name, width), is_number in zip(widths.items(), numeric):
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold", width=width)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(_text(cell))) for cell in row))
+    return table
+
+
+def _plain_columns(widths: Mapping[str, int], numeric: Sequence[bool], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """The lines of a table without colours."""
+    texts = [list(widths), *([printable(_text(cell)) for cell in row] for row in rows)]
+    for row in texts:
+        folded = [_folded(text, width) for text, width in zip(row, widths.values())]
+        for line in zip_longest(*folded, fillvalue=""):
+            padded = (
+                text.rjust(width) if is_number else text.ljust(width)
+                for text, width, is_number in zip(line, widths.values(), numeric)
+            )
+            yield (GAP * " ").join(padded).rstrip()
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """A text in lines of so many letters, broken between words where that can be."""
+    return [text] if len(text) <= width else textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 def _text(cell: Any) -> str:

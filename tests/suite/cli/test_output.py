@@ -69,3 +69,23 @@ def test_the_widest_columns_yield_first():
     assert output.squeezed(natural, least, 54) == {"a": 10, "b": 20, "c": 20}
     assert output.squeezed(natural, least, 44) == {"a": 10, "b": 12, "c": 18}
     assert output.squeezed(natural, least, 10) == least
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+@pytest.mark.parametrize("long", [output.LONG, 240], ids=["plain", "coloured"])
+def test_the_table_of_a_whole_paper_fits_and_breaks_no_name_or_hash(capsys, monkeypatch, width, long):
+    monkeypatch.setattr(output, "LONG", long)
+    rows = [
+        (f"mier-without-relabeling-{v}", f"ant-direction.ood-{s}", seed, f"0123456789a{seed}", "done", 500_000 + seed)
+        for v in range(8) for s in range(6) for seed in range(5)
+    ]  # fmt: skip
+    columns = ("variant", "split", "seed", "run", "state", "env steps", "reason")
+    reasons = ["", "out of memory in /a/very/long/path/to/the/folder/of/the/worker.log of the node", *[""] * 238]
+    monkeypatch.setattr(output, "console", lambda: Console(width=width))
+    output.print_table("", columns, [(*row, why) for row, why in zip(rows, reasons)], ("env steps", "run"))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    listed = [line.split() for line in lines if "mier" in line]
+    assert [words[:2] for words in listed] == [list(row[:2]) for row in rows]
+    hashes = [row[3] for row in rows]
+    assert [word for words in listed for word in words if word in hashes] == (hashes if width > 100 else [])
