@@ -31,6 +31,9 @@ BAR = 16
 MOST_STAGE = 40
 """Letters: of the bar, and of the longest word of a stage that is never broken (a message may hold a path)."""
 
+TRAINING = 0.8
+"""The share of the bar that is meta-training; the rest are the meta-tests, all of which come after it."""
+
 COLOURS = {
     "running": "cyan", "done": "green", "waiting": "dim", "pending": "dim", "requeued": "yellow", "stopped": "yellow",
     "held": "yellow",
@@ -160,17 +163,20 @@ def _counts(pool: Pool) -> str:
     return ", ".join(f"{number} {word}" for word, number in numbers.items())
 
 
-def trained_share(progress: RunProgress) -> float | None:
-    """How much of its meta-training a run has behind it, meta-tests on the way included; None before it is known."""
+def done_share(progress: RunProgress) -> float | None:
+    """How much of its meta-training and its meta-tests a run has behind it; None before it is known."""
     if progress.state == "done":
         return 1.0
+    training = TRAINING if progress.budget else 0.0  # a policy from elsewhere is tested and nothing else
+    if progress.tested is not None:
+        return training + (1 - training) * progress.tested
     if progress.budget and progress.env_steps is not None:
-        return min(progress.env_steps / progress.budget, 1.0)
-    return progress.fraction
+        return training * min(progress.env_steps / progress.budget, 1.0)
+    return None
 
 
 def _stage(progress: RunProgress) -> str:
-    """The stage in words; what the bar does not show, a meta-test, with how much of it is done."""
+    """The stage in words; a meta-test with how much of it is done, as training has its steps in a column."""
     return progress.stage if progress.stage == "training" else stage_text(progress)
 
 
@@ -183,7 +189,7 @@ def _cells(label: str, progress: RunProgress) -> list[Any]:
     state = _stage(progress) if progress.state == "running" else progress.state
     if progress.state == "failed":
         state = f"failed: {progress.message}"
-    done = trained_share(progress)
+    done = done_share(progress)
     bar = "" if done is None else ProgressBar(total=1.0, completed=done, width=BAR)
     return [
         Text(printable(label)),

@@ -27,6 +27,7 @@ class RunProgress(NamedTuple):
     value: float | None = None  # return of the last training episodes
     remaining_seconds: float | None = None
     message: str = ""
+    tested: float | None = None  # share of all meta-tests of the folder; None while it trains
 
 
 def read_progress(folder: Path, cluster: Cluster | None = None) -> RunProgress:
@@ -46,7 +47,7 @@ def read_progress(folder: Path, cluster: Cluster | None = None) -> RunProgress:
         stage = f"meta-test {fields['metatest']}"
     return RunProgress(
         fields["state"], stage, fraction, steps, budget, speed, fields.get("return"), remaining,
-        fields.get("message") or "",
+        fields.get("message") or "", fields.get("tested"),
     )  # fmt: skip
 
 

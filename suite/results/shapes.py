@@ -100,7 +100,7 @@ STATUS: Shape = {
     "notes": (optional(list_of(is_text)), "a list of texts"),
     **{name: (optional(or_none(is_count)), "a whole number") for name in ("env_steps", "budget")},
     **{name: (optional(or_none(is_number)), "a finite number") for name in (
-        "fraction", "steps_per_second", "remaining_seconds", "return", "started", "heartbeat", "seconds")},
+        "fraction", "tested", "steps_per_second", "remaining_seconds", "return", "started", "heartbeat", "seconds")},
 }  # fmt: skip
 
 

@@ -27,8 +27,9 @@ class Status:
     """Writes `status.json` of a training folder: at every change, and at the heartbeats of whoever owns the folder.
 
     Fields: state (running, done, failed, stopped), stage (training, meta-test), env_steps, budget, fraction (of the
-    stage), steps_per_second, return, message, notes, pid, host, process (of the writer), started and heartbeat (Unix
-    seconds of the first and of the last writing), and job, where a cluster's job does the work.
+    stage), tested (the share of all meta-tests that is done), steps_per_second, return, message, notes, pid, host,
+    process (of the writer), started and heartbeat (Unix seconds of the first and of the last writing), and job, where a
+    cluster's job does the work.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -202,15 +202,18 @@ def run_metatests(folder: Path, left: Sequence[PendingMetatest], execution: Exec
         status.note(f"{unreadable} lines of metrics.jsonl cannot be read; they are left out of the training curve")
     training: Training | None = None
     budget = None  # that it has been opened at the end of
-    for below, spec, variant, values in left:
+    total = len(metatest_folders(folder))
+    for done, (below, spec, variant, values) in enumerate(left, total - len(left)):
         if training is None or budget != spec.env_steps:
             training, budget = open_at_budget(folder, spec.env_steps, execution.device), spec.env_steps
         started = time.monotonic()
 
-        def report(fraction: float, where: str = f"{variant} on {spec.split.name}", since: float = started) -> None:
+        def report(
+            fraction: float, where: str = f"{variant} on {spec.split.name}", since: float = started, before: int = done
+        ) -> None:
             seconds = time.monotonic() - since
             status.write(
-                stage="meta-test", metatest=where, fraction=fraction,
+                stage="meta-test", metatest=where, fraction=fraction, tested=(before + fraction) / total,
                 remaining_seconds=seconds / fraction - seconds if fraction else None,
             )  # fmt: skip
 

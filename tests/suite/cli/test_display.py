@@ -2,13 +2,14 @@
 
 import io
 
+import pytest
 from rich.console import Console
 from tests_support import write_metrics, write_status
 
 from suite.cli import display as display_module
 from suite.cli.display import LiveDisplay, PlainDisplay, display_for
 from suite.executors.base import Outcome, Pool
-from suite.monitor.progress import RunProgress
+from suite.monitor.progress import RunProgress, read_progress
 
 
 def plain(labels):
@@ -116,13 +117,12 @@ def test_a_small_terminal_shows_what_matters(tmp_path):
     assert "38 done, 1 failed" in shown
 
 
-def test_at_eighty_columns_nothing_is_cut_and_the_bar_stays_through_a_meta_test(folder):
+def test_at_eighty_columns_nothing_is_cut_and_the_stage_is_named(folder):
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
     label = "mier-wr, cheetah-velocity.hard, seed 3"
     display = LiveDisplay({folder: label}, console)
     training = RunProgress("running", "training", 0.95, 475_000, 500_000, 1234.0, -312.5, 3000.0)
     testing = training._replace(stage="meta-test mier on cheetah-velocity.hard", fraction=0.5, steps_per_second=None)
-    assert display_module.trained_share(training) == display_module.trained_share(testing) == 0.95
     for progress, words in ((training, ["training"]), (testing, ["meta-test", "50%"])):
         display.progress = {folder: progress}
         with console.capture() as capture:
@@ -130,3 +130,22 @@ def test_at_eighty_columns_nothing_is_cut_and_the_bar_stays_through_a_meta_test(
         shown = capture.get()
         assert "\u2026" not in shown
         assert all(word in shown for word in (label, "50 min", *words))
+
+
+def test_the_bar_counts_meta_training_and_meta_tests_and_never_goes_back(folder):
+    shares = [display_module.done_share(read_progress(folder))]
+    for steps in (0, 500, 1000):
+        write_status(folder, env_steps=steps, budget=1000)
+        shares.append(display_module.done_share(read_progress(folder)))
+    for fraction, tested in ((0.0, 0.0), (0.5, 0.25), (1.0, 0.5), (0.0, 0.5), (1.0, 1.0)):  # two meta-tests
+        fields = {"stage": "meta-test", "metatest": "mier on hard", "fraction": fraction, "tested": tested}
+        write_status(folder, env_steps=1000, budget=1000, **fields)
+        shares.append(display_module.done_share(read_progress(folder)))
+    write_status(folder, state="done", stage="done")
+    shares.append(display_module.done_share(read_progress(folder)))
+    assert shares == pytest.approx([None, 0, 0.4, 0.8, 0.8, 0.85, 0.9, 0.9, 1, 1])
+
+
+def test_where_nothing_is_trained_the_bar_is_that_of_the_meta_tests():
+    tests = [RunProgress("running", "meta-test a on b", 0.5, 0, 0, tested=share) for share in (None, 0.0, 0.25)]
+    assert [display_module.done_share(progress) for progress in tests] == [None, 0.0, 0.25]

@@ -266,11 +266,11 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, offmap):
 def test_a_long_table_is_printed_in_plain_columns(capsys):
     from suite.cli.output import LONG, print_table
 
-    rows = [("x" * 200, number, None) for number in range(LONG)] + [("[red]y", 10.5, "why")]
+    rows = [("x" * 100, number, None) for number in range(LONG)] + [("[red]y", 10.5, "why")]
     print_table("title", ("name", "number", "reason"), rows)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "title"
-    assert lines[1] == "name".ljust(200) + " number reason"
-    assert lines[2] == "x" * 200 + "      0"
-    assert lines[-1] == "[red]y".ljust(200) + "   10.5 why"
+    assert lines[1] == "name".ljust(100) + "  number  reason"
+    assert lines[2] == "x" * 100 + "       0"
+    assert lines[-1] == "[red]y".ljust(100) + "    10.5  why"
     assert len(lines) == 2 + len(rows)

@@ -49,7 +49,7 @@ def test_a_finished_folder_holds_what_it_should(prepared, capfd):
         names = {"config.json", "label.json", "records.parquet", "diagnostics.parquet"}
         assert {path.name for path in below.iterdir()} == names
     status = read_status(folder)
-    assert (status["state"], status["stage"], status["env_steps"]) == ("done", "done", 1600)
+    assert [status[key] for key in ("state", "stage", "env_steps", "tested")] == ["done", "done", 1600, 1.0]
     table, metadata = read_table(folder / "metrics.parquet")
     rows = table.to_pandas()
     assert metadata["training"] == folder.name
