@@ -13,6 +13,7 @@ from reports.formats import called
 from reports.numbers import aggregates, tables
 from reports.numbers.cell_text import NOT_DECLARED
 from reports.numbers.contest import contest
+from reports.numbers.scores import scored_splits, task_results
 from reports.results import Results, named_rows
 
 STRONGEST = 45
@@ -40,7 +41,7 @@ class HeatCell(NamedTuple):
 
 
 class HeatTable(NamedTuple):
-    """Splits (with their anchors) that head the columns, and per variant its name, whole and per split.
+    """Splits (with their anchors) that head the columns, and per variant its name and cells: over all, and per split.
 
     There is no cell over all splits where no variant has a result on each of them.
     """
@@ -50,8 +51,8 @@ class HeatTable(NamedTuple):
 
 
 def anchor(results: Results, split: str, variant: str = "") -> str:
-    """The id of what the page says of a split, or of the seeds of a variant on it."""
-    place = results.splits.index(split) + 1
+    """The id of what the page says of a split or of all of them, or of the seeds of a variant there."""
+    place = [aggregates.ALL_SPLITS, *results.splits].index(split)
     if not variant:
         return f"split-{place}"
     return f"seeds-{place}-{style.ordered(results.cells['variant']).index(variant) + 1}"
@@ -107,7 +108,8 @@ def _whole(results: Results) -> dict[str, HeatCell]:
         mark = "best" if best else "tied" if row.variant in answer.tied else ""
         text = style.interval(row.mean, row.low, row.high) if isfinite(row.low) else style.number(row.mean, 2)
         text += lacking.get(row.variant, "")
-        cells[row.variant] = HeatCell(text, row.text, ranks.get(row.variant, 0), mark, _heat(row.mean))
+        target = anchor(results, aggregates.ALL_SPLITS, row.variant)
+        cells[row.variant] = HeatCell(text, row.text, ranks.get(row.variant, 0), mark, _heat(row.mean), target)
     return cells
 
 
@@ -149,3 +151,27 @@ def seed_table(results: Results, split: str) -> list[tuple[str, str, list[str]]]
             rows.append((anchor(results, split, variant) if task_list == "test" else "",
                          f"{style.look(variant).name}, {task_list}", texts))  # fmt: skip
     return rows
+
+
+class SeedScores(NamedTuple):
+    """What stands behind the cells over all splits: per variant an anchor, a name, and per split the seeds' scores."""
+
+    anchor: str
+    splits: list[str]
+    rows: list[tuple[str, str, list[str]]]
+
+
+def seed_scores(results: Results) -> SeedScores:
+    """The score of each seed, a mean over the test tasks, of all variants on all splits with a scale."""
+    splits = scored_splits(results)
+    scores = task_results(results).groupby(["variant", "split", "seed"])["score"].mean().dropna()
+    texts: dict[str, dict[str, list[str]]] = {}
+    for (variant, split, seed), score in scores.items():
+        texts.setdefault(variant, {}).setdefault(split, []).append(f"{seed}: {style.number(score, 2)}")
+    name_of = called(style.ordered(texts))
+    rows = [
+        (anchor(results, aggregates.ALL_SPLITS, variant), name,
+         [", ".join(texts[variant].get(split, ["–"])) for split in splits])
+        for variant, name in name_of.items()
+    ]  # fmt: skip
+    return SeedScores(anchor(results, aggregates.ALL_SPLITS), splits, rows)

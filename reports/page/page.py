@@ -75,6 +75,7 @@ def render(results: Results, exhibits: Sequence[Exhibit], absent: Sequence[str])
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         headline=headline(results),
         heat=heat.heat_table(results),
+        whole=heat.seed_scores(results),
         open=OPEN,
         answer=_answering(shown, len(named)) if contest(results).entries else None,
         verdict=summary.verdict(results),
