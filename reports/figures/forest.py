@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from reports import style
-from reports.figures.marks import ABOVE, aside, bar, dot, explain, finish, name_rows, whiskers
+from reports.figures.marks import ABOVE, aside, bar, dot, explain, finish, name_rows, tell, whiskers
 from reports.numbers import aggregates, from_best, ranks
 from reports.numbers.aggregates import ALL_SPLITS
 from reports.numbers.common import where
@@ -79,8 +79,9 @@ def _rows(
         if outer is not None:
             whiskers(ax, outer.iloc[[row]], height, look.colour, 0.7, 1.8)
         whiskers(ax, part, height, look.colour, *((1.0, 1.8) if outer is None else (2.2, 0.0)))
-        ax.plot(part["mean"], height, color=look.colour, marker=look.marker, markerfacecolor=face, markersize=4,
-                zorder=ABOVE)  # fmt: skip
+        (mark,) = ax.plot(part["mean"], height, color=look.colour, marker=look.marker, markerfacecolor=face,
+                          markersize=4, zorder=ABOVE)  # fmt: skip
+        tell(mark, look.name, part)
     name_rows(ax, results, names, lacking)
 
 

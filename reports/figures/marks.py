@@ -16,6 +16,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from reports import style
 from reports.results import Results
+from suite.errors import printable
 
 THIN: dict[str, Any] = {"linewidth": 0.7, "markersize": 3.2}
 """For figures with a mark per task."""
@@ -61,6 +62,16 @@ ABOVE = 2.1
 """The order of marks: above the lines and bars of all variants."""
 
 
+TOLD = "told: "
+"""What the group of an SVG is called by whose mark tells its value."""
+
+
+def tell(mark: Artist, whose: str, rows: pd.DataFrame) -> None:
+    """Have the page say on hover whose a mark is, and its mean with its interval: those of the only row."""
+    mean, low, high = rows[["mean", "low", "high"]].to_numpy(dtype=float)[0]
+    mark.set_gid(f"{TOLD}{printable(whose)}: {style.interval(mean, low, high)}")
+
+
 def band(ax: Axes, x: pd.Series, rows: pd.DataFrame, colour: str) -> None:
     """The intervals of a curve as a translucent band; none where no point has an interval."""
     if rows["low"].notna().any():
@@ -86,8 +97,10 @@ def points(
     """Means as single marks with their intervals as bars; `bare` without them, for one of many."""
     if not bare:
         whiskers(ax, rows, x, look.colour, 0.9, 2, upright=True)
-    ax.plot(x, rows["mean"], color=look.colour, marker=look.marker, linestyle="none",
-            markerfacecolor="none" if hollow else look.colour, zorder=ABOVE)  # fmt: skip
+    (marks,) = ax.plot(x, rows["mean"], color=look.colour, marker=look.marker, linestyle="none",
+                       markerfacecolor="none" if hollow else look.colour, zorder=ABOVE)  # fmt: skip
+    if len(rows) == 1:
+        tell(marks, look.name, rows)
 
 
 def handle(look: style.Look, marker: bool = True, line: bool = True, lacking: str = "") -> Line2D:

@@ -27,6 +27,7 @@ from reports.figures.marks import (
     name_lines,
     name_rows,
     points,
+    tell,
     variants,
     whiskers,
 )
@@ -58,10 +59,11 @@ def out_of_distribution(results: Results, *, split: str, ax: Axes) -> Axes:
                         rotation=90, ha="center", va="bottom", color=style.INK, fontsize=LEAST_TYPE)  # fmt: skip
             continue
         # Two bars: an SVG fills a hatched one with the colour of its lines.
-        for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):
-            ax.bar(place, row["mean"] - floor, bottom=floor, width=0.72, facecolor=face, edgecolor=look.colour,
-                   hatch=hatch, linewidth=0.9)  # fmt: skip
         part = pd.DataFrame([row])
+        for face, hatch in (((look.colour, 0.35), ""), ("none", look.hatch)):
+            (bar,) = ax.bar(place, row["mean"] - floor, bottom=floor, width=0.72, facecolor=face,
+                            edgecolor=look.colour, hatch=hatch, linewidth=0.9)  # fmt: skip
+        tell(bar, look.name, part)
         points(ax, np.array([place]), part, look)
         if row["n"] > 1:
             values = seeds.loc[seeds["variant"] == row["variant"], "after"].to_numpy(dtype=float)
@@ -123,8 +125,10 @@ def in_and_out(results: Results, *, split: str, ax: Axes) -> Axes:
             if len(dots) > 1:
                 ax.plot(dots, np.full(len(dots), middle + offset), linestyle="none", marker="|", color=look.colour)
             whiskers(ax, part, [middle], look.colour, 1.0, 2)
-            ax.plot(part["mean"], [middle], color=look.colour, marker=look.marker, markersize=4.5, zorder=ABOVE,
-                    markerfacecolor=style.PAPER if task_list == "test_id" else look.colour)  # fmt: skip
+            face = style.PAPER if task_list == "test_id" else look.colour
+            (mark,) = ax.plot(part["mean"], [middle], color=look.colour, marker=look.marker, markersize=4.5,
+                              zorder=ABOVE, markerfacecolor=face)  # fmt: skip
+            tell(mark, f"{look.name}, {task_list}", part)
     name_rows(ax, results, names, {})
     explain(ax, [dot("test_id (training distribution)", "none"), dot("test", style.INK)])
     return finish(ax, split, style.RETURN, "")

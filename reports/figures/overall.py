@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from reports import style
-from reports.figures.marks import ABOVE, dot, explain, finish, name_rows, whiskers
+from reports.figures.marks import ABOVE, dot, explain, finish, name_rows, tell, whiskers
 from reports.numbers import aggregates, series
 from reports.numbers.common import where
 from reports.results import Results
@@ -34,9 +34,11 @@ def overall(results: Results, *, split: str, ax: Axes) -> Axes:
         look, part = results.look(name), frame[frame["variant"] == name].set_index("statistic").loc[list(SHAPES)]
         heights = len(names) - 1 - row + 0.27 - 0.18 * np.arange(len(SHAPES))
         whiskers(ax, part, heights, look.colour, 0.9, 1.5)
-        for mean, height, (marker, is_filled) in zip(part["mean"], heights, SHAPES.values()):
-            ax.plot([mean], [height], color=look.colour, marker=marker, markersize=3.4, zorder=ABOVE,
-                    markerfacecolor=look.colour if is_filled else "none")  # fmt: skip
+        for (statistic, (marker, is_filled)), height in zip(SHAPES.items(), heights):
+            rows = part.loc[[statistic]]
+            (mark,) = ax.plot(rows["mean"], [height], color=look.colour, marker=marker, markersize=3.4, zorder=ABOVE,
+                              markerfacecolor=look.colour if is_filled else "none")  # fmt: skip
+            tell(mark, f"{look.name}, {statistic}", rows)
     for end in (0, 1):
         ax.axvline(end, color=FAINT, linewidth=0.6, linestyle=":", zorder=0)
     name_rows(ax, results, names, lacking)

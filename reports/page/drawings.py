@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from reports import style
+from reports.figures.marks import TOLD
 
 THEME = {style.INK: "currentColor", style.GRID: "var(--grid)", style.PAPER: "var(--panel)"}
 """What our colours of text, of the grid and of paper become, so that they follow the reader's colour scheme."""
@@ -27,7 +28,7 @@ class Drawings:
         """The markup of each part of a figure (`axes_1`, `legend_1`, ...), for the inside of an `svg` element.
 
         Args:
-            svg: What `canvas.svg` returns. Of its text nothing gets here: letters are drawn.
+            svg: What `canvas.svg` returns. Its letters are drawn, and what its marks tell is a title of theirs.
         """
         root = ElementTree.fromstring(svg)
         renamed: dict[str, str] = {}
@@ -53,6 +54,9 @@ class Drawings:
             return ""
         inside = "".join(self._markup(child, renamed) for child in element)
         written = "".join(self._attribute(key.rpartition("}")[2], text, renamed) for key, text in element.items())
+        name = element.get("id", "")
+        if name.startswith(TOLD) and inside:
+            return f"<g{written}><title>{html.escape(name.removeprefix(TOLD))}</title>{inside}</g>"
         if tag == "g" and not (written and inside):
             return inside
         if tag == "g" and "scale(" in written:  # a text: its letters, which many others have too

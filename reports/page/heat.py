@@ -166,8 +166,8 @@ def seed_scores(results: Results) -> SeedScores:
     splits = scored_splits(results)
     scores = task_results(results).groupby(["variant", "split", "seed"])["score"].mean().dropna()
     texts: dict[str, dict[str, list[str]]] = {}
-    for (variant, split, seed), score in scores.items():
-        texts.setdefault(variant, {}).setdefault(split, []).append(f"{seed}: {style.number(score, 2)}")
+    for row in named_rows(scores.reset_index()):
+        texts.setdefault(row.variant, {}).setdefault(row.split, []).append(f"{row.seed}: {style.number(row.score, 2)}")
     name_of = called(style.ordered(texts))
     rows = [
         (anchor(results, aggregates.ALL_SPLITS, variant), name,

@@ -1,10 +1,12 @@
 """Many lines are named beside their ends, in the order of their heights and without overlapping."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from reports.figures import canvas, curves, marks, outcomes, per_task
+from reports.figures import canvas, curves, forest, marks, outcomes, overall, per_task
 from reports.figures.canvas import panels_for
 from reports.reading.load import load
 
@@ -102,3 +104,20 @@ def test_whiskers_are_one_line_with_a_bar_and_two_caps_per_interval():
     assert (lying.get_marker(), lying.get_markersize(), lying.get_linewidth()) == ("|", 3.0, 0.9)
     np.testing.assert_array_equal(upright.get_ydata(), lying.get_xdata())
     assert upright.get_marker() == "none"
+
+
+@pytest.mark.parametrize(("draw", "marks_of_each"), [
+    (outcomes.out_of_distribution, 2),  # its bar and its point
+    (outcomes.in_and_out, 2), (overall.overall, 4), (forest.average_ranks, 1), (curves.adaptation_curve, 2),
+])  # fmt: skip
+def test_marks_that_stand_alone_tell_whose_they_are_and_their_value(many, synthetic, draw, marks_of_each):
+    ax = drawn(draw, many, synthetic.SPLIT)
+    told = [str(mark.get_gid()).removeprefix(marks.TOLD) for mark in ax.get_children() if mark.get_gid()]
+    assert len(told) == 12 * marks_of_each
+    assert all(re.fullmatch(r"variant [a-l](, [\w ]+)?: -?[\d.]+( \[.+\])?", text) for text in told)
+
+
+def test_a_bar_tells_its_mean_and_its_interval(golden, synthetic):
+    ax = drawn(outcomes.out_of_distribution, load(golden), synthetic.SPLIT)
+    told = {str(mark.get_gid()).removeprefix(marks.TOLD) for mark in ax.get_children() if mark.get_gid()}
+    assert told == {"MIER: 32.5 [7.7, 57.3]"}

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import tempfile
 
@@ -90,6 +91,19 @@ def test_every_picture_is_shown_and_has_words(browser, rich_page):
         assert marks > 10
         assert any(letter.isdigit() for letter in words)
         assert 0.9 < shape < 2.2
+
+
+def test_a_mark_says_its_value_under_the_pointer(browser, rich_page):
+    opened(browser, rich_page)
+    marks = browser.find_elements("css selector", "details:has(#in_and_out) g:has(> title)")
+    assert len(marks) == 8  # of four variants, on both lists
+    under = (
+        "arguments[0].scrollIntoView(); const box = arguments[0].getBoundingClientRect(); "
+        "return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)"
+        ".closest('g:has(> title)').querySelector('title').textContent"
+    )
+    told = [browser.execute_script(under, mark) for mark in marks]
+    assert all(re.fullmatch(r"[\w-]+, test(_id)?: -?[\d.]+ \[.+\]", text) for text in told), told
 
 
 def column(browser, table, place):
@@ -220,6 +234,13 @@ def test_thin_results_make_pages_too(browser, tmp_path, synthetic, make, build):
     assert "nan" not in browser.execute_script("return document.querySelector('main').innerText").lower().split()
 
 
+def pages(browser):
+    """How many sheets of A4 the page of a browser is in print."""
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    return len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"])))
+
+
 def test_it_prints_without_cutting_tables_off(browser, rich_page):
     opened(browser, rich_page)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
@@ -231,8 +252,16 @@ def test_it_prints_without_cutting_tables_off(browser, rich_page):
     )
     assert max(ends) <= 720
     assert not browser.find_element("tag name", "nav").is_displayed()
-    printed = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
-    assert base64.b64decode(printed["data"]).startswith(b"%PDF")
+    assert pages(browser) > 0
+
+
+def test_the_page_of_a_whole_paper_is_light_and_short(browser, tmp_path, large):
+    large.large_folder(tmp_path / "runs")
+    path = write(load(tmp_path / "runs"), tmp_path / "out")
+    assert path.stat().st_size <= 2_000_000
+    opened(browser, path, unfolded=False)
+    assert browser.execute_script("return document.documentElement.scrollHeight") <= 12 * 900
+    assert 0 < pages(browser) < 15
 
 
 def test_a_page_of_several_splits(browser, tmp_path, synthetic):

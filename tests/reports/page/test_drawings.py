@@ -1,7 +1,11 @@
+import html
 import re
+
+import pandas as pd
 
 from reports import style
 from reports.figures import canvas
+from reports.figures.marks import tell
 from reports.layout import ANYWHERE
 from reports.page.drawings import Drawings
 
@@ -61,6 +65,20 @@ def test_text_of_a_figure_is_no_markup():
     parts = drawings.parts(drawn("<script>x</script>", title="--> <b>")[0])
     tags = set(re.findall(r"<(\w+)", "".join(parts.values()) + drawings.definitions()))
     assert tags <= {"g", "use", "path", "clipPath", "rect"}
+
+
+def test_what_a_mark_tells_is_its_title_and_no_markup():
+    def draw(split, ax):
+        (mark,) = ax.plot([0], [1.25], marker="o")
+        tell(mark, f"<b> & {split}\x01", pd.DataFrame([{"mean": 1.25, "low": 1.0, "high": 1.5}]))
+        return ax
+
+    with canvas.house_style():
+        svg = canvas.svg(canvas.sheet(draw, ["a"]))
+    markup = Drawings().parts(svg)["axes_1"]
+    (told,) = re.findall(r"<g[^>]*><title>(.*?)</title><", markup)
+    assert html.unescape(told) == r"<b> & a\x01: 1.25 [1.00, 1.50]"
+    assert "<b>" not in markup
 
 
 def test_boxes_hold_their_panels_side_by_side_and_the_legend_below():
