@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from reports.layout import ANYWHERE, LEAST_TYPE, VENUES, layout
+from reports.numbers import tables
+from reports.paper.bibliography import references_bib
 from reports.paper.floats import (
+    GAP,
     SPARE,
     Cell,
     Grid,
@@ -20,6 +23,10 @@ from reports.paper.floats import (
     table_width,
     text_width,
 )
+from reports.paper.protocol import protocol_tex
+from reports.paper.tables import latex_tables
+from reports.reading.load import load
+from suite.results.reference import reference_table
 
 SPLITS = (
     "ant-direction.ood", "ant-negated-joints.ood", "cheetah-negated-joints.ood", "cheetah-velocity.hard",
@@ -153,23 +160,27 @@ def has_siunitx():
 
 @pytest.fixture
 def compiled(tmp_path):
-    """A function (floats, layout) -> the log of a paper of that layout with the floats in it, each on a page."""
+    """A function (floats, layout, ending) -> the log of a paper of that layout with each of the floats on a page."""
 
-    def compile_paper(texts, layout):
+    def compile_paper(texts, layout, ending=""):
         columns = "twocolumn," if layout.has_columns else ""
-        body = "\n\\clearpage\n".join(texts)
+        body = "\n\\clearpage\n".join([*texts, ending])
         packages = SIUNITX if layout.siunitx else ""
         text = DOCUMENT % (columns, packages, layout.page, layout.height, body)
         (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
-        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
-        assert ran.returncode == 0, ran.stdout[-2000:]
+        tex = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+        for command in (tex, ["bibtex", "paper"], tex, tex) if ending else (tex,):
+            ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+            assert ran.returncode == 0, ran.stdout[-2000:]
         return (tmp_path / "paper.log").read_text(errors="replace")
 
     return compile_paper
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="TeX is not installed; sizes are estimated above")
+needs_tex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="TeX is not installed; see the estimates above")
+
+
+@needs_tex
 @pytest.mark.parametrize(
     "siunitx", [False, pytest.param(True, marks=pytest.mark.skipif(not has_siunitx(), reason="TeX has no siunitx"))]
 )
@@ -184,11 +195,57 @@ def test_tex_sets_every_table_within_its_page(name, siunitx, compiled):
     assert "too large" not in log  # a float for its page
 
 
+def of_a_report(results, paper):
+    """All floats that a report has for a paper, in its files."""
+    made = tables.made(results).items()
+    texts = [text for n, table in made for text in latex_tables(tables.TABLES[n], table, n, paper).values()]
+    assert len(texts) > 3
+    return [protocol_tex(results, paper), *texts]
+
+
+@needs_tex
+@pytest.mark.parametrize("name", ["neurips", "icml"])
+def test_tex_sets_all_that_a_report_of_a_shipped_table_has_for_a_paper(name, compiled, tmp_path):
+    results, paper = load(reference_table("published-budget/mql")), VENUES[name]
+    (tmp_path / "references.bib").write_text(references_bib(results), encoding="utf-8")
+    log = compiled(
+        of_a_report(results, paper), paper, ending=r"\nocite{*}\bibliographystyle{plain}\bibliography{references}"
+    )
+    assert "Overfull" not in log
+    assert "too large" not in log
+    assert "Warning--" not in (tmp_path / "paper.blg").read_text(errors="replace")
+
+
 def test_by_its_estimated_size_every_part_of_a_table_fits_a_page():
     for paper in LAYOUTS.values():
         text = floats(grid(120, SPLITS), "It.", "x", paper)
-        setting = Setting(False, LEAST_TYPE)
         for page in text.split(r"\begin{table")[1:]:
             lines = page.count(r" \\") + page.count("addlinespace") * 2 / (1.2 * LEAST_TYPE)
             assert lines * 1.2 * LEAST_TYPE + SPARE < paper.height * 72
-        assert table_width(grid(1, SPLITS[:1]), setting) < paper.page * 72
+
+
+def widths_as_written(text):
+    """Of each part of the tables in some floats, whether it spans the page, and its estimated width in points."""
+    for star, content in re.findall(r"\\begin\{table(\*?)\}(.*?)\\end\{table", text, re.DOTALL):
+        size = float(re.search(r"\\fontsize\{([\d.]+)\}", content)[1])
+        for part in re.findall(r"\\toprule(.*?)\\bottomrule", content, re.DOTALL):
+            rows = [line.removesuffix(r" \\").split(" & ") for line in part.splitlines() if line.endswith(r" \\")]
+            columns = [max(written_width(cell, size) for cell in column) for column in zip(*rows, strict=True)]
+            yield bool(star), sum(columns) + GAP * (len(columns) - 1)
+
+
+def written_width(cell, size):
+    """The width of the longest line of a cell of LaTeX: without what sets it off, and with a note as large as text."""
+    markup = r"\\(?:begin|end)\{tabular\}(?:\[b\]\{@\{\}c@\{\}\})?|\\text\w+|\\underline|[{}$\\]"
+    return max(text_width(re.sub(markup, "", line), size) for line in cell.split(r" \\ "))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_by_its_estimated_width_every_part_of_a_table_fits_its_column_or_page(name):
+    paper = LAYOUTS[name]
+    texts = [floats(table, "It.", "x", paper) for table in (grid(), grid(120), grid(splits=SPLITS * 2), grid(1))]
+    texts += of_a_report(load(reference_table("published-budget/mql")), paper)
+    found = [part for text in texts for part in widths_as_written(text)]
+    assert len(found) > len(texts)  # one of them has several parts at the least
+    for spans_the_page, width in found:
+        assert 72 < width <= 72 * (paper.page if spans_the_page or not paper.has_columns else paper.column)
