@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import FillBetweenPolyCollection
 
 from reports.figures import canvas, curves, forest, marks, outcomes, overall, per_task
 from reports.figures.canvas import panels_for
@@ -60,7 +61,7 @@ def test_many_lines_are_named_at_their_ends(many, synthetic, draw):
     assert [text.get_text()[-1] for text in upwards] == list("abcdefghijkl")
     assert not [name for name in ax.get_legend_handles_labels()[1] if name.startswith("variant")]
     assert "intervals in the CSV" in ax.get_title(loc="left")
-    assert not [c for c in ax.collections if type(c).__name__ == "FillBetweenPolyCollection"]
+    assert not [c for c in ax.collections if isinstance(c, FillBetweenPolyCollection)]
 
 
 def test_tasks_without_a_parameter_stand_in_the_order_of_their_difficulty(many, synthetic):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.ticker import FuncFormatter
 
@@ -187,7 +188,7 @@ def test_many_variants_are_binned_and_lists_that_lie_apart_are_equally_wide(tmp_
     lines = [line for line in ax.lines if len(line.get_xdata()) == per_task.BINS]
     assert len(lines) == 2 * 5
     np.testing.assert_allclose(lines[0].get_ydata(), np.arange(24).reshape(8, 3).mean(axis=1))
-    assert not [c for c in ax.collections if type(c).__name__ == "FillBetweenPolyCollection"]
+    assert not [c for c in ax.collections if isinstance(c, FillBetweenPolyCollection)]
     to_axis = ax.xaxis.get_transform().transform
     first, second = np.diff(to_axis(np.array([0.0, 1.5]))), np.diff(to_axis(np.array([2.5, 3.0])))
     assert first == pytest.approx(second)

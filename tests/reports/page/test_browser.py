@@ -272,6 +272,7 @@ def test_a_page_of_several_splits(browser, tmp_path, synthetic):
     assert complaints == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     links = browser.execute_script("return [...document.links].map(a => a.getAttribute('href'))")
+    assert len(links) > 50
     for link in links:
         found = browser.find_elements("id", link[1:]) if link.startswith("#") else (path.parent / link).exists()
         assert found, link
