@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reports import style
+from reports.numbers.cell_text import NO_SCATTER
 from reports.numbers.intervals import NO_ESTIMATE, Estimate, caution, difference, shows_difference
 from reports.numbers.tables import CELL, main_table
 from reports.reading.comparability import run_facts
@@ -146,7 +147,8 @@ def _judged(
     if len(shared) < max(len(first.columns), len(second.columns)):
         why = [f"over the {len(shared)} tasks that both have tested", *why]
     if not np.isfinite(estimate.low):
-        return Verdict(estimate, SAME, "; ".join(["one seed shows no difference", *why]))
+        reason = "one seed shows no difference" if estimate.n < 2 else f"no interval: {NO_SCATTER}"
+        return Verdict(estimate, SAME, "; ".join([reason, *why]))
     if not shows_difference(estimate):
         return Verdict(estimate, SAME, "; ".join(why))
     return Verdict(estimate, BETTER if estimate.mean > 0 else WORSE, "; ".join(why), regressed=estimate.mean < 0)

@@ -13,20 +13,20 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from reports.numbers.intervals import (
     BOOTSTRAP_FROM,
     COMBINED,
     JACKKNIFE,
-    LEVEL,
     STUDENT,
+    WILSON,
     Estimate,
     bootstrapped,
     resamples,
     satterthwaite,
+    wilson,
 )
-from reports.numbers.samples import Sample, merged, sample_of, weights
+from reports.numbers.samples import Sample, effective_seeds, merged, sample_of, weights
 from reports.numbers.scores import scored_splits, task_results
 from reports.results import Results
 
@@ -123,25 +123,23 @@ def estimate(sample: Sample, name: str) -> Estimate:
     return _jackknifed(number, [sample], name, method)
 
 
-def difference(a: Sample, b: Sample, name: str, level: float = LEVEL) -> Estimate:
+def difference(a: Sample, b: Sample, name: str, among: int = 2) -> Estimate:
     """A statistic of one variant minus that of another: paired where they share meta-trainings, else Welch's.
+
+    On one split and of means it is `intervals.difference`.
 
     Args:
         a: The scores of the first.
         b: The scores of the second.
         name: Of the statistic, in `STATISTICS`.
-        level: The share of such intervals that hold the truth.
+        among: The variants that one of them was picked from as the best (`intervals.critical`).
     """
     number = float(_as_it_is(a, STATISTICS[name]) - _as_it_is(b, STATISTICS[name]))
-    return _jackknifed(number, [a, b], name, JACKKNIFE, level)
+    return _jackknifed(number, [a, b], name, JACKKNIFE, among)
 
 
-def _jackknifed(number: float, samples: Sequence[Sample], name: str, method: str, level: float = LEVEL) -> Estimate:
-    """The statistic of a sample, or of a first minus a second, with the interval of the jackknife over seeds.
-
-    There is none where the seeds differ and the statistic does not show it, such as an IQM that none of the seeds'
-    own scores enters: its interval would be a point.
-    """
+def _jackknifed(number: float, samples: Sequence[Sample], name: str, method: str, among: int = 2) -> Estimate:
+    """The statistic of a sample, or of a first minus a second, with the interval of the jackknife over seeds."""
     pulls = [influence(sample, name) for sample in samples]
     strata = [set(stratum) for sample in samples for stratum in sample.strata]
     n = min(map(_seeds, samples))
@@ -150,10 +148,8 @@ def _jackknifed(number: float, samples: Sequence[Sample], name: str, method: str
         signed = [pulls[0].get(key, 0.0) - (pulls[1].get(key, 0.0) if pulls[1:] else 0.0) for key in sorted(joint)]
         variances.append(float(np.sum(np.square(signed))))
         freedoms.append(min(len(stratum) for stratum in strata if stratum <= joint) - 1)
-    is_blind = sum(variances) == 0 and any(any(influence(sample, "mean").values()) for sample in samples)
-    if is_blind and name not in LINEAR:
-        return Estimate(number, np.nan, np.nan, n)
-    return satterthwaite(number, variances, freedoms, n, method, level)
+    shared = len(samples) > 1 and not set(samples[0].trainings).isdisjoint(samples[1].trainings)
+    return satterthwaite(number, variances, freedoms, n, method, among, shared)
 
 
 @lru_cache(maxsize=2048)
@@ -165,19 +161,25 @@ def influence(sample: Sample, name: str) -> dict[str, float]:
     """
     number = len(sample.trainings)
     left_out = STATISTICS[name](sample, weights(sample, 1 - np.eye(number)))
-    smallest = 1e-12 * (1 + float(np.abs(sample.scores).max()))  # what is below is rounding
     pulls = np.empty(number)
     ends = np.cumsum(sample.sizes)
     for end, size in zip(ends, sample.sizes):
         part = left_out[end - size : end]
         pulls[end - size : end] = np.sqrt((size - 1) / size) * (part.mean() - part)
-    return dict(zip(sample.trainings, np.where(np.abs(pulls) < smallest, 0.0, pulls).tolist()))
+    return dict(zip(sample.trainings, pulls.tolist()))
 
 
 def _seeds(sample: Sample) -> int:
     """The smallest number of meta-trainings on a split."""
-    pairs = {*zip(sample.split.tolist(), sample.unit.tolist())}
-    return int(np.bincount([split for split, _ in pairs]).min())
+    return min(map(len, _trainings_by_split(sample)))
+
+
+def _trainings_by_split(sample: Sample) -> list[set[str]]:
+    """The meta-trainings on each split."""
+    of_split: list[set[str]] = [set() for _ in range(sample.split.max() + 1)]
+    for split, unit in {*zip(sample.split.tolist(), sample.unit.tolist())}:
+        of_split[split].add(sample.trainings[unit])
+    return of_split
 
 
 @lru_cache(maxsize=KEPT)
@@ -230,21 +232,15 @@ def profiles(results: Results) -> pd.DataFrame:
 def profile(sample: Sample, grid: np.ndarray = THRESHOLDS) -> pd.DataFrame:
     """One profile, in the columns of `profiles` but the first two.
 
-    A share is a mean over seeds, so that Student's interval serves, cut off at 0 and at 1. Where all seeds have the
-    same share there is no interval: the next one may have another.
+    Intervals are Wilson's, with the seeds as the number of independent units, as a share over the tasks of a seed
+    varies at most as much as that of a single one: Student's cover 85 % where few scores are above a threshold, and
+    have no width where none is.
     """
-    above = (sample.scores[:, None] > grid).astype(float)  # (item, threshold)
-    shares = weights(sample, np.ones((1, len(sample.trainings))))[0] @ above
-    left_out = weights(sample, 1 - np.eye(len(sample.trainings))) @ above  # (meta-training, threshold)
-    ends = np.cumsum(sample.sizes)
-    parts = [left_out[end - size : end] for end, size in zip(ends, sample.sizes)]
-    freedoms = np.array(sample.sizes) - 1
-    variances = np.array([np.var(part, axis=0) * size for part, size in zip(parts, freedoms)])  # (stratum, threshold)
-    total, n = variances.sum(axis=0), _seeds(sample)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = total**2 / (variances**2 / freedoms[:, None]).sum(axis=0)
-        half = special.stdtrit(freedom, 0.5 + LEVEL / 2) * np.sqrt(total)
-    half = np.where(total > 1e-18, half, np.nan) if n > 1 else np.full(len(grid), np.nan)
-    method = "" if np.isnan(half).all() else STUDENT if len(freedoms) == 1 else COMBINED
-    ends_of = {"low": np.clip(shares - half, 0, 1), "high": np.clip(shares + half, 0, 1)}
-    return pd.DataFrame({"score": grid, "mean": shares, **ends_of, "n": n, "method": method})
+    shares = weights(sample, np.ones((1, len(sample.trainings))))[0] @ (sample.scores[:, None] > grid)
+    of_split = _trainings_by_split(sample)
+    n, seeds = _seeds(sample), effective_seeds([(trainings, len(trainings)) for trainings in of_split])
+    ends = np.array([wilson(share, seeds) if n > 1 else (np.nan, np.nan) for share in shares])
+    method = WILSON if n > 1 else ""
+    return pd.DataFrame(
+        {"score": grid, "mean": shares, "low": ends[:, 0], "high": ends[:, 1], "n": n, "method": method}
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import pandas as pd
 from reports import style
 from reports.numbers.intervals import Estimate
 from reports.results import named_rows
+
+NO_SCATTER = "no seed changes it"
+"""Why a number of several seeds has no interval: they are alike, or the statistic does not see how they differ."""
 
 NOT_DECLARED = "not in the grid"
 """What the cell of a variant says that no experiment declares on a split."""
@@ -22,8 +26,8 @@ def cell_text(estimate: Estimate, declared: int, missing: str) -> str:
         return missing or "no number"
     n = f"n = {estimate.n}" if estimate.n == declared else f"n = {estimate.n} of {declared}"
     text = f"{style.interval(estimate.mean, estimate.low, estimate.high)}, {n}"
-    if estimate.n == 1:
-        text += ", no interval"
+    if not isfinite(estimate.low):
+        text += ", no interval" if estimate.n == 1 else f", no interval: {NO_SCATTER}"
     return f"{text} ({missing})" if missing else text
 
 

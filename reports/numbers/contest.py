@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from reports import style
 from reports.numbers import aggregates, tables
-from reports.numbers.intervals import Estimate, difference, shared_level, shows_difference
+from reports.numbers.intervals import Estimate, difference, shows_difference
 from reports.numbers.scores import scored_splits
 from reports.results import Results, named_rows
 
@@ -60,8 +60,8 @@ def _by_score(results: Results, splits: tuple[str, ...]) -> Contest:
     where = aggregates.ALL_SPLITS if len(splits) > 1 else splits[0]
     entries = [(v, aggregates.estimate(samples[v, where], "mean")) for v, n in number_of.items() if n == len(splits)]
 
-    def compared(a: str, b: str, level: float) -> Estimate:
-        return aggregates.difference(samples[a, where], samples[b, where], "mean", level)
+    def compared(a: str, b: str, among: int) -> Estimate:
+        return aggregates.difference(samples[a, where], samples[b, where], "mean", among)
 
     partial = tuple((variant, number) for variant, number in number_of.items() if number < len(splits))
     return _contest("mean score", splits, entries, compared, partial)
@@ -76,8 +76,8 @@ def _by_return(results: Results, split: str) -> Contest:
     seeds = results.seeds[results.seeds["task_list"] == "test"]
     values = {str(v): dict(zip(part["training"], part["after"])) for v, part in seeds.groupby("variant", sort=True)}
 
-    def compared(a: str, b: str, level: float) -> Estimate:
-        return difference(values[a], values[b], level)
+    def compared(a: str, b: str, among: int) -> Estimate:
+        return difference(values[a], values[b], among)
 
     return _contest("return", (split,), entries, compared, ())
 
@@ -86,12 +86,12 @@ def _contest(
     what: str,
     splits: tuple[str, ...],
     entries: list[tuple[str, Estimate]],
-    compared: Callable[[str, str, float], Estimate],
+    compared: Callable[[str, str, int], Estimate],
     partial: tuple[tuple[str, int], ...],
 ) -> Contest:
     ranked = tuple(sorted(entries, key=lambda entry: -entry[1].mean))
     tied: list[str] = []
     if ranked and isfinite(ranked[0][1].low):
-        first, level = ranked[0][0], shared_level(len(ranked) - 1)
-        tied = [name for name, _ in ranked[1:] if not shows_difference(compared(first, name, level))]
+        first = ranked[0][0]
+        tied = [name for name, _ in ranked[1:] if not shows_difference(compared(first, name, len(ranked)))]
     return Contest(what, splits, ranked, tuple(tied), partial)

@@ -12,7 +12,7 @@ from reports.numbers import aggregates
 from reports.numbers.aggregates import ALL_SPLITS
 from reports.numbers.contest import contest
 from reports.numbers.improvement import improvements
-from reports.numbers.intervals import Estimate, difference, shared_level
+from reports.numbers.intervals import Estimate, difference
 from reports.numbers.samples import Sample, sample_of
 from reports.numbers.scores import score_ends, scored_splits, task_results
 from reports.results import Results
@@ -75,11 +75,10 @@ def _means_compared(results: Results, split: str, best: str) -> Compared:
     """Differences of the means of one split, in scores where it has a scale."""
     values = _by_training(results, split)
     others = [name for name in style.ordered(values) if name != best]
-    levels = (aggregates.LEVEL, shared_level(len(others)))
-    one, two = (
-        {name: difference(values[name], values[best], level) for name in others} for level in levels
-    )  # fmt: skip
-    return {name: (one[name], two[name]) for name in others}
+    return {
+        name: (difference(values[name], values[best]), difference(values[name], values[best], len(values)))
+        for name in others
+    }
 
 
 def _by_training(results: Results, split: str) -> dict[str, dict[str, float]]:
@@ -102,12 +101,11 @@ def _scores_compared(results: Results, best: str) -> Compared:
     rows = rows[rows["split"].isin(scored_splits(results))]
     parts = {str(name): part for name, part in rows.groupby("variant", sort=True)}
     others = [name for name in style.ordered(parts) if name != best and not style.is_reference(name)]
-    level = shared_level(len(others))
     compared: Compared = {}
     for name in others:
         first = sample_of(parts[name])
         second = _on(parts[best], set(parts[name]["split"]))
-        single, together = (aggregates.difference(first, second, "mean", at) for at in (aggregates.LEVEL, level))
+        single, together = (aggregates.difference(first, second, "mean", among) for among in (2, len(others) + 1))
         compared[name] = (single, together)
     return compared
 

@@ -12,7 +12,7 @@ import pandas as pd
 from reports import style
 from reports.numbers.aggregates import ALL_SPLITS, KEPT
 from reports.numbers.intervals import WILSON, Estimate, wilson
-from reports.numbers.samples import merged
+from reports.numbers.samples import effective_seeds
 from reports.numbers.scores import task_results
 from reports.results import Results
 
@@ -37,7 +37,8 @@ def probability_of_improvement(a: Returns, b: Returns) -> Estimate:
     n = min(min(share.shape) for share in shares.values())
     if n < 2 or np.isnan(number):
         return Estimate(number, np.nan, np.nan, n)
-    return Estimate(number, *wilson(number, _effective_seeds(a, b, shares)), n, WILSON)
+    seeds = effective_seeds([({*a[split].index, *b[split].index}, min(share.shape)) for split, share in shares.items()])
+    return Estimate(number, *wilson(number, seeds), n, WILSON)
 
 
 def better(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
@@ -53,16 +54,6 @@ def better(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         share: np.ndarray = np.where(both, (x > y) + 0.5 * (x == y), 0.0).sum(axis=2) / both.sum(axis=2)
     return share
-
-
-def _effective_seeds(a: Returns, b: Returns, shares: Mapping[str, np.ndarray]) -> float:
-    """Independent units behind a mean over splits: those of splits that share no meta-training add up."""
-    of_split = {split: {*a[split].index, *b[split].index} for split in shares}
-    variance = 0.0
-    for stratum in merged(of_split.values()):
-        splits = [split for split in shares if of_split[split] <= stratum]
-        variance += (len(splits) / len(shares)) ** 2 / min(min(shares[split].shape) for split in splits)
-    return 1 / variance
 
 
 @lru_cache(maxsize=KEPT)

@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy import special  # `scipy.stats` has the same functions and takes a second to import
 
+from reports.numbers import studentized
+
 LEVEL = 0.95
 
 ENOUGH_SEEDS = 5
@@ -27,6 +29,9 @@ BOOTSTRAP_FROM = 20
 """From this many seeds on, the interval of a statistic is a bootstrap's; that of a difference never is."""
 
 RESAMPLES = 10_000
+
+ROUNDING = 1e-9
+"""What is smaller is no scatter of seeds."""
 
 SEED = 20_201_006
 """Of the bootstrap's own generator, the same for every interval: no number depends on what else is in a report."""
@@ -43,7 +48,8 @@ BOOTSTRAP = f"bootstrap over seeds, stratified by split ({RESAMPLES:,} resamples
 class Estimate(NamedTuple):
     """A number over `n` seeds and the ends of its interval, made by `method`.
 
-    Ends are NaN and the method is empty where there is no interval (n < 2); the number is NaN where n = 0.
+    Ends are NaN and the method is empty where there is no interval: with one seed, and where no seed changes the
+    number; it is NaN where n = 0.
     """
 
     mean: float
@@ -62,15 +68,36 @@ def _t_quantile(freedom: float, level: float = LEVEL) -> float:
     return float(special.stdtrit(freedom, 0.5 + level / 2))
 
 
-def shared_level(comparisons: int) -> float:
-    """The level of each of so many comparisons at which all of them together hold at `LEVEL` (Bonferroni)."""
-    return 1 - (1 - LEVEL) / max(comparisons, 1)
+def critical(freedom: float, among: int = 2, shared: bool = False) -> float:
+    """How many standard errors from zero a difference of means is shown, where one of them was picked as the best.
+
+    Of two that is Student's t. Of more it is the studentized range's (Games and Howell, 1976), which holds for all
+    pairs, and so whichever is the best. It takes their means to be independent: with the same meta-trainings and few
+    seeds it fails (18 % false differences among eight at 2), so there each of all pairs has its share (Bonferroni).
+
+    Args:
+        freedom: Degrees of freedom of the standard error.
+        among: Variants that the best is picked from.
+        shared: Whether the two share meta-trainings.
+    """
+    pairs = among * (among - 1) // 2
+    if shared or pairs <= 1:
+        return _t_quantile(freedom, 1 - (1 - LEVEL) / max(pairs, 1))
+    return studentized.quantile(among, int(freedom + ROUNDING), LEVEL) / 2**0.5
 
 
 def satterthwaite(
-    number: float, variances: Sequence[float], freedoms: Sequence[int], n: int, method: str, level: float = LEVEL
+    number: float,
+    variances: Sequence[float],
+    freedoms: Sequence[int],
+    n: int,
+    method: str,
+    among: int = 2,
+    shared: bool = False,
 ) -> Estimate:
     """A number whose variance is a sum of independent parts, with Student's interval (Satterthwaite, 1946).
+
+    There is none where the seeds show no variance: those to come may differ where these are all at a ceiling.
 
     Args:
         number: The estimate.
@@ -78,15 +105,14 @@ def satterthwaite(
         freedoms: Degrees of freedom of each of them, (stratum,); there is no interval where one has none.
         n: Seeds.
         method: What the estimate calls its interval.
-        level: The share of such intervals that hold the truth.
+        among: Of a difference from the best, the variants that it was picked from (`critical`).
+        shared: Of a difference, whether the two share meta-trainings.
     """
-    if n < 2 or min(freedoms) < 1:
-        return Estimate(number, np.nan, np.nan, n)
     total = sum(variances)
-    if total == 0:
-        return Estimate(number, number, number, n, method)
+    if n < 2 or min(freedoms) < 1 or not total > ROUNDING**2:
+        return Estimate(number, np.nan, np.nan, n)
     freedom = total**2 / sum(part**2 / count for part, count in zip(variances, freedoms))
-    half = _t_quantile(freedom, level) * float(np.sqrt(total))
+    half = critical(freedom, among, shared) * float(np.sqrt(total))
     return Estimate(number, number - half, number + half, n, method)
 
 
@@ -98,45 +124,10 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def combined(
-    values: np.ndarray, weights: Sequence[float], strata: Sequence[int], method: str, level: float = LEVEL
-) -> Estimate:
-    """A weighted sum of means over seeds, with Student's interval (Satterthwaite, 1946, for several strata).
-
-    One column is a mean (Student, 1908); two columns with weights 1 and -1 are a difference: paired where their rows
-    are shared, Welch's (1947) where they are strata of their own. `n` is the smallest number of seeds of a column.
-
-    Args:
-        values: (seed, column), NaN where a seed has no value in a column.
-        weights: Of the columns' means, (column,).
-        strata: Which seeds were drawn together, (seed,); seeds of different strata are independent.
-        method: What the estimate calls its interval.
-        level: The share of such intervals that hold the truth.
-    """
-    finite = np.isfinite(values)
-    counts = finite.sum(axis=0)
-    n = int(counts.min())
-    if n == 0:
-        return NO_ESTIMATE
-    means = np.array([np.sort(column[mask]).mean() for column, mask in zip(values.T, finite.T)])
-    number = float(means @ np.asarray(weights))
-    # What each seed adds to the deviation of the sum from its expectation; in a stratum these add up to zero.
-    pulls = (np.where(finite, values - means, 0.0) / counts) @ np.asarray(weights)
-    groups = [np.sort(pulls[np.asarray(strata) == stratum]) for stratum in sorted(set(strata))]
-    parts = [float(np.sum(group**2)) * len(group) / max(len(group) - 1, 1) for group in groups]
-    return satterthwaite(number, parts, [len(group) - 1 for group in groups], n, method, level)
-
-
-def student_t(values: np.ndarray, method: str = STUDENT, level: float = LEVEL) -> Estimate:
-    """The mean of per-seed values with Student's t interval; values that are not finite are left out.
-
-    Args:
-        values: One number per seed, (seed,).
-        method: What the estimate calls its interval.
-        level: The share of such intervals that hold the truth.
-    """
+def student_t(values: np.ndarray) -> Estimate:
+    """The mean of per-seed values, (seed,), with Student's t interval; values that are not finite are left out."""
     finite = _finite(values)
-    return combined(finite[:, None], (1.0,), [0] * len(finite), method, level)
+    return _combined(finite[:, None], (1.0,), STUDENT) if len(finite) else NO_ESTIMATE
 
 
 def mean_over_seeds(values: np.ndarray) -> Estimate:
@@ -148,39 +139,47 @@ def mean_over_seeds(values: np.ndarray) -> Estimate:
     return bootstrapped(float(np.mean(finite)), drawn.spread(drawn.draws @ finite / len(finite)), drawn.sizes)
 
 
-def paired_difference(a: Mapping[Any, float], b: Mapping[Any, float], level: float = LEVEL) -> Estimate:
-    """The mean of a - b over the seeds that both have; for results that share one meta-training per seed."""
-    return student_t(np.array([a[seed] - b[seed] for seed in a if seed in b]), PAIRED, level)
-
-
-def welch_difference(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Estimate:
-    """The difference of two means over independent seeds, with Welch's interval (Welch, 1947).
+def difference(a: Mapping[Any, float], b: Mapping[Any, float], among: int = 2) -> Estimate:
+    """The mean of a minus that of b, with Welch's interval (1947); paired where they share a meta-training.
 
     `n` is the smaller of the two numbers of seeds; there is no interval where it is below 2.
 
     Args:
-        a: One number per seed of the first variant, (seed,).
-        b: One number per seed of the second variant, (seed,).
-        level: The share of such intervals that hold the truth.
-    """
-    first, second = _finite(a), _finite(b)
-    values = np.full((len(first) + len(second), 2), np.nan)
-    values[: len(first), 0], values[len(first) :, 1] = first, second
-    return combined(values, (1.0, -1.0), [0] * len(first) + [1] * len(second), WELCH, level)
-
-
-def difference(a: Mapping[Any, float], b: Mapping[Any, float], level: float = LEVEL) -> Estimate:
-    """The mean of a minus that of b: paired where at least two meta-trainings are shared, else Welch's.
-
-    Args:
         a: The result of each meta-training of the first variant, by its hash; those not finite are left out.
         b: The same of the second.
-        level: The share of such intervals that hold the truth.
+        among: The variants that the first or the second was picked from as the best (`critical`).
     """
-    first, second = ({key: value for key, value in values.items() if np.isfinite(value)} for values in (a, b))
-    if len(first.keys() & second.keys()) > 1:
-        return paired_difference(first, second, level)
-    return welch_difference(np.array([*first.values()]), np.array([*second.values()]), level)
+    trainings = sorted(a.keys() | b.keys())
+    values = np.array([[of.get(training, np.nan) for of in (a, b)] for training in trainings], dtype=float)
+    finite = np.isfinite(values.reshape(-1, 2))
+    if not finite.any(axis=0).all():
+        return NO_ESTIMATE
+    shared = bool(finite.all(axis=1).any())
+    return _combined(np.where(finite, values, np.nan), (1.0, -1.0), PAIRED if shared else WELCH, among, shared)
+
+
+def _combined(
+    values: np.ndarray, weights: Sequence[float], method: str, among: int = 2, shared: bool = False
+) -> Estimate:
+    """A weighted sum of means over seeds: a mean (Student, 1908), or a difference, paired where `shared`.
+
+    Args:
+        values: (seed, column), NaN where a seed has no value in a column; each column has some.
+        weights: Of the columns' means, (column,).
+        method: What the estimate calls its interval.
+        among: As in `critical`.
+        shared: Whether the columns have seeds in common; else they are independent.
+    """
+    finite = np.isfinite(values)
+    counts = finite.sum(axis=0)
+    means = np.array([np.sort(column[mask]).mean() for column, mask in zip(values.T, finite.T)])
+    # What each seed adds to the deviation of the sum from its expectation, so that squares add up to the variance.
+    pulls = np.where(finite, values - means, 0.0) / np.sqrt(counts * np.maximum(counts - 1, 1)) * np.asarray(weights)
+    strata = pulls.sum(axis=1, keepdims=True) if shared else pulls
+    variances = np.sort(strata**2, axis=0).sum(axis=0).tolist()
+    n = int(counts.min())
+    freedoms = [n - 1] if shared else (counts - 1).tolist()
+    return satterthwaite(float(means @ np.asarray(weights)), variances, freedoms, n, method, among, shared)
 
 
 def shows_difference(estimate: Estimate) -> bool:
@@ -220,14 +219,17 @@ def resamples(sizes: tuple[int, ...]) -> Resamples:
 def bootstrapped(number: float, distribution: np.ndarray, sizes: tuple[int, ...]) -> Estimate:
     """A statistic of the data with the interval of its bootstrap distribution; `n` is the smallest stratum.
 
+    There is none where the statistic is the same in every draw, as in `satterthwaite`.
+
     Args:
         number: The statistic of the data.
         distribution: The statistic of each resample, (resample,).
         sizes: Seeds per stratum.
     """
     low, high = percentiles(distribution, sizes)
-    method = BOOTSTRAP if np.isfinite(low) else ""
-    return Estimate(number, float(low), float(high), min(sizes), method)
+    if not high - low > ROUNDING:
+        return Estimate(number, np.nan, np.nan, min(sizes))
+    return Estimate(number, float(low), float(high), min(sizes), BOOTSTRAP)
 
 
 def percentiles(distribution: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,34 +10,35 @@ import pandas as pd
 
 from reports import style
 from reports.numbers.aggregates import LOWER_IS_BETTER
-from reports.numbers.intervals import difference, shared_level, shows_difference
+from reports.numbers.intervals import difference, shows_difference
 from reports.results import named_rows
 
 COLUMN = ["split", "task_list"]
 """What makes a column of a table of returns or scores."""
 
 
-def marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any, float], bool]) -> pd.DataFrame:
+def marked(table: pd.DataFrame, columns: list[str], differ: Callable[[Any, Any, int], bool]) -> pd.DataFrame:
     """With `best` and `tied` in every column of a table.
 
-    Neither is a reference, a cell that is alone, or one whose seeds are too few for an interval. All comparisons of a
-    column with its best hold together at the level of a single interval.
+    Neither is a reference, a cell that is alone, or one without an interval; a column whose highest has none has no
+    best. All comparisons of a column with its best hold together at the level of a single interval.
 
     Args:
         table: Cells.
         columns: What makes a column of the table.
-        differ: Whether two cells are shown to differ at a level.
+        differ: Whether the best of so many cells is shown to differ from another: best, other, number.
     """
     best: list[int] = []
     tied: list[int] = []
     for _, part in table.groupby(columns, sort=True):
         cells = [(row, index) for row, index in zip(named_rows(part), part.index)]
-        cells = [(row, index) for row, index in cells if isfinite(row.low) and not style.is_reference(row.variant)]
-        if len(cells) > 1:
-            (top, first), *others = sorted(cells, key=lambda cell: _rank(cell[0]))
+        cells = [(row, index) for row, index in cells if row.n and not style.is_reference(row.variant)]
+        cells.sort(key=lambda cell: _rank(cell[0]))
+        others = [(row, index) for row, index in cells[1:] if isfinite(row.low)]
+        if others and isfinite(cells[0][0].low):
+            top, first = cells[0]
             best.append(first)
-            level = shared_level(len(others))
-            tied += [index for row, index in others if not differ(top, row, level)]
+            tied += [index for row, index in others if not differ(top, row, len(cells))]
     return table.assign(best=table.index.isin(best), tied=table.index.isin(tied))
 
 
@@ -53,8 +54,8 @@ def marked_by_seeds(table: pd.DataFrame, seeds: pd.DataFrame, column: str) -> pd
         key: dict(zip(part["training"], part[column])) for key, part in seeds.groupby(["variant", *COLUMN], sort=True)
     }
 
-    def differ(a: Any, b: Any, level: float) -> bool:
+    def differ(a: Any, b: Any, among: int) -> bool:
         first, second = (values[row.variant, row.split, row.task_list] for row in (a, b))
-        return shows_difference(difference(first, second, level))
+        return shows_difference(difference(first, second, among))
 
     return marked(table, COLUMN, differ)

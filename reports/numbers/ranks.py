@@ -81,6 +81,4 @@ def _jackknifed(rank: float, pulls: Mapping[str, float], strata: list[tuple[set[
     joint = merged(trainings for trainings, _ in strata)
     variances = [float(sum(pulls.get(training, 0.0) ** 2 for training in sorted(stratum))) for stratum in joint]
     freedoms = [min(number for part, number in strata if part <= stratum) - 1 for stratum in joint]
-    if n < 2 or sum(variances) < 1e-18:
-        return Estimate(rank, np.nan, np.nan, n)
     return satterthwaite(rank, variances, freedoms, n, JACKKNIFE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,19 @@ def merged(sets: Iterable[set[str]]) -> list[set[str]]:
         unions = [union for union in unions if not union & members]
         unions.append(members.union(*touching))
     return unions
+
+
+def effective_seeds(splits: Sequence[tuple[set[str], int]]) -> float:
+    """How many independent seeds are behind a mean over splits: those of splits that share none add up.
+
+    Args:
+        splits: The meta-trainings on each split, and how many of them one variant has (of several the fewest).
+    """
+    variance = 0.0
+    for stratum in merged(trainings for trainings, _ in splits):
+        numbers = [number for trainings, number in splits if trainings <= stratum]
+        variance += (len(numbers) / len(splits)) ** 2 / min(numbers)
+    return 1 / variance
 
 
 def weights(sample: Sample, draws: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from reports.numbers.cell_text import cell_text
-from reports.numbers.intervals import Estimate, paired_difference, shows_difference, student_t
+from reports.numbers.intervals import Estimate, difference, mean_over_seeds, shows_difference
 from reports.numbers.marking import marked
 from reports.results import Results, named_rows
 
@@ -61,36 +61,38 @@ def _declared(axes: dict[str, list[object]], most: int) -> Iterator[Sweep]:
 
 
 @lru_cache(maxsize=KEPT)
-def by_seed(results: Results, split: str) -> dict[tuple[str, str, str], dict[int, float]]:
+def by_training(results: Results, split: str) -> dict[tuple[str, str, str], dict[str, float]]:
     """The return of each seed on `test` at each value of each factor, a mean over the values of all others.
 
-    By label, factor and value, then by seed. A seed counts where it has a result of every combination, so that all
-    values of a factor are compared on the same values of the others.
+    By label, factor and value, then by the hashes of the meta-trainings behind it: values of a factor of adaptation
+    share theirs, those of a factor of training have their own. A seed counts where it has a result of every
+    combination, so that all values of a factor are compared on the same values of the others.
     """
     means = {}
     for sweep in sweeps(results):
-        returns = _returns(results, sweep, split).dropna()
+        returns, trainings = (_by_seed(results, sweep, split, column) for column in ("after", "training"))
+        returns = returns.astype(float).dropna()
         for factor, levels in sweep.factors.items():
             for level in levels:
                 at = [name for name, values in sweep.variants.items() if values[factor] == level]
-                numbers = returns[at].mean(axis=1)
-                means[sweep.label, factor, level] = dict(zip(numbers.index.tolist(), numbers.tolist()))
+                keys = [" ".join(sorted({*hashes})) for hashes in trainings.loc[returns.index, at].to_numpy()]
+                means[sweep.label, factor, level] = dict(zip(keys, returns[at].mean(axis=1)))
     return means
 
 
 @lru_cache(maxsize=KEPT)
 def effects(results: Results, split: str) -> pd.DataFrame:
-    """The mean over seeds of `by_seed`: variant (of what algorithm), factor, level, mean, low, high, n, method."""
-    rows = [(*key, *student_t(np.array([*numbers.values()]))) for key, numbers in by_seed(results, split).items()]
+    """The mean over seeds of `by_training`: variant (the algorithm), factor, level, mean, low, high, n, method."""
+    means = by_training(results, split)
+    rows = [(*key, *mean_over_seeds(np.array([*numbers.values()]))) for key, numbers in means.items()]
     return pd.DataFrame(rows, columns=EFFECTS).astype({"n": int})
 
 
-def _returns(results: Results, sweep: Sweep, split: str) -> pd.DataFrame:
-    """The return of each combination (columns) with each seed (rows) on `test`, NaN where there is none."""
+def _by_seed(results: Results, sweep: Sweep, split: str, column: str) -> pd.DataFrame:
+    """A column of the seeds' results on `test`, of each combination (columns) with each seed (rows)."""
     seeds = results.seeds
     rows = seeds[(seeds["split"] == split) & (seeds["task_list"] == "test") & seeds["variant"].isin(sweep.variants)]
-    table = rows.pivot(index="seed", columns="variant", values="after").astype(float)
-    return table.reindex(columns=list(sweep.variants))
+    return rows.pivot(index="seed", columns="variant", values=column).reindex(columns=list(sweep.variants))
 
 
 def combination_means(results: Results, split: str) -> pd.DataFrame:
@@ -101,7 +103,7 @@ def combination_means(results: Results, split: str) -> pd.DataFrame:
     rows = [
         (sweep.label, factor, values[factor], name, mean)
         for sweep in sweeps(results)
-        for name, mean in _returns(results, sweep, split).mean().items()
+        for name, mean in _by_seed(results, sweep, split, "after").astype(float).mean().items()
         for values in [sweep.variants[str(name)]]
         for factor in sweep.factors
         if np.isfinite(mean)
@@ -125,8 +127,8 @@ def factor_table(results: Results) -> pd.DataFrame:
         for row in named_rows(table)
     ]
 
-    def differ(a: Any, b: Any, level: float) -> bool:
-        first, second = (by_seed(results, row.split)[row.algorithm, row.factor, row.level] for row in (a, b))
-        return shows_difference(paired_difference(first, second, level))
+    def differ(a: Any, b: Any, among: int) -> bool:
+        first, second = (by_training(results, row.split)[row.algorithm, row.factor, row.level] for row in (a, b))
+        return shows_difference(difference(first, second, among))
 
     return marked(table, ["split", "algorithm", "factor"], differ)

@@ -96,9 +96,9 @@ def aggregate_table(results: Results) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
     scores_of = samples(results)
 
-    def differ(a: Any, b: Any, level: float) -> bool:
+    def differ(a: Any, b: Any, among: int) -> bool:
         first, second = (scores_of[row.variant, row.split] for row in (a, b))
-        return shows_difference(aggregates.difference(first, second, a.statistic, level))
+        return shows_difference(aggregates.difference(first, second, a.statistic, among))
 
     whole = marked(table[table["missing"] == ""], ["split", "statistic"], differ)
     return table.assign(**{mark: whole[mark].reindex(table.index, fill_value=False) for mark in ("best", "tied")})

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports import style
-from reports.numbers.intervals import Estimate, estimates, student_t
+from reports.numbers.intervals import Estimate, estimates, mean_over_seeds
 from reports.numbers.series import KEPT, on
 from reports.results import Results, value_at
 from reports.returns import seed_means
@@ -63,7 +63,7 @@ def _average_curve(name: str, rows: pd.DataFrame) -> pd.DataFrame:
     if len(grid) > WINDOWS:
         grid = np.linspace(first, last, WINDOWS)
     values = np.array([_windowed(grid, steps, returns) for steps, returns in curves])
-    rows_out = [(name, step, *student_t(values[:, index])) for index, step in enumerate(grid)]
+    rows_out = [(name, step, *mean_over_seeds(values[:, index])) for index, step in enumerate(grid)]
     return pd.DataFrame(rows_out, columns=["variant", "env_steps", *Estimate._fields])
 
 

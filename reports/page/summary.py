@@ -80,7 +80,8 @@ def _comparison(first: str, second: str, estimate: Estimate) -> str:
     places = style.decimals(estimate.mean, estimate.low, estimate.high)
     names = f"{_name(first)} minus {_name(second)} is {style.number(estimate.mean, places)}"
     if not math.isfinite(estimate.low):
-        return f"{names}; with one seed this says nothing about whether it would repeat."
+        why = "with one seed" if estimate.n < 2 else "with seeds that do not scatter"
+        return f"{names}; {why} this says nothing about whether it would repeat."
     how = "paired over shared meta-trainings" if estimate.method == PAIRED else "Welch, seeds independent"
     ends = f"{style.number(estimate.low, places)} to {style.number(estimate.high, places)}"
     if shows_difference(estimate):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from reports.numbers import aggregates, intervals
 from reports.numbers.samples import Sample
 
 
@@ -34,3 +35,19 @@ def sample(*splits, name="t"):
         sizes=sizes,
         trainings=tuple(f"{name}{number}" for number in range(first_unit[-1])),
     )
+
+
+def set_off(generator, trials, number, seeds, statistic, shared=False):
+    """In how many trials the best of so many identical algorithms is shown to differ from any other.
+
+    Of differences taken "alone", and "together" with all others; of meta-trainings of their own, or all `shared`.
+    """
+    wrong = {"alone": 0, "together": 0}
+    drawn = scores(generator, trials * number, seeds).reshape(trials, number, seeds, -1)
+    for trial in drawn:
+        samples = [sample(part, name="v" if shared else f"v{place}-") for place, part in enumerate(trial)]
+        samples.sort(key=lambda held: -aggregates.estimate(held, statistic).mean)
+        for kind, among in (("alone", 2), ("together", number)):
+            found = (aggregates.difference(samples[0], other, statistic, among) for other in samples[1:])
+            wrong[kind] += any(map(intervals.shows_difference, found))
+    return wrong

@@ -33,10 +33,12 @@ def test_on_a_split_they_are_welchs_in_scores(results, synthetic):
     assert set(frame["other"]) == {"mier"}
     assert set(frame["measure"]) == {"score"}
     row = frame.iloc[0]
-    welch = intervals.welch_difference(np.array(LEVELS["grbal"]) / 400, np.array(LEVELS["mier"]) / 400)
+    of_seed = [
+        dict(zip(f"{name}0 {name}1 {name}2".split(), np.array(LEVELS[name]) / 400)) for name in ("grbal", "mier")
+    ]
+    welch = intervals.difference(*of_seed)
     assert (row["mean"], row["low"], row["high"]) == pytest.approx((welch.mean, welch.low, welch.high))
-    level = intervals.shared_level(2)
-    together = intervals.welch_difference(np.array(LEVELS["grbal"]) / 400, np.array(LEVELS["mier"]) / 400, level)
+    together = intervals.difference(*of_seed, 3)
     assert (row["low_all"], row["high_all"]) == pytest.approx((together.low, together.high))
     assert row["low_all"] < row["low"]
 

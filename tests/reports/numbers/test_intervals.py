@@ -17,7 +17,6 @@ from reports.numbers import intervals
         ([1.0, 3.0], 2.0, 12.706),  # standard error 1
         ([22.5, 32.5, 42.5], 32.5, 4.303 * 10 / math.sqrt(3)),
         ([1.0, 2.0, 3.0, 4.0, 5.0], 3.0, 2.776 * math.sqrt(2.5 / 5)),
-        ([4.0, 4.0, 4.0], 4.0, 0.0),
     ],
 )
 def test_students_interval_by_hand(values, mean, half):
@@ -124,17 +123,32 @@ def test_a_resample_without_a_number_is_left_out():
     assert math.isnan(intervals.bootstrapped(1.0, np.full(10, np.nan), (5,)).low)
 
 
-def test_paired_difference_uses_shared_seeds_only():
-    estimate = intervals.paired_difference({0: 5.0, 1: 7.0, 9: 1e6}, {0: 4.0, 1: 4.0, 3: -1e6})
-    assert (estimate.mean, estimate.n) == (2.0, 2)  # differences 1 and 3
-    assert estimate.high - estimate.mean == pytest.approx(12.706, rel=1e-4)
+def by_training(values, name):
+    return {f"{name}{number}": value for number, value in enumerate(values)}
 
 
-def test_a_difference_is_paired_where_meta_trainings_are_shared():
-    paired = intervals.difference({"t0": 5.0, "t1": 7.0, "x": math.nan}, {"t0": 4.0, "t1": 4.0, "x": 1.0})
-    assert (paired.mean, paired.n, paired.method) == (2.0, 2, intervals.PAIRED)
-    apart = intervals.difference({"t0": 5.0, "t1": 7.0}, {"t0": 4.0, "u1": 4.0})  # one shared pairs nothing
+def test_a_difference_is_paired_where_a_meta_training_is_shared():
+    paired = intervals.difference(
+        {"t0": 5.0, "t1": 7.0, "x": math.nan}, {"t0": 4.0, "t1": 4.0, "x": 1.0, "y": math.nan}
+    )
+    assert (paired.mean, paired.n, paired.method) == (3.0, 2, intervals.PAIRED)
+    same = intervals.difference({"t0": 5.0, "t1": 7.0}, {"t0": 4.0, "t1": 4.0})
+    assert (same.mean, same.n) == (2.0, 2)
+    assert same.high - same.mean == pytest.approx(12.706, rel=1e-4)  # differences 1 and 3
+    apart = intervals.difference({"t0": 5.0, "t1": 7.0}, {"u0": 4.0, "u1": 4.0})
     assert (apart.mean, apart.n, apart.method) == (2.0, 2, intervals.WELCH)
+
+
+def test_a_meta_training_that_one_lacks_counts_for_the_other_and_unpairs_nothing():
+    a, b = {"t0": 1.0, "t1": 2.0, "t2": 6.0, "t3": 3.0}, {"t0": 0.5, "t1": 1.9, "t2": 5.0}
+    paired, apart = intervals.difference(a, b), intervals.difference(a, by_training(b.values(), "u"))
+    assert paired.mean == apart.mean == pytest.approx(3.0 - 7.4 / 3)
+    assert paired.high - paired.low < 0.6 * (apart.high - apart.low)
+    # Each adds its deviation over sqrt(n (n - 1)), so that of alike numbers of seeds this is the paired interval.
+    pulls = np.array([1.0, 2.0, 6.0, 3.0]) - 3.0
+    other = np.array([0.5, 1.9, 5.0, 7.4 / 3]) - 7.4 / 3
+    error = np.sqrt(np.sum((pulls / np.sqrt(12) - other / np.sqrt(6)) ** 2))
+    assert paired.high - paired.mean == pytest.approx(4.303 * error, rel=1e-3)
 
 
 def test_a_difference_is_shown_where_its_interval_excludes_zero():
@@ -144,18 +158,31 @@ def test_a_difference_is_shown_where_its_interval_excludes_zero():
 
 
 def test_welch_agrees_with_scipy():
-    a, b = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0, 9.0])
-    estimate = intervals.welch_difference(a, b)
+    a, b = [1.0, 2.0, 3.0], [2.0, 4.0, 6.0, 9.0]
+    estimate = intervals.difference(by_training(a, "t"), by_training(b, "u"))
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
     assert (estimate.mean, estimate.n) == (pytest.approx(2.0 - 5.25), 3)
 
 
-def test_welch_with_one_seed_or_without_scatter():
-    assert math.isnan(intervals.welch_difference(np.array([1.0]), np.array([1.0, 2.0])).low)
-    same = intervals.welch_difference(np.array([2.0, 2.0]), np.array([1.0, 1.0]))
-    assert (same.low, same.high) == (1.0, 1.0)
-    assert intervals.welch_difference(np.array([]), np.array([1.0])).n == 0
+def test_a_difference_with_one_seed_has_no_interval_and_none_no_number():
+    two = by_training([1.0, 2.0], "u")
+    assert math.isnan(intervals.difference({"t0": 1.0}, two).low)
+    assert math.isnan(intervals.difference({"u0": 1.0}, two).low)
+    assert intervals.difference({}, two) == intervals.difference(two, {"t0": math.nan}) == intervals.NO_ESTIMATE
+
+
+def test_what_no_seed_changes_has_no_interval_rather_than_one_without_width():
+    """Seeds at a ceiling, or alike in every pair, do not show how those to come scatter."""
+    ceiling, other = by_training([0.1 + 0.2] * 2, "t"), by_training([0.5, 0.7], "u")
+    for values in ([4.0] * 3, [0.1 + 0.2, 0.3], [0.1] * 3, [1e4 / 3] * 7):
+        estimate = intervals.student_t(np.array(values))
+        assert (math.isnan(estimate.low), estimate.n, estimate.method) == (True, len(values), "")
+    for a, b in ((ceiling, by_training([1.0, 1.0], "u")), (other, {name: v - 0.1 for name, v in other.items()})):
+        assert not intervals.shows_difference(intervals.difference(a, b))
+    assert math.isfinite(intervals.difference(ceiling, other).low), "what one scatters by is known"
+    many = intervals.mean_over_seeds(np.full(25, 0.1))
+    assert (math.isnan(many.low), many.method) == (True, "")
 
 
 def test_groups_with_unequal_seeds_keep_their_own_n():

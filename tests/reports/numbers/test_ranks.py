@@ -77,6 +77,18 @@ def test_intervals_cover_the_rank_of_an_algorithm_among_equals(seeds):
     assert covered / trials >= stats.binom.ppf(0.001, trials, 0.93) / trials
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_intervals_cover_the_rank_of_the_first_of_eight(seeds):
+    generator, trials, levels = np.random.default_rng(seeds), 150, np.linspace(2, 0, 8)
+    rank = 1 + stats.norm.cdf((levels[1:] - levels[0]) / 2).sum()  # a difference of two seeds in a task has variance 4
+    covered = 0
+    for _ in range(trials):
+        scores = generator.normal(0, 1, (8, seeds, 1)) + generator.normal(0, 1, (8, seeds, 6)) + levels[:, None, None]
+        estimate = average_rank("a", {name: table(part, name) for name, part in zip("abcdefgh", scores)}, ["a.b"])
+        covered += estimate.low <= rank <= estimate.high
+    assert covered / trials >= stats.binom.ppf(0.001, trials, 0.93) / trials
+
+
 def test_over_all_splits_only_those_that_have_each_are_ranked(tmp_path, synthetic):
     for split, variants in (("cheetah-velocity.hard", "mier pearl grbal"), ("ant-goal.far", "mier pearl")):
         for place, variant in enumerate(variants.split()):

@@ -60,6 +60,19 @@ def test_the_table_marks_the_best_value_of_each_factor(tmp_path, synthetic):
     assert table.loc["mier-wr context_dim=10", "text"] == "110.5 [85.7, 135.3], n = 3"
 
 
+def test_values_of_adaptation_are_compared_in_pairs_and_those_of_training_apart(tmp_path, synthetic):
+    """Seed 0 of one value of a training factor is another meta-training than seed 0 of the next."""
+    everything = [*product((5, 10), (0.1, 0.01), (0, 1, 2))]
+    write_sweep(tmp_path, synthetic, seeds=(0, 1, 2))  # written over
+    for dim, rate, seed in everything:
+        value = 5.0 * (dim == 10) + 5.0 * (rate == 0.1) + 10 * seed + 0.1 * seed * (rate == 0.1) + 0.1 * seed * dim
+        synthetic.simple_run(tmp_path, label(dim, rate), seed, test=[[value]], algorithm="mier-wr",
+                             training=f"t-{dim}-{seed}")  # fmt: skip
+    table = made(load(tmp_path))["factors"].set_index("level")
+    assert table["best"].to_dict() == {"5": False, "10": True, "0.1": True, "0.01": False}
+    assert table["tied"].to_dict() == {"5": True, "10": False, "0.1": False, "0.01": False}
+
+
 @pytest.mark.parametrize(
     "axes", [{}, {"pearl.train.x": [1, 2]}, {"nothing": [1]}, {f"mier-wr.train.x{n}": [1] * 100 for n in range(50)}]
 )

@@ -26,7 +26,7 @@ def test_the_golden_table(golden, synthetic):
 def test_the_golden_gap_and_score(golden, synthetic):
     results = load(golden)
     gap = by_cell(tables.gap_table(results))["mier", synthetic.SPLIT, "test_id - test"]
-    assert (gap.mean, gap.low, gap.high, gap.n) == (37.5, 37.5, 37.5, 3)
+    assert (gap.mean, gap.n, gap.text) == (37.5, 3, "37.5, n = 3, no interval: no seed changes it")
     (score,) = tables.score_table(results).itertuples()
     assert score.mean == pytest.approx((32.5 + 500) / 400)
     assert (score.task_list, score.n) == ("test", 3)
@@ -150,12 +150,12 @@ def marks(table):
 
 def test_the_best_is_marked_and_what_seeds_do_not_tell_from_it(tmp_path, synthetic):
     for seed, up in enumerate((0.0, 10.0, 20.0)):
-        synthetic.simple_run(tmp_path, "mier", seed, test=[[100 + up]])
+        synthetic.simple_run(tmp_path, "mier", seed, test=[[-300 + up]])
         # Lower in every seed of the same meta-training: a sure difference, though the intervals overlap.
-        synthetic.simple_run(tmp_path, "mier-wr", seed, test=[[99 + up + 0.1 * seed]], training=f"t-mier-{seed}")
-        synthetic.simple_run(tmp_path, "pearl", seed, test=[[99 + up + 0.1 * seed]])
+        synthetic.simple_run(tmp_path, "mier-wr", seed, test=[[-301 + up + 0.1 * seed]], training=f"t-mier-{seed}")
+        synthetic.simple_run(tmp_path, "pearl", seed, test=[[-301 + up + 0.1 * seed]])
         synthetic.simple_run(tmp_path, "mql", seed, test=[[-500 + up]])
-    synthetic.simple_run(tmp_path, "maml", 0, test=[[0.0]])
+    synthetic.simple_run(tmp_path, "maml", 0, test=[[-400.0]])
     synthetic.simple_run(tmp_path, "null", 0, test=[[1000.0]])
     synthetic.simple_run(tmp_path, "promp", 0, test=[[math.nan]])
     nothing = (False, False)
@@ -172,6 +172,22 @@ def test_the_best_is_marked_and_what_seeds_do_not_tell_from_it(tmp_path, synthet
     gaps = aggregates[aggregates["statistic"] == "optimality gap"].set_index("variant")
     assert gaps.index[gaps["best"]].tolist() == ["mier"]  # the smallest
     assert not gaps.loc["mql", "tied"]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_where_the_highest_has_no_interval_none_is_the_best(tmp_path, synthetic, seeds):
+    """Neither one seed nor several that are alike set it off, and no lower one is the best in its place."""
+    for seed in range(seeds):
+        synthetic.simple_run(tmp_path, "mql", seed, test=[[-100.0]])
+    for name, level in (("mier", -200), ("pearl", -300)):
+        for seed in (0, 1, 2):
+            synthetic.simple_run(tmp_path, name, seed, test=[[level + seed]])
+    results = load(tmp_path)
+    for table in (tables.main_table(results), tables.score_table(results), tables.aggregate_table(results)):
+        assert not table["best"].any()
+        assert not table["tied"].any()
+        texts = table.loc[table["variant"] == "mql", "text"]
+        assert texts.str.endswith("no interval" if seeds == 1 else "no interval: no seed changes it").all()
 
 
 def test_the_golden_aggregates(golden, synthetic):
