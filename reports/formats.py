@@ -11,7 +11,7 @@ import pandas as pd
 
 from reports import style
 from reports.numbers.cell_text import NOT_DECLARED, cell_text
-from reports.numbers.intervals import LEVEL, Estimate, caution
+from reports.numbers.intervals import LEVEL, WILSON, Estimate, caution
 from reports.results import named_rows
 
 ESCAPED = {
@@ -19,6 +19,9 @@ ESCAPED = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
 }  # fmt: skip
 """What LaTeX would take for a command."""
+
+ONE_SEED, ALIKE = "one seed", "seeds none of which changes it"
+"""Why a number has no interval."""
 
 LETTERS = "–—…×±µ°·’‘“”"
 """Letters beyond those of Western European languages that LaTeX sets without further packages."""
@@ -82,11 +85,13 @@ def caption(table: pd.DataFrame, tied: str = "italic", seeds: str = "n: seeds.")
             f"{tied.capitalize()}: not shown to differ from it (the interval of the difference, paired where "
             f"meta-trainings are shared, includes zero; at {LEVEL:.0%} for all comparisons of a column together)."
         )
-    if (table["best"].any()) and ((table["n"] > 0) & table["low"].isna()).any():
-        sentences.append("A number without an interval has too few seeds for one and takes no part in that.")
+    alone = table.loc[(table["n"] > 0) & table["low"].isna(), "n"]
+    if table["best"].any() and len(alone):
+        reasons = [why for why, holds in ((ONE_SEED, alone == 1), (ALIKE, alone > 1)) if holds.any()]
+        sentences.append(f"A number without an interval has {' or '.join(reasons)}, and takes no part in that.")
     with_numbers = table[(table["n"] > 0) & ~table["variant"].map(style.is_reference).astype(bool)]
     if len(with_numbers):
-        sentences.append(caution(with_numbers["n"]))
+        sentences.append(caution(with_numbers["n"], normal={*methods} != {WILSON}))
     return " ".join(sentence for sentence in sentences if sentence)
 
 

@@ -276,17 +276,20 @@ def estimates(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
     return pd.concat([frame[by].iloc[order[starts]].reset_index(drop=True), means], axis=1)
 
 
-def caution(numbers: Iterable[int]) -> str:
-    """What a reader must know about results over so many seeds each; empty where all have `ENOUGH_SEEDS`."""
+def caution(numbers: Iterable[int], normal: bool = True) -> str:
+    """What a reader must know about results over so many seeds each; empty where all have `ENOUGH_SEEDS`.
+
+    Args:
+        numbers: Seeds.
+        normal: Whether their intervals take seeds to scatter normally, which Wilson's do not.
+    """
     counts = set(numbers)
     one = (
         "With one seed there is no interval, and no statement about whether a difference would repeat: "
         "episodes and tasks of one seed are no replications of its meta-training."
     )
-    few = (
-        f"With fewer than {ENOUGH_SEEDS} seeds the intervals are wide, and lean on the assumption that seeds scatter "
-        "normally, which so few cannot show."
-    )
+    leaning = ", and lean on the assumption that seeds scatter normally, which so few cannot show" if normal else ""
+    few = f"With fewer than {ENOUGH_SEEDS} seeds the intervals are wide{leaning}."
     is_few = any(1 < n < ENOUGH_SEEDS for n in counts)
     return " ".join(sentence for sentence, applies in ((one, 1 in counts), (few, is_few)) if applies)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from reports import style
 from reports.numbers.contest import Contest, contest
-from reports.numbers.intervals import LEVEL
+from reports.numbers.intervals import ENOUGH_SEEDS, LEVEL
 from reports.numbers.tables import main_table, score_table
 from reports.results import Results, named_rows
 
@@ -43,10 +43,11 @@ def _answer(results: Results, answer: Contest) -> str:
     if not answer.is_decided_by_seeds:
         return (
             f"{where}: not decided. {_number(answer, first)}{over}, is the highest of {len(names)} variants, but its "
-            "seeds are too few to say whether that would repeat."
+            f"seeds are too {'few' if answer.entries[0][1].n < 2 else 'alike'} to say whether that would repeat."
         )
     below = [name for name in others if name not in answer.tied]
     sure = f" All comparisons with the best together: {LEVEL:.0%}." if len(others) > 1 else ""
+    sure += "".join(f" {sentence}" for sentence in _few(estimate.n for _, estimate in answer.entries))
     if not below:
         rest = f"is separated from none of the {len(others)} others"
         rest = rest if len(others) > 1 else f"is not separated from {_name(others[0])}"
@@ -73,19 +74,29 @@ def _split_by_split(table: pd.DataFrame, splits: Sequence[str]) -> list[str]:
         for row in list(named_rows(rows))[:1]:
             number = style.interval(row.mean, row.low, row.high)
             phrases.append(f"{split}: {_name(row.variant)} {number} (n = {row.n}){_surely(rows)}.")
-    return phrases
+    return [*phrases, *_few(table["n"])]
 
 
 def _surely(rows: pd.DataFrame) -> str:
     """What the marks of a column say of its highest variant, which is the first of the rows."""
-    others, tied = len(rows) - 1, int(rows["tied"].sum())
-    if not others:
+    if len(rows) == 1:
         return ", the only variant"
     if not rows["best"].iloc[0]:
-        return f", of {len(rows)} variants; too few seeds to tell them apart"
-    if not tied:
-        return f", above all {others} others" if others > 1 else ", above the other"
-    return f", not separated from {tied} of {others} others" if others > 1 else ", not separated from the other"
+        why = "too few" if (rows["n"] == 1).any() else "too alike"
+        return f", of {len(rows)} variants; seeds {why} to tell them apart"
+    others, tied = int(rows["low"].notna().sum()) - 1, int(rows["tied"].sum())
+    alone = len(rows) - 1 - others
+    rest = f"; {alone} without an interval not compared" if alone else ""
+    if others == 1:
+        which = "the only other compared" if alone else "the other"
+        return f", {'not separated from' if tied else 'above'} {which}{rest}"
+    return (f", not separated from {tied} of {others} others" if tied else f", above all {others} others") + rest
+
+
+def _few(numbers: Iterable[int]) -> list[str]:
+    """What an answer from a few seeds leans on; empty where all have enough of them, or one each."""
+    is_few = any(1 < n < ENOUGH_SEEDS for n in numbers)
+    return [f"With fewer than {ENOUGH_SEEDS} seeds this leans on their scattering normally."] if is_few else []
 
 
 def _without_scale(results: Results, answer: Contest) -> list[str]:

@@ -3,6 +3,7 @@ import pytest
 
 from reports import formats
 from reports.numbers import tables
+from reports.numbers.intervals import WILSON
 from reports.reading.load import load
 
 
@@ -84,3 +85,16 @@ def test_a_panel_says_its_seeds_its_intervals_and_what_its_checkpoints_share():
     gate = pd.DataFrame({"variant": ["mier"] * 3, "seed": [0, 0, 7]})
     assert formats.panel_words(gate) == "n = 2 seeds"
     assert formats.panel_words(pd.DataFrame({"task_list": ["test"], "value": [1.0]})) == ""
+
+
+def test_a_caption_says_why_a_number_has_no_interval_and_what_wilsons_do_not_assume():
+    nan = float("nan")
+    cells = [("mier", 3.0, 2.0, 4.0, 3, "t", True), ("pearl", 2.0, nan, nan, 1, "", False)]
+    columns = ["variant", "mean", "low", "high", "n", "method", "best"]
+    table = pd.DataFrame(cells, columns=columns).assign(tied=False)
+    assert "A number without an interval has one seed, and takes no part" in formats.caption(table)
+    alike = pd.concat([table, table.iloc[1:].assign(variant="mql", n=3)])
+    assert "has one seed or seeds none of which changes it, and takes no part" in formats.caption(alike)
+    assert "scatter normally" in formats.caption(table)
+    assert "scatter normally" not in formats.caption(table.assign(method=WILSON))
+    assert "fewer than 5 seeds the intervals are wide." in formats.caption(table.assign(method=WILSON))

@@ -21,7 +21,7 @@ def test_one_that_is_above_all_others_is_the_best(tmp_path, synthetic):
     (answer,) = headline(load(tmp_path))
     assert answer == (
         "Best out of distribution: MIER, mean score 0.710 [0.685, 0.735] (n = 3) on a.b; above all 2 others. "
-        "All comparisons with the best together: 95%."
+        "All comparisons with the best together: 95%. With fewer than 5 seeds this leans on their scattering normally."
     )
 
 
@@ -86,7 +86,9 @@ def test_returns_serve_on_one_split_without_a_scale_and_several_have_no_answer(t
     answer, *each = headline(load(tmp_path))
     assert answer.startswith("Not decided: 2 splits")
     assert answer.endswith("The highest return on each:")
+    *each, caution = each
     assert each == [f"{split}: MIER 101.0 [98.5, 103.5] (n = 3), above the other." for split in ("a.b", "c.d")]
+    assert caution == "With fewer than 5 seeds this leans on their scattering normally."
 
 
 def test_a_split_without_a_scale_is_said_not_to_count(tmp_path, synthetic):
@@ -147,15 +149,38 @@ def test_where_nobody_has_every_split_the_highest_on_each_is_named_with_its_seed
             for seed in (0, 1, 2)[: 3 - 2 * place]:
                 variant = f"variant-{place}-{number}"
                 synthetic.simple_run(tmp_path, variant, seed, [[-400.0 + 40 * number + seed]], split=split)
-    why, first, second, rest = headline(load(tmp_path))
+    why, first, second, caution, rest = headline(load(tmp_path))
     assert why == (
         "No variant has a result on all 2 splits, so that none is the best over all. The highest mean score on each:"
     )
     assert first == "cheetah-velocity.hard: variant-0-3 0.553 [0.546, 0.559] (n = 3), above all 3 others."
     assert second == (
-        "cheetah-velocity.medium: variant-1-3 0.550 (n = 1), of 4 variants; too few seeds to tell them apart."
+        "cheetah-velocity.medium: variant-1-3 0.550 (n = 1), of 4 variants; seeds too few to tell them apart."
     )
+    assert caution.startswith("With fewer than 5 seeds")
     assert rest == "Not ranked over all splits: 8 variants that have 1 of 2."
+
+
+def test_variants_without_an_interval_are_not_counted_among_those_that_it_is_above(tmp_path, synthetic):
+    runs(tmp_path, synthetic, {"mier": (0.70, 0.71, 0.72), "mql": (0.1,)})
+    runs(tmp_path, synthetic, {"mier": (0.70, 0.71, 0.72), "mql": (0.1,), "pearl": (0.3, 0.31, 0.32)}, splits=("c.d",))
+    for name, level in (("maml", 0.4), ("promp", 0.2), ("grbal", 0.1)):
+        runs(tmp_path, synthetic, {name: (level, level + 0.01, level + 0.02)}, splits=("e.f",))
+    runs(tmp_path, synthetic, {"rl2": (0.05,)}, splits=("e.f",))
+    _, one, two, three, *_ = headline(load(tmp_path))
+    assert one.endswith("(n = 3), of 2 variants; seeds too few to tell them apart.")
+    assert two.endswith("(n = 3), above the only other compared; 1 without an interval not compared.")
+    assert three.endswith("(n = 3), above all 2 others; 1 without an interval not compared.")
+
+
+def test_seeds_at_a_ceiling_decide_nothing_and_five_seeds_need_no_caution(tmp_path, synthetic):
+    runs(tmp_path / "alike", synthetic, {"mier": (1.0, 1.0), "pearl": (0.3, 0.31)})
+    (answer,) = headline(load(tmp_path / "alike"))
+    assert answer.endswith("but its seeds are too alike to say whether that would repeat.")
+    many = {"mier": (0.7, 0.71, 0.72, 0.73, 0.74), "pearl": (0.3, 0.31, 0.32, 0.33, 0.34)}
+    runs(tmp_path / "many", synthetic, many)
+    (answer,) = headline(load(tmp_path / "many"))
+    assert answer.endswith("above PEARL.")
 
 
 def test_where_no_variant_has_every_split_there_is_no_column_over_all(tmp_path, synthetic):
