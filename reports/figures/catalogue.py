@@ -75,7 +75,7 @@ FIGURES = (
         "differences", "Differences from the best",
         "The mean score (the return on a split without a scale) of each variant minus that of the best, paired where "
         "meta-trainings are shared. Thick: its own interval; thin: that for all comparisons of the panel together, the "
-        "best having been picked from the same data (studentized range; Bonferroni over all pairs where shared).",
+        "best having been picked from the same data (studentized range; where shared, Bonferroni over such pairs too).",
         "at least two variants",
         from_best.differences, forest.differences, alt_comparisons.describe_differences,
         expected=False, pooled=True, row=0.15,

@@ -19,8 +19,10 @@ from reports.numbers.intervals import (
     COMBINED,
     JACKKNIFE,
     STUDENT,
+    TWO,
     WILSON,
     Estimate,
+    Rivals,
     bootstrapped,
     resamples,
     satterthwaite,
@@ -123,7 +125,7 @@ def estimate(sample: Sample, name: str) -> Estimate:
     return _jackknifed(number, [sample], name, method)
 
 
-def difference(a: Sample, b: Sample, name: str, among: int = 2) -> Estimate:
+def difference(a: Sample, b: Sample, name: str, among: Rivals = TWO) -> Estimate:
     """A statistic of one variant minus that of another: paired where they share meta-trainings, else Welch's.
 
     On one split and of means it is `intervals.difference`.
@@ -138,7 +140,7 @@ def difference(a: Sample, b: Sample, name: str, among: int = 2) -> Estimate:
     return _jackknifed(number, [a, b], name, JACKKNIFE, among)
 
 
-def _jackknifed(number: float, samples: Sequence[Sample], name: str, method: str, among: int = 2) -> Estimate:
+def _jackknifed(number: float, samples: Sequence[Sample], name: str, method: str, among: Rivals = TWO) -> Estimate:
     """The statistic of a sample, or of a first minus a second, with the interval of the jackknife over seeds."""
     pulls = [influence(sample, name) for sample in samples]
     strata = [set(stratum) for sample in samples for stratum in sample.strata]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
 from reports import style
 from reports.numbers import aggregates, tables
-from reports.numbers.intervals import Estimate, difference, shows_difference
+from reports.numbers.intervals import Estimate, Rivals, difference, rivals, shows_difference
 from reports.numbers.scores import scored_splits
 from reports.results import Results, named_rows
 
@@ -60,11 +60,11 @@ def _by_score(results: Results, splits: tuple[str, ...]) -> Contest:
     where = aggregates.ALL_SPLITS if len(splits) > 1 else splits[0]
     entries = [(v, aggregates.estimate(samples[v, where], "mean")) for v, n in number_of.items() if n == len(splits)]
 
-    def compared(a: str, b: str, among: int) -> Estimate:
+    def compared(a: str, b: str, among: Rivals) -> Estimate:
         return aggregates.difference(samples[a, where], samples[b, where], "mean", among)
 
     partial = tuple((variant, number) for variant, number in number_of.items() if number < len(splits))
-    return _contest("mean score", splits, entries, compared, partial)
+    return _contest("mean score", splits, entries, lambda name: samples[name, where].trainings, compared, partial)
 
 
 def _by_return(results: Results, split: str) -> Contest:
@@ -76,22 +76,23 @@ def _by_return(results: Results, split: str) -> Contest:
     seeds = results.seeds[results.seeds["task_list"] == "test"]
     values = {str(v): dict(zip(part["training"], part["after"])) for v, part in seeds.groupby("variant", sort=True)}
 
-    def compared(a: str, b: str, among: int) -> Estimate:
+    def compared(a: str, b: str, among: Rivals) -> Estimate:
         return difference(values[a], values[b], among)
 
-    return _contest("return", (split,), entries, compared, ())
+    return _contest("return", (split,), entries, lambda name: values[name], compared, ())
 
 
 def _contest(
     what: str,
     splits: tuple[str, ...],
     entries: list[tuple[str, Estimate]],
-    compared: Callable[[str, str, int], Estimate],
+    trainings: Callable[[str], Iterable[str]],
+    compared: Callable[[str, str, Rivals], Estimate],
     partial: tuple[tuple[str, int], ...],
 ) -> Contest:
     ranked = tuple(sorted(entries, key=lambda entry: -entry[1].mean))
     tied: list[str] = []
     if ranked and isfinite(ranked[0][1].low):
-        first = ranked[0][0]
-        tied = [name for name, _ in ranked[1:] if not shows_difference(compared(first, name, len(ranked)))]
+        first, among = ranked[0][0], rivals(trainings(name) for name, _ in ranked)
+        tied = [name for name, _ in ranked[1:] if not shows_difference(compared(first, name, among))]
     return Contest(what, splits, ranked, tuple(tied), partial)

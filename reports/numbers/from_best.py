@@ -12,7 +12,7 @@ from reports.numbers import aggregates
 from reports.numbers.aggregates import ALL_SPLITS
 from reports.numbers.contest import contest
 from reports.numbers.improvement import improvements
-from reports.numbers.intervals import Estimate, difference
+from reports.numbers.intervals import TWO, Estimate, difference, rivals
 from reports.numbers.samples import Sample, sample_of
 from reports.numbers.scores import score_ends, scored_splits, task_results
 from reports.results import Results
@@ -75,9 +75,9 @@ def _means_compared(results: Results, split: str, best: str) -> Compared:
     """Differences of the means of one split, in scores where it has a scale."""
     values = _by_training(results, split)
     others = [name for name in style.ordered(values) if name != best]
+    among = rivals(values.values())
     return {
-        name: (difference(values[name], values[best]), difference(values[name], values[best], len(values)))
-        for name in others
+        name: (difference(values[name], values[best]), difference(values[name], values[best], among)) for name in others
     }
 
 
@@ -101,12 +101,13 @@ def _scores_compared(results: Results, best: str) -> Compared:
     rows = rows[rows["split"].isin(scored_splits(results))]
     parts = {str(name): part for name, part in rows.groupby("variant", sort=True)}
     others = [name for name in style.ordered(parts) if name != best and not style.is_reference(name)]
+    together = rivals(set(parts[name]["training"]) for name in [best, *others])
     compared: Compared = {}
     for name in others:
         first = sample_of(parts[name])
         second = _on(parts[best], set(parts[name]["split"]))
-        single, together = (aggregates.difference(first, second, "mean", among) for among in (2, len(others) + 1))
-        compared[name] = (single, together)
+        single, of_all = (aggregates.difference(first, second, "mean", among) for among in (TWO, together))
+        compared[name] = (single, of_all)
     return compared
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,22 +69,39 @@ def _t_quantile(freedom: float, level: float = LEVEL) -> float:
     return float(special.stdtrit(freedom, 0.5 + level / 2))
 
 
-def critical(freedom: float, among: int = 2, shared: bool = False) -> float:
+class Rivals(NamedTuple):
+    """The variants that a best is picked from: how many, and how many pairs of them share meta-trainings."""
+
+    number: int = 2
+    sharing: int = 0
+
+
+TWO = Rivals()
+
+
+def rivals(trainings: Iterable[Iterable[str]]) -> Rivals:
+    """The rivals whose meta-trainings these are, by their hashes."""
+    sets = [set(part) for part in trainings]
+    return Rivals(len(sets), sum(not one.isdisjoint(other) for one, other in combinations(sets, 2)))
+
+
+def critical(freedom: float, among: Rivals = TWO, shared: bool = False) -> float:
     """How many standard errors from zero a difference of means is shown, where one of them was picked as the best.
 
     Of two that is Student's t. Of more it is the studentized range's (Games and Howell, 1976), which holds for all
     pairs, and so whichever is the best. It takes their means to be independent: with the same meta-trainings and few
-    seeds it fails (18 % false differences among eight at 2), so there each of all pairs has its share (Bonferroni).
+    seeds it fails (18 % false differences among eight at 2), so all pairs that share some hold together by themselves
+    too (Bonferroni).
 
     Args:
         freedom: Degrees of freedom of the standard error.
-        among: Variants that the best is picked from.
+        among: What the best is picked from.
         shared: Whether the two share meta-trainings.
     """
-    pairs = among * (among - 1) // 2
-    if shared or pairs <= 1:
-        return _t_quantile(freedom, 1 - (1 - LEVEL) / max(pairs, 1))
-    return studentized.quantile(among, int(freedom + ROUNDING), LEVEL) / 2**0.5
+    if among.number <= 2:
+        return _t_quantile(freedom)
+    of_all = studentized.quantile(among.number, int(freedom + ROUNDING), LEVEL) / 2**0.5
+    return max(of_all, _t_quantile(freedom, 1 - (1 - LEVEL) / among.sharing)) if shared else of_all
 
 
 def satterthwaite(
@@ -92,7 +110,7 @@ def satterthwaite(
     freedoms: Sequence[int],
     n: int,
     method: str,
-    among: int = 2,
+    among: Rivals = TWO,
     shared: bool = False,
 ) -> Estimate:
     """A number whose variance is a sum of independent parts, with Student's interval (Satterthwaite, 1946).
@@ -139,7 +157,7 @@ def mean_over_seeds(values: np.ndarray) -> Estimate:
     return bootstrapped(float(np.mean(finite)), drawn.spread(drawn.draws @ finite / len(finite)), drawn.sizes)
 
 
-def difference(a: Mapping[Any, float], b: Mapping[Any, float], among: int = 2) -> Estimate:
+def difference(a: Mapping[Any, float], b: Mapping[Any, float], among: Rivals = TWO) -> Estimate:
     """The mean of a minus that of b, with Welch's interval (1947); paired where they share a meta-training.
 
     `n` is the smaller of the two numbers of seeds; there is no interval where it is below 2.
@@ -159,7 +177,7 @@ def difference(a: Mapping[Any, float], b: Mapping[Any, float], among: int = 2) -
 
 
 def _combined(
-    values: np.ndarray, weights: Sequence[float], method: str, among: int = 2, shared: bool = False
+    values: np.ndarray, weights: Sequence[float], method: str, among: Rivals = TWO, shared: bool = False
 ) -> Estimate:
     """A weighted sum of means over seeds: a mean (Student, 1908), or a difference, paired where `shared`.
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from reports.numbers.cell_text import cell_text
-from reports.numbers.intervals import Estimate, difference, mean_over_seeds, shows_difference
-from reports.numbers.marking import marked
+from reports.numbers.intervals import Estimate, mean_over_seeds
+from reports.numbers.marking import marked_by_results
 from reports.results import Results, named_rows
 
 KEPT = 16
@@ -127,8 +127,7 @@ def factor_table(results: Results) -> pd.DataFrame:
         for row in named_rows(table)
     ]
 
-    def differ(a: Any, b: Any, among: int) -> bool:
-        first, second = (by_training(results, row.split)[row.algorithm, row.factor, row.level] for row in (a, b))
-        return shows_difference(difference(first, second, among))
+    def of_cell(row: Any) -> dict[str, float]:
+        return by_training(results, row.split)[row.algorithm, row.factor, row.level]
 
-    return marked(table, ["split", "algorithm", "factor"], differ)
+    return marked_by_results(table, ["split", "algorithm", "factor"], of_cell)

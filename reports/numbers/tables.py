@@ -15,7 +15,7 @@ from reports.numbers.aggregates import samples, score_aggregates
 from reports.numbers.cell_text import cell_text, missing_seeds
 from reports.numbers.gain import gains
 from reports.numbers.improvement import improvements
-from reports.numbers.intervals import NO_ESTIMATE, Estimate, estimates, shows_difference
+from reports.numbers.intervals import NO_ESTIMATE, Estimate, Rivals, estimates, shows_difference
 from reports.numbers.marking import marked, marked_by_seeds
 from reports.numbers.scores import score_ends, scored_splits
 from reports.numbers.sweeps import factor_table
@@ -96,11 +96,14 @@ def aggregate_table(results: Results) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
     scores_of = samples(results)
 
-    def differ(a: Any, b: Any, among: int) -> bool:
+    def trainings(row: Any) -> tuple[str, ...]:
+        return scores_of[row.variant, row.split].trainings
+
+    def differ(a: Any, b: Any, among: Rivals) -> bool:
         first, second = (scores_of[row.variant, row.split] for row in (a, b))
         return shows_difference(aggregates.difference(first, second, a.statistic, among))
 
-    whole = marked(table[table["missing"] == ""], ["split", "statistic"], differ)
+    whole = marked(table[table["missing"] == ""], ["split", "statistic"], trainings, differ)
     return table.assign(**{mark: whole[mark].reindex(table.index, fill_value=False) for mark in ("best", "tied")})
 
 

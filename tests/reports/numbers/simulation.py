@@ -37,17 +37,19 @@ def sample(*splits, name="t"):
     )
 
 
-def set_off(generator, trials, number, seeds, statistic, shared=False):
+def set_off(generator, trials, number, seeds, statistic, shared=0):
     """In how many trials the best of so many identical algorithms is shown to differ from any other.
 
-    Of differences taken "alone", and "together" with all others; of meta-trainings of their own, or all `shared`.
+    Of differences taken "alone", and "together" with all others; of meta-trainings of their own, or the same ones in
+    the first `shared`.
     """
+    rivals = intervals.Rivals(number, shared * (shared - 1) // 2)
     wrong = {"alone": 0, "together": 0}
     drawn = scores(generator, trials * number, seeds).reshape(trials, number, seeds, -1)
     for trial in drawn:
-        samples = [sample(part, name="v" if shared else f"v{place}-") for place, part in enumerate(trial)]
+        samples = [sample(part, name="v" if place < shared else f"v{place}-") for place, part in enumerate(trial)]
         samples.sort(key=lambda held: -aggregates.estimate(held, statistic).mean)
-        for kind, among in (("alone", 2), ("together", number)):
+        for kind, among in (("alone", intervals.TWO), ("together", rivals)):
             found = (aggregates.difference(samples[0], other, statistic, among) for other in samples[1:])
             wrong[kind] += any(map(intervals.shows_difference, found))
     return wrong

@@ -162,8 +162,9 @@ def test_the_difference_of_linear_statistics_is_welchs_or_paired(name):
         dict(zip((f"{n}{seed}" for seed in range(9)), v)) for n, v in zip("tut", (*of_seed, of_seed[1][:2]))
     )
     lacking = samples.sample_of(rows(b[:2], name="t"))
+    rivals = intervals.Rivals(8, 3)
     for other, values in ((second, two), (lacking, three)):
-        found, expected = aggregates.difference(first, other, name, 8), intervals.difference(one, values, 8)
+        found, expected = aggregates.difference(first, other, name, rivals), intervals.difference(one, values, rivals)
         assert found[:4] == pytest.approx(expected[:4]), "one rule, whatever is shared"
 
 

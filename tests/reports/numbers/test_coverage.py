@@ -78,9 +78,9 @@ def test_the_probability_of_improvement_is_covered_where_tasks_rise_and_fall_as_
 @pytest.mark.parametrize(
     ("name", "number", "seeds", "shared"),
     [
-        *(("mean", number, seeds, False) for number in (3, 8) for seeds in SEEDS),
-        *((name, 8, seeds, False) for name in ("IQM", "median") for seeds in (3, 10)),
-        *(("mean", 8, seeds, True) for seeds in SEEDS),
+        *(("mean", number, seeds, 0) for number in (3, 8) for seeds in SEEDS),
+        *((name, 8, seeds, 0) for name in ("IQM", "median") for seeds in (3, 10)),
+        *(("mean", 8, seeds, shared) for shared in (2, 4, 8) for seeds in SEEDS),
     ],
 )
 def test_the_best_of_identical_algorithms_is_seldom_set_off_from_any(simulation, name, number, seeds, shared):

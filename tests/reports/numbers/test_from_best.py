@@ -38,7 +38,7 @@ def test_on_a_split_they_are_welchs_in_scores(results, synthetic):
     ]
     welch = intervals.difference(*of_seed)
     assert (row["mean"], row["low"], row["high"]) == pytest.approx((welch.mean, welch.low, welch.high))
-    together = intervals.difference(*of_seed, 3)
+    together = intervals.difference(*of_seed, intervals.Rivals(3))
     assert (row["low_all"], row["high_all"]) == pytest.approx((together.low, together.high))
     assert row["low_all"] < row["low"]
 
