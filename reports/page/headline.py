@@ -96,7 +96,7 @@ def _surely(rows: pd.DataFrame) -> str:
 def _few(numbers: Iterable[int]) -> list[str]:
     """What an answer from a few seeds leans on; empty where all have enough of them, or one each."""
     is_few = any(1 < n < ENOUGH_SEEDS for n in numbers)
-    return [f"With fewer than {ENOUGH_SEEDS} seeds this leans on their scattering normally."] if is_few else []
+    return [f"With fewer than {ENOUGH_SEEDS} seeds, this takes their scatter to be normal."] if is_few else []
 
 
 def _without_scale(results: Results, answer: Contest) -> list[str]:

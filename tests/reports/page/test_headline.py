@@ -21,7 +21,7 @@ def test_one_that_is_above_all_others_is_the_best(tmp_path, synthetic):
     (answer,) = headline(load(tmp_path))
     assert answer == (
         "Best out of distribution: MIER, mean score 0.710 [0.685, 0.735] (n = 3) on a.b; above all 2 others. "
-        "All comparisons with the best together: 95%. With fewer than 5 seeds this leans on their scattering normally."
+        "All comparisons with the best together: 95%. With fewer than 5 seeds, this takes their scatter to be normal."
     )
 
 
@@ -88,7 +88,7 @@ def test_returns_serve_on_one_split_without_a_scale_and_several_have_no_answer(t
     assert answer.endswith("The highest return on each:")
     *each, caution = each
     assert each == [f"{split}: MIER 101.0 [98.5, 103.5] (n = 3), above the other." for split in ("a.b", "c.d")]
-    assert caution == "With fewer than 5 seeds this leans on their scattering normally."
+    assert caution == "With fewer than 5 seeds, this takes their scatter to be normal."
 
 
 def test_a_split_without_a_scale_is_said_not_to_count(tmp_path, synthetic):
