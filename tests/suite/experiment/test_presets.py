@@ -307,6 +307,13 @@ def test_a_trial_of_recurrent_sac_is_as_long_as_a_meta_test_and_its_data_as_publ
             assert (train.learning_rate, train.discount, train.target_rate) == (3e-4, 0.99, 0.005)
 
 
+@pytest.mark.parametrize("split", BUILDERS)
+def test_at_lite_the_references_learn_as_fast_as_the_task_blind_policy(split):
+    """Else an oracle of a few tasks takes five gradient steps where the others take one, and an hour."""
+    blind, *references = (resolved(name, split, "lite")[0] for name in ("domain-randomised", "told", "oracle"))
+    assert [blind] * 2 == references
+
+
 def test_the_matched_budget_gives_rl2_thousands_of_steps():
     for name in PUBLISHED:
         train, _ = resolved("rl2", name, "matched")
