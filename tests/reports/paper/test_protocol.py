@@ -74,7 +74,7 @@ def test_the_references_of_a_report_are_those_of_its_algorithms():
     assert "% MIER-wR\n@article{mendonca2020mier," in text
     everything = references_bib(load(SHIPPED))
     assert everything.count("@article{mendonca2020mier") == 1
-    assert "% MIER, MIER-wR\n" in everything
+    assert "% MIER, MIER-wR, PEARL+relabeling\n" in everything
 
 
 def test_an_algorithm_that_only_its_results_folder_knows_has_no_entry(tmp_path, synthetic, monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 
 from algorithms.registry import get_algorithm
+from suite.experiment.expansion import training_tasks
 from suite.experiment.specs import EvaluationProtocol, MetatestSpec, TrainingSpec
 from suite.results.packing import packed_documents
 from suite.results.reference import final_documents, reference_tables
@@ -30,7 +31,7 @@ def test_a_run_and_its_training_are_called_by_their_hashes(run):
     assert document["split"]["hash"] == split.hash
     training = TrainingSpec(
         algorithm=entry.training, family=split.family, family_version=get_family(split.family).version,
-        train_tasks=split.values("train"), config=document["config"]["train"], seed=document["seed"],
+        train_tasks=training_tasks(entry, split), config=document["config"]["train"], seed=document["seed"],
     )  # fmt: skip
     assert training.hash == document["training"]
     # What the split declares stands for "none given".
